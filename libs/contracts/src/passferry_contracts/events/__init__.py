@@ -1,0 +1,1 @@
+"""Every event's payload, one module for each topic family."""

@@ -1,0 +1,1 @@
+"""Kafka for all services: the only place that imports the client library."""

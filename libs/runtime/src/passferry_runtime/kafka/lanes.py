@@ -1,0 +1,107 @@
+"""Exact-key lanes: equal keys in order and never at the same time, different keys at once."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from passferry_runtime.kafka.records import IncomingRecord, Route
+
+
+@dataclass(slots=True)
+class Item:
+    """A record on its way through the consumer. `parked_id` when it comes from the table."""
+
+    record: IncomingRecord
+    route: Route
+    lane: str
+    epoch: int
+
+
+@dataclass(slots=True)
+class _Lane:
+    items: deque[Item] = field(default_factory=deque)
+    is_busy: bool = False
+
+
+class LaneScheduler:
+    """Queues items by lane and hands out batches of lanes that are not being worked on."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[str, _Lane] = {}
+        self._ready: dict[str, deque[str]] = {}
+        self._turn: deque[str] = deque()
+        self.queued = 0
+
+    def add(self, item: Item) -> None:
+        lane = self._lanes.get(item.lane)
+        if lane is None:
+            lane = self._lanes[item.lane] = _Lane()
+        lane.items.append(item)
+        self.queued += 1
+        if not lane.is_busy and len(lane.items) == 1:
+            self._make_ready(item.lane, lane)
+
+    def next_batch(self) -> list[Item] | None:
+        """Items of one route, each lane's in order; their lanes are busy until `release`."""
+        while self._turn:
+            topic = self._turn[0]
+            ready = self._ready.get(topic)
+            if not ready:
+                self._turn.popleft()
+                self._ready.pop(topic, None)
+                continue
+            # Routes take turns, so that a busy topic does not starve the others.
+            self._turn.rotate(-1)
+            return self._collect(topic, ready)
+        return None
+
+    def _collect(self, topic: str, ready: deque[str]) -> list[Item]:
+        batch: list[Item] = []
+        limit: int | None = None
+        while ready and (limit is None or len(batch) < limit):
+            name = ready.popleft()
+            lane = self._lanes[name]
+            lane.is_busy = True
+            limit = limit or lane.items[0].route.max_batch
+            while lane.items and len(batch) < limit and lane.items[0].record.topic == topic:
+                batch.append(lane.items.popleft())
+        self.queued -= len(batch)
+        return batch
+
+    def release(self, lane_names: Iterator[str] | set[str]) -> None:
+        for name in lane_names:
+            lane = self._lanes.get(name)
+            if lane is None:
+                continue
+            lane.is_busy = False
+            if lane.items:
+                self._make_ready(name, lane)
+            else:
+                del self._lanes[name]
+
+    def take_queued(self, lane_name: str) -> list[Item]:
+        """Everything that still waits in a busy lane; used when its head was parked."""
+        lane = self._lanes.get(lane_name)
+        if lane is None:
+            return []
+        items = list(lane.items)
+        lane.items.clear()
+        self.queued -= len(items)
+        return items
+
+    def clear(self) -> None:
+        self._lanes.clear()
+        self._ready.clear()
+        self._turn.clear()
+        self.queued = 0
+
+    def _make_ready(self, name: str, lane: _Lane) -> None:
+        topic = lane.items[0].record.topic
+        ready = self._ready.get(topic)
+        if ready is None:
+            ready = self._ready[topic] = deque()
+        if topic not in self._turn:
+            self._turn.append(topic)
+        ready.append(name)

@@ -1,0 +1,78 @@
+"""Records as the runtime hands them on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from passferry_contracts.envelope import Envelope
+from passferry_contracts.registry import Payload, Topic
+from passferry_runtime.errors import Rejected, RetryLater
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingRecord:
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+    def header(self, name: str) -> bytes | None:
+        return next((value for key, value in self.headers if key.lower() == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A record with its decoded event."""
+
+    record: IncomingRecord
+    envelope: Envelope
+
+    @property
+    def data(self) -> Payload:
+        return self.envelope.data
+
+    @property
+    def id(self) -> str:
+        return self.envelope.id
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingRecord:
+    topic: str
+    key: bytes
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+#: None: done. The exception instances say what else is to become of the record.
+Outcome = RetryLater | Rejected | None
+Handler = Callable[[Sequence[Incoming]], Awaitable[Sequence[Outcome] | None]]
+TombstoneHandler = Callable[[IncomingRecord], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Which handler takes a topic's records, and how many of them at once."""
+
+    topic: Topic
+    handler: Handler
+    max_batch: int = 256
+    on_tombstone: TombstoneHandler | None = None
+
+
+def incoming_record(record: Any, topic_prefix: str) -> IncomingRecord:
+    """From the client library's record, which has no types."""
+    return IncomingRecord(
+        topic=record.topic.removeprefix(topic_prefix),
+        partition=record.partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp,
+        key=record.key or b"",
+        value=record.value,
+        headers=tuple(record.headers or ()),
+    )

@@ -1,0 +1,1 @@
+"""SQL of the tables that every service's schema has: outbox, parked records, inbox, audit."""

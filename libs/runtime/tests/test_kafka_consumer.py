@@ -1,0 +1,379 @@
+"""The consumer, parking, dead letters, replay and the outbox on real Kafka and Postgres."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from passferry_contracts.events.balances import PassBalanceChanged, PassRedeemed
+from passferry_contracts.registry import (
+    DEAD_LETTERS,
+    PASS_BALANCE_CHANGED,
+    PASS_REDEEMED,
+    PROGRAM_CHANGED,
+)
+from passferry_runtime.errors import Rejected, RetryLater
+from passferry_runtime.ids import uuid7
+from passferry_runtime.kafka.consumer import Consumer
+from passferry_runtime.kafka.records import OutgoingRecord, Route
+from passferry_runtime.kafka.replay import read_dead_letters, replay
+from passferry_runtime.outbox import OutboxRelay
+from passferry_runtime.postgres import Database
+from passferry_testing.harness import Harness, eventually
+
+WORKSPACE = UUID("018f0000-0000-7000-8000-000000000001")
+OTHER = UUID("018f0000-0000-7000-8000-000000000002")
+SERVICE = "ledger"
+
+
+@pytest.fixture
+def topics():
+    return (PASS_BALANCE_CHANGED, PASS_REDEEMED, PROGRAM_CHANGED, DEAD_LETTERS[SERVICE])
+
+
+def change(pass_id: UUID, version: int, workspace: UUID = WORKSPACE) -> PassBalanceChanged:
+    return PassBalanceChanged(
+        workspace_id=workspace,
+        pass_id=pass_id,
+        external_id="card-1",
+        program_id=uuid7(),
+        version=version,
+        previous_balance_minor=version - 1,
+        new_balance_minor=version,
+        change_minor=1,
+        unit="points",
+        reason="earn",
+        changed_at=datetime.now(UTC),
+    )
+
+
+@asynccontextmanager
+async def database_of(harness: Harness):
+    await harness.migrate(SERVICE, "passferry_testing")
+    async with Database.open(harness.app_url(SERVICE), service=SERVICE) as database:
+        yield database
+
+
+@asynccontextmanager
+async def consuming(harness: Harness, database: Database, handler, *, kafka=None, max_batch=256):
+    consumer = Consumer(
+        service=SERVICE,
+        settings=kafka or harness.kafka,
+        routes=[Route(topic=PASS_BALANCE_CHANGED, handler=handler, max_batch=max_batch)],
+        database=database,
+    )
+    task = asyncio.create_task(consumer.run())
+    try:
+        yield consumer
+    finally:
+        consumer.stop()
+        await asyncio.wait_for(task, 20)
+
+
+async def test_records_of_one_key_are_handled_in_order_and_each_offset_is_committed(harness):
+    seen: dict[UUID, list[int]] = {}
+
+    async def handler(batch):
+        await asyncio.sleep(0.001)
+        for each in batch:
+            seen.setdefault(each.data.pass_id, []).append(each.data.version)
+
+    passes = [uuid7() for _ in range(20)]
+    await harness.publish(
+        PASS_BALANCE_CHANGED, *(change(each, version) for version in range(1, 21) for each in passes)
+    )
+    async with database_of(harness) as database:
+        async with consuming(harness, database, handler):
+            await eventually(lambda: sum(map(len, seen.values())) == 400)
+        assert all(versions == list(range(1, 21)) for versions in seen.values())
+        async with consuming(harness, database, handler):
+            await asyncio.sleep(1.0)
+        assert sum(map(len, seen.values())) == 400, "a restart replays nothing that was committed"
+
+
+async def test_a_record_that_cannot_be_handled_yet_waits_and_holds_back_its_key_only(harness):
+    """proves: the parking half of "order per pass holds"."""
+    is_known = False
+    handled: list[tuple[UUID, int]] = []
+    early, ready = uuid7(), uuid7()
+
+    async def handler(batch):
+        outcomes = []
+        for each in batch:
+            if each.data.pass_id == early and not is_known:
+                outcomes.append(RetryLater("pass_unknown", "not created yet"))
+            else:
+                handled.append((each.data.pass_id, each.data.version))
+                outcomes.append(None)
+        return outcomes
+
+    async with database_of(harness) as database, consuming(harness, database, handler):
+        await harness.publish(PASS_BALANCE_CHANGED, *(change(early, n) for n in (1, 2, 3)))
+        await harness.publish(PASS_BALANCE_CHANGED, *(change(ready, n) for n in (1, 2, 3)))
+        await eventually(lambda: len(handled) == 3)
+        assert {each for each, _ in handled} == {ready}
+        is_known = True
+        await harness.publish(PASS_BALANCE_CHANGED, change(early, 4))
+        await eventually(lambda: len(handled) == 7)
+        assert [version for each, version in handled if each == early] == [1, 2, 3, 4]
+        async with database.plumbing() as transaction:
+            assert await transaction.fetchval("SELECT count(*) FROM parked_records") == 0
+
+
+async def test_parked_records_survive_a_restart_in_order(harness):
+    is_known = False
+    handled: list[int] = []
+    early = uuid7()
+
+    async def handler(batch):
+        if not is_known:
+            raise RetryLater("pass_unknown", "not created yet")
+        handled.extend(each.data.version for each in batch)
+
+    async with database_of(harness) as database:
+        async with consuming(harness, database, handler) as consumer:
+            await harness.publish(PASS_BALANCE_CHANGED, *(change(early, n) for n in (1, 2)))
+            await eventually(lambda: consumer._parking.size == 2)
+        async with consuming(harness, database, handler):
+            await harness.publish(PASS_BALANCE_CHANGED, change(early, 3))
+            await asyncio.sleep(0.5)
+            is_known = True
+            await eventually(lambda: len(handled) == 3)
+    assert handled == [1, 2, 3]
+
+
+async def test_what_waits_longer_than_its_bound_becomes_a_dead_letter_and_can_be_replayed(harness):
+    """proves: dead letters keep the event untouched; replay sends it with its own id."""
+    is_known = False
+    handled: list[str] = []
+
+    async def handler(batch):
+        if not is_known:
+            raise RetryLater("pass_unknown", "no such pass")
+        handled.extend(each.id for each in batch)
+
+    kafka = replace(harness.kafka, parking_max_age_s=0.5)
+    async with database_of(harness) as database, consuming(harness, database, handler, kafka=kafka):
+        (event_id,) = await harness.publish(PASS_BALANCE_CHANGED, change(uuid7(), 1))
+        await eventually(lambda: _letters(harness), what="the dead letter")
+        (letter,) = await read_dead_letters(harness.kafka, SERVICE)
+        assert (letter.code, letter.topic) == ("pass_unknown", "pass.balance_changed")
+        assert dict(letter.record.headers)["ce_id"].decode() == event_id
+        is_known = True
+        counted = await replay(
+            harness.kafka, SERVICE, code="pass_unknown", limit=10, is_dry_run=False
+        )
+        assert sum(counted.values()) == 1
+        await eventually(lambda: handled == [event_id])
+
+
+async def _letters(harness) -> bool:
+    return bool(await read_dead_letters(harness.kafka, SERVICE))
+
+
+async def test_poison_goes_to_the_dead_letters_at_once_and_its_neighbours_flow(harness):
+    handled: list[int] = []
+
+    async def handler(batch):
+        outcomes = []
+        for each in batch:
+            if each.data.version == 2:
+                outcomes.append(Rejected("foreign_pass", "belongs to another"))
+            else:
+                handled.append(each.data.version)
+                outcomes.append(None)
+        return outcomes
+
+    pass_id = uuid7()
+    broken = OutgoingRecord(
+        PASS_BALANCE_CHANGED.name,
+        str(pass_id).encode(),
+        b'{"workspace_id": 7, "secret": "planted"',
+        (
+            ("ce_specversion", b"1.0"),
+            ("ce_id", b"1"),
+            ("ce_source", b"/x"),
+            ("ce_type", b"pass.balance_changed"),
+            ("ce_time", b"2026-05-14T07:31:05Z"),
+        ),
+    )
+    headers = {**dict(broken.headers), "ce_id": b"2", "ce_type": b"pass.stolen"}
+    unknown_type = replace(broken, headers=tuple(headers.items()))
+    async with database_of(harness) as database, consuming(harness, database, handler):
+        await harness.send(broken, unknown_type)
+        await harness.publish(PASS_BALANCE_CHANGED, *(change(pass_id, n) for n in (1, 2, 3)))
+        await eventually(lambda: handled == [1, 3])
+
+        async def has_three() -> bool:
+            return len(await read_dead_letters(harness.kafka, SERVICE)) == 3
+
+        await eventually(has_three)
+    letters = await read_dead_letters(harness.kafka, SERVICE)
+    assert {letter.code for letter in letters} == {"undecodable", "type_unknown", "foreign_pass"}
+    assert not any("planted" in letter.message for letter in letters)
+
+
+async def test_one_bad_record_does_not_take_its_batch_with_it(harness):
+    handled: set[UUID] = set()
+    bad = uuid7()
+
+    async def handler(batch):
+        if any(each.data.pass_id == bad for each in batch):
+            raise ZeroDivisionError("a bug that one event meets")
+        handled.update(each.data.pass_id for each in batch)
+
+    good = [uuid7() for _ in range(5)]
+    await harness.publish(PASS_BALANCE_CHANGED, *(change(each, 1) for each in [*good[:3], bad, *good[3:]]))
+    async with database_of(harness) as database, consuming(harness, database, handler) as consumer:
+        await eventually(lambda: handled == set(good))
+        await eventually(lambda: consumer._parking.size == 1)
+
+
+async def test_a_database_that_is_away_only_makes_the_consumer_wait(harness):
+    is_away = True
+    handled: list[int] = []
+
+    async def handler(batch):
+        if is_away:
+            raise ConnectionRefusedError
+        handled.extend(each.data.version for each in batch)
+
+    async with database_of(harness) as database, consuming(harness, database, handler) as consumer:
+        await harness.publish(PASS_BALANCE_CHANGED, change(uuid7(), 1))
+        await asyncio.sleep(1.0)
+        assert (await consumer.check.probe()).state == "degraded"
+        is_away = False
+        await eventually(lambda: handled == [1])
+
+
+async def test_two_members_share_the_partitions_and_lose_nothing_when_one_leaves(harness):
+    """proves: J107 (the consumer's part)"""
+    seen: dict[UUID, list[int]] = {}
+
+    async def handler(batch):
+        await asyncio.sleep(0.002)
+        for each in batch:
+            versions = seen.setdefault(each.data.pass_id, [])
+            if each.data.version not in versions:
+                versions.append(each.data.version)
+
+    passes = [uuid7() for _ in range(24)]
+    async with database_of(harness) as database, consuming(harness, database, handler):
+        async with consuming(harness, database, handler) as second:
+            for version in range(1, 11):
+                await harness.publish(PASS_BALANCE_CHANGED, *(change(each, version) for each in passes))
+            await eventually(lambda: second._joined)
+        for version in range(11, 16):
+            await harness.publish(PASS_BALANCE_CHANGED, *(change(each, version) for each in passes))
+        await eventually(lambda: sum(map(len, seen.values())) == 24 * 15, timeout_s=30)
+    assert all(versions == list(range(1, 16)) for versions in seen.values())
+
+
+async def test_events_of_a_transaction_leave_with_its_commit_and_in_order(harness):
+    """proves: invariant "Outbox": nothing without a commit, version order per pass."""
+    pass_id = uuid7()
+    async with database_of(harness) as database, harness.recording(PASS_BALANCE_CHANGED) as recorder:
+        relay = OutboxRelay(database, harness.kafka)
+        task = asyncio.create_task(relay.run())
+        with pytest.raises(ZeroDivisionError):
+            async with database.transaction({WORKSPACE}) as transaction:
+                transaction.emit(PASS_BALANCE_CHANGED, change(pass_id, 99))
+                raise ZeroDivisionError
+        for start in range(1, 200, 20):
+            async with database.transaction({WORKSPACE}) as transaction:
+                for version in range(start, start + 20):
+                    transaction.emit(PASS_BALANCE_CHANGED, change(pass_id, version))
+        found = await recorder.expect(PassBalanceChanged, 200)
+        assert [each.version for each in found] == list(range(1, 201))
+        relay.stop()
+        await asyncio.wait_for(task, 10)
+        async with database.plumbing() as transaction:
+            assert await transaction.fetchval("SELECT count(*) FROM outbox") == 0
+
+
+async def test_two_relays_share_the_slots_and_keep_each_keys_order(harness):
+    passes = [uuid7() for _ in range(30)]
+    async with (
+        database_of(harness) as database,
+        Database.open(harness.app_url(SERVICE), service=SERVICE) as other_database,
+        harness.recording(PASS_BALANCE_CHANGED) as recorder,
+    ):
+        first, second = OutboxRelay(database, harness.kafka), OutboxRelay(other_database, harness.kafka)
+        tasks = [asyncio.create_task(first.run())]
+        for version in range(1, 61):
+            if version == 10:
+                tasks.append(asyncio.create_task(second.run()))
+            if version == 40:
+                first.stop()
+            async with database.transaction({WORKSPACE}) as transaction:
+                for each in passes:
+                    transaction.emit(PASS_BALANCE_CHANGED, change(each, version))
+            await asyncio.sleep(0.08)
+        await recorder.expect(PassBalanceChanged, 30 * 60, timeout_s=20)
+        second.stop()
+        await asyncio.wait_for(asyncio.gather(*tasks), 10)
+    for each in passes:
+        versions = [e.version for e in recorder.payloads(PassBalanceChanged) if e.pass_id == each]
+        assert list(dict.fromkeys(versions)) == list(range(1, 61))
+
+
+async def test_a_transaction_touches_only_the_workspaces_that_it_names(harness):
+    """proves: J58, and that a batch across two workspaces changes both"""
+    async with database_of(harness) as database:
+        insert = "INSERT INTO processed_events (workspace_id, consumer, event_key) VALUES ($1, 'c', $2)"
+        async with database.transaction({WORKSPACE, OTHER}) as transaction:
+            await transaction.execute(insert, WORKSPACE, "1")
+            await transaction.execute(insert, OTHER, "1")
+        update = "UPDATE processed_events SET consumer = 'd'"
+        async with database.transaction({WORKSPACE, OTHER}) as transaction:
+            assert await transaction.execute(update) == "UPDATE 2"
+        async with database.transaction({WORKSPACE}) as transaction:
+            assert await transaction.execute(update) == "UPDATE 1"
+        async with database.transaction(()) as transaction:
+            assert await transaction.execute(update) == "UPDATE 0"
+            assert await transaction.fetch("SELECT * FROM processed_events") == []
+        with pytest.raises(Exception, match="row-level security"):
+            async with database.transaction({WORKSPACE}) as transaction:
+                await transaction.execute(insert, OTHER, "2")
+        with pytest.raises(Exception, match="row-level security"):
+            async with database.transaction({WORKSPACE}) as transaction:
+                transaction.emit(PASS_BALANCE_CHANGED, change(uuid7(), 1, OTHER))
+
+
+async def test_every_table_of_a_schema_enforces_row_level_security(harness):
+    async with database_of(harness) as database:
+        rows = await database.pool.fetch(
+            "SELECT relname, relrowsecurity, relforcerowsecurity FROM pg_class"
+            " WHERE relnamespace = 'ledger'::regnamespace AND relkind = 'r'"
+        )
+        unguarded = {
+            row["relname"]
+            for row in rows
+            if not (row["relrowsecurity"] and row["relforcerowsecurity"])
+        }
+        assert unguarded == {"schema_migrations"}
+        with pytest.raises(Exception, match="permission denied"):
+            async with database.transaction({WORKSPACE}) as transaction:
+                await transaction.execute("DELETE FROM audit_log")
+
+
+async def test_a_migration_that_was_edited_after_it_was_applied_is_refused(harness):
+    from passferry_runtime.migrations import MigrationChanged
+
+    await harness.migrate(SERVICE, "passferry_testing")
+    await harness.migrate(SERVICE, "passferry_testing")
+    async with Database.open(harness.admin_url, service=SERVICE) as admin:
+        await admin.pool.execute("UPDATE ledger.schema_migrations SET sha256 = 'other'")
+    with pytest.raises(MigrationChanged):
+        await harness.migrate(SERVICE, "passferry_testing")
+
+
+def test_a_redemption_shares_the_lane_of_its_balance_change():
+    assert PASS_REDEEMED.key == PASS_BALANCE_CHANGED.key
+    assert PASS_REDEEMED.partitions == PASS_BALANCE_CHANGED.partitions
+    assert PassRedeemed.event_type == "pass.redeemed"

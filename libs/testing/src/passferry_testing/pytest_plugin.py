@@ -1,0 +1,35 @@
+"""Fixtures that give tests the real backends."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from passferry_contracts.registry import Topic
+from passferry_devstack import Backends, DevStack
+from passferry_testing.harness import Harness
+
+
+@pytest.fixture(scope="session")
+def backends() -> Iterator[Backends]:
+    """Kafka, Postgres and Redis for the whole session."""
+    with DevStack() as addresses:
+        yield addresses
+
+
+@pytest.fixture
+def topics() -> tuple[Topic, ...]:
+    """Override in a test module to name the topics that its harness shall have."""
+    return ()
+
+
+@pytest_asyncio.fixture
+async def harness(
+    backends: Backends, tmp_path: Path, topics: tuple[Topic, ...]
+) -> AsyncIterator[Harness]:
+    """A database and topics of the test's own."""
+    async with Harness.open(backends, tmp_path, topics=topics) as opened:
+        yield opened

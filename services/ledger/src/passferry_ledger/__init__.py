@@ -1,0 +1,1 @@
+"""The ledger: money and points of passes, in double entry."""

@@ -1,0 +1,137 @@
+"""Builds the ledger out of its parts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from uuid import UUID
+
+from passferry_contracts.events.directory import WorkspaceAccessChanged
+from passferry_contracts.registry import WORKSPACE_ACCESS
+from passferry_ledger.adapters.postgres_accounts import PostgresAccounts
+from passferry_ledger.adapters.postgres_ledger import PostgresLedger
+from passferry_ledger.adapters.postgres_reads import PostgresReads
+from passferry_ledger.adapters.postgres_verifier import PostgresVerifier
+from passferry_ledger.application.apply_commands import ApplyCommands
+from passferry_ledger.application.batch_commands import BatchCommands
+from passferry_ledger.application.keep_accounts import CloseAccounts, OpenAccounts, StorePrograms
+from passferry_ledger.application.read_balances import ReadBalances
+from passferry_ledger.application.take_commands import TakeCommands
+from passferry_ledger.application.verify_ledger import VerifyLedger
+from passferry_ledger.entrypoints import http_commands, http_reads
+from passferry_ledger.entrypoints.kafka_routes import CONSUMER_GROUP, kafka_routes
+from passferry_ledger.entrypoints.verify_command import parse_arguments, run_verify
+from passferry_ledger.metrics import QUEUED_COMMANDS
+from passferry_ledger.settings import LedgerSettings
+from passferry_runtime.auth import AccessDirectory, Authenticator
+from passferry_runtime.clock import SystemClock
+from passferry_runtime.http import create_app
+from passferry_runtime.kafka.consumer import Consumer
+from passferry_runtime.kafka.records import Incoming
+from passferry_runtime.kafka.settings import KafkaSettings, kafka_settings
+from passferry_runtime.kafka.table_reader import TableReader
+from passferry_runtime.lifecycle import Check, CheckResult, Service, Worker
+from passferry_runtime.outbox import OutboxRelay
+from passferry_runtime.postgres import Database
+from passferry_runtime.settings import load_settings
+
+SERVICE = "ledger"
+
+
+@asynccontextmanager
+async def service(settings: LedgerSettings) -> AsyncIterator[Service]:
+    kafka = kafka_settings(settings, SERVICE)
+    clock = SystemClock()
+    async with Database.open(
+        settings.database_url.get_secret_value(),
+        service=SERVICE,
+        max_size=settings.database_connections,
+    ) as database:
+        directory = AccessDirectory()
+        access = _access_reader(kafka, directory)
+        accounts = PostgresAccounts(database, clock)
+        apply = ApplyCommands(ledger=PostgresLedger(database, clock), workspaces=directory)
+        batch = BatchCommands(
+            apply,
+            lanes=settings.command_lanes,
+            max_batch=settings.command_batch,
+            max_queued_per_lane=settings.command_queue,
+        )
+        QUEUED_COMMANDS.set_function(lambda: batch.queued)
+        relay = OutboxRelay(database, kafka)
+        consumer = Consumer(
+            service=SERVICE,
+            group=CONSUMER_GROUP,
+            settings=kafka,
+            routes=kafka_routes(
+                store_programs=StorePrograms(accounts=accounts, workspaces=directory),
+                open_accounts=OpenAccounts(accounts=accounts, workspaces=directory),
+                close_accounts=CloseAccounts(accounts=accounts, workspaces=directory),
+                take_commands=TakeCommands(apply=apply, workspaces=directory),
+            ),
+            database=database,
+            clock=clock,
+        )
+
+        async def probe_database() -> CheckResult:
+            await database.ping()
+            return CheckResult("ok")
+
+        yield Service(
+            name=SERVICE,
+            http=create_app(
+                title="Passferry ledger",
+                version=version("passferry-ledger"),
+                auth=Authenticator(
+                    directory,
+                    settings.auth_mode,
+                    settings.single_workspace_id,
+                    settings.environment,
+                ),
+                state={
+                    "submit_command": batch,
+                    "read_balances": ReadBalances(reader=PostgresReads(database)),
+                },
+                routers=[http_commands.router, http_reads.router],
+            ),
+            # Stopped in this order: first what takes work in, at last what sends it out.
+            workers=[
+                consumer.worker,
+                Worker(name="command-lanes", run=batch.run, stop=batch.stop),
+                relay.worker,
+                access.worker,
+            ],
+            checks=[
+                Check(name="postgres", probe=probe_database),
+                access.check,
+                consumer.check,
+                relay.check,
+            ],
+        )
+
+
+def _access_reader(kafka: KafkaSettings, directory: AccessDirectory) -> TableReader:
+    def apply(record: Incoming) -> None:
+        if isinstance(record.data, WorkspaceAccessChanged):
+            directory.apply(record.data)
+
+    def forget(topic: str, key: bytes) -> None:
+        directory.remove(UUID(key.decode()))
+
+    return TableReader(settings=kafka, topics=[WORKSPACE_ACCESS], apply=apply, forget=forget)
+
+
+def verify(argv: list[str]) -> int:
+    """Exit code 0 when everything adds up."""
+    return asyncio.run(_verify(argv))
+
+
+async def _verify(argv: list[str]) -> int:
+    workspace_id = parse_arguments(argv)
+    settings = load_settings(LedgerSettings)
+    async with Database.open(
+        settings.database_url.get_secret_value(), service=SERVICE, max_size=1
+    ) as database:
+        return await run_verify(VerifyLedger(verifier=PostgresVerifier(database)), workspace_id)

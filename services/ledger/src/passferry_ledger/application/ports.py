@@ -1,0 +1,109 @@
+"""What the use cases need of the outside."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+from passferry_ledger.domain.accounts import (
+    AccountView,
+    Closing,
+    EntryView,
+    NewAccount,
+    PassAddress,
+    Program,
+)
+from passferry_ledger.domain.commands import Command
+from passferry_ledger.domain.outcomes import Outcome
+from passferry_ledger.domain.verification import Finding
+
+MAX_BATCH_COMMANDS = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerTo:
+    """The record of ledger.commands that waits for a result."""
+
+    event_id: str
+    event_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A command on its way into the ledger; the rest is about the way."""
+
+    command: Command
+    answer_to: AnswerTo | None = None
+    traceparent: str | None = None
+
+
+class Opening(StrEnum):
+    """What became of a new account."""
+
+    OPENED = "opened"
+    KNOWN = "known"
+    PROGRAM_UNKNOWN = "program_unknown"
+    EXTERNAL_ID_TAKEN = "external_id_taken"
+    OPENING_BELOW_FLOOR = "opening_below_floor"
+
+
+class LedgerStore(Protocol):
+    """Applies commands. Raises `RetryLater` when the store cannot be reached now."""
+
+    async def apply(
+        self, submissions: Sequence[Submission], *, suspended: Collection[UUID]
+    ) -> list[Outcome]:
+        """All in one transaction, in order, events included; one outcome per submission.
+
+        `suspended` names the workspaces whose commands are refused. At most MAX_BATCH_COMMANDS.
+        """
+        ...
+
+
+class AccountStore(Protocol):
+    async def store_programs(self, programs: Sequence[Program]) -> None:
+        """Keep each program's newest revision."""
+        ...
+
+    async def open_accounts(self, accounts: Sequence[NewAccount]) -> list[Opening]:
+        """Open those not known yet, with the opening balance as their first entry."""
+        ...
+
+    async def close_accounts(self, closings: Sequence[Closing]) -> list[bool]:
+        """Close for good; false where the pass is not known yet."""
+        ...
+
+
+class BalanceReader(Protocol):
+    async def find_account(self, address: PassAddress) -> AccountView | None: ...
+
+    async def entries(
+        self, account: AccountView, *, before_version: int | None, limit: int
+    ) -> list[EntryView]:
+        """Newest first."""
+        ...
+
+    async def balances(
+        self, workspace_id: UUID, *, after: UUID | None, limit: int
+    ) -> list[AccountView]:
+        """Accounts whose balance we keep, in the order of pass ids."""
+        ...
+
+
+class Verifier(Protocol):
+    async def workspaces(self) -> list[UUID]: ...
+
+    async def findings(self, workspace_id: UUID) -> list[Finding]: ...
+
+
+class Workspaces(Protocol):
+    """Who exists and who is suspended, as pass-issuer tells it."""
+
+    def is_known(self, workspace_id: UUID) -> bool: ...
+
+    def is_suspended(self, workspace_id: UUID) -> bool: ...
+
+    def may_hold_passes(self, workspace_id: UUID) -> bool: ...

@@ -1,0 +1,1 @@
+"""What money and points are here. No I/O."""

@@ -1,0 +1,1 @@
+"""HTTP and Kafka in front of the use cases."""

@@ -1,0 +1,160 @@
+"""Earn, redeem and adjust by HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Request
+from fastapi.responses import JSONResponse
+
+from passferry_contracts.types import Role
+from passferry_ledger.application.ports import Submission
+from passferry_ledger.domain.commands import Command, EntryKind
+from passferry_ledger.domain.outcomes import Outcome
+from passferry_ledger.entrypoints.http_models import (
+    AdjustBody,
+    CommandAnswer,
+    CommandBody,
+    EarnBody,
+    RedeemBody,
+    RefusalAnswer,
+    applied_answer,
+)
+from passferry_ledger.entrypoints.pass_addresses import PassReference, address_of
+from passferry_runtime.auth import Scope, require
+from passferry_runtime.idempotency import parse_idempotency_key
+from passferry_runtime.tracing import current_traceparent
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+REPLAYED_HEADER = "Idempotency-Replayed"
+
+#: HTTP's word for each refusal.
+STATUSES: dict[str, int] = {
+    "pass_unknown": 404,
+    "pass_mismatch": 422,
+    "key_reused": 422,
+    "balance_kept_upstream": 409,
+    "workspace_suspended": 403,
+    "program_suspended": 409,
+    "program_retired": 409,
+    "account_closed": 409,
+    "unit_mismatch": 422,
+    "amount_invalid": 422,
+    "reference_used": 409,
+    "amount_out_of_range": 422,
+    "entry_limit_exceeded": 422,
+    "day_limit_exceeded": 422,
+    "balance_limit_exceeded": 422,
+    "insufficient_balance": 409,
+}
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"model": CommandAnswer},
+    404: {"model": RefusalAnswer, "description": "Not known (yet): ask again with the same key"},
+    409: {"model": RefusalAnswer, "description": "Refused; remembered under the key"},
+    422: {"model": RefusalAnswer, "description": "Refused, or the body is not valid"},
+}
+
+router = APIRouter(
+    prefix="/api/v1/workspaces/{workspace_id}/passes/{pass_ref:path}",
+    tags=["commands"],
+    responses=RESPONSES,
+)
+
+KeyHeader = Annotated[
+    str | None,
+    Header(alias="Idempotency-Key", description="One key, one outcome; quoted or bare."),
+]
+
+
+@router.post("/earn")
+async def earn(
+    request: Request,
+    pass_ref: PassReference,
+    body: EarnBody,
+    scope: Annotated[Scope, Depends(require(Role.MEMBER))],
+    idempotency_key: KeyHeader = None,
+) -> JSONResponse:
+    """Give the pass `amount_minor` more."""
+    return await _submit(request, EntryKind.EARN, pass_ref, body, scope, idempotency_key)
+
+
+@router.post("/redeem")
+async def redeem(
+    request: Request,
+    pass_ref: PassReference,
+    body: RedeemBody,
+    scope: Annotated[Scope, Depends(require(Role.MEMBER))],
+    idempotency_key: KeyHeader = None,
+) -> JSONResponse:
+    """Spend `amount_minor` of the pass."""
+    return await _submit(request, EntryKind.REDEEM, pass_ref, body, scope, idempotency_key)
+
+
+@router.post("/adjust")
+async def adjust(
+    request: Request,
+    pass_ref: PassReference,
+    body: AdjustBody,
+    scope: Annotated[Scope, Depends(require(Role.MANAGER))],
+    idempotency_key: KeyHeader = None,
+) -> JSONResponse:
+    """Correct the balance by hand, or refund: `amount_minor` has any sign."""
+    return await _submit(request, EntryKind.ADJUST, pass_ref, body, scope, idempotency_key)
+
+
+async def _submit(
+    request: Request,
+    kind: EntryKind,
+    pass_ref: str,
+    body: EarnBody | RedeemBody | AdjustBody,
+    scope: Scope,
+    idempotency_key: str | None,
+) -> JSONResponse:
+    address = address_of(scope.workspace_id, pass_ref)
+    key = parse_idempotency_key(idempotency_key, required=True)
+    said = body.model_dump(include=set(CommandBody.model_fields))
+    command = Command(
+        workspace_id=scope.workspace_id,
+        kind=kind,
+        amount_minor=body.amount_minor,
+        pass_id=address.pass_id,
+        external_id=address.external_id,
+        idempotency_key=key,
+        recorded_by=f"key:{scope.principal.key_id}"[:200],
+        **said,
+    )
+    submission = Submission(command=command, traceparent=current_traceparent())
+    outcome: Outcome = await request.state.submit_command(submission)
+    return answer(command, outcome)
+
+
+def answer(command: Command, outcome: Outcome) -> JSONResponse:
+    headers = {REPLAYED_HEADER: "true"} if outcome.is_replayed else {}
+    if outcome.is_applied:
+        return JSONResponse(applied_answer(command, outcome), headers=headers)
+    if outcome.code == "pass_unknown":
+        headers["Retry-After"] = "1"
+    return JSONResponse(
+        refusal_answer(outcome),
+        status_code=STATUSES[outcome.code],
+        headers=headers,
+        media_type=PROBLEM_MEDIA_TYPE,
+    )
+
+
+def refusal_answer(outcome: Outcome) -> dict[str, Any]:
+    """Says nothing of this very request, so that a replay is the same byte for byte."""
+    problem = RefusalAnswer(
+        type=f"urn:passferry:problem:{outcome.code}",
+        title=outcome.code.replace("_", " ").capitalize(),
+        status=STATUSES[outcome.code],
+        detail=outcome.detail,
+        code=outcome.code,
+        pass_id=outcome.pass_id,
+        balance_minor=outcome.balance_minor,
+        available_minor=outcome.available_minor,
+        unit=outcome.unit,
+        version=outcome.version,
+    )
+    return problem.model_dump(mode="json", exclude_none=True)

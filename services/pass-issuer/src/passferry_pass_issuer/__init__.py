@@ -1,0 +1,1 @@
+"""The press: who may issue, what passes look like, and each revision of every pass."""

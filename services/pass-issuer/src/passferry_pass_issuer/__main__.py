@@ -1,0 +1,20 @@
+"""`python -m passferry_pass_issuer [serve|migrate|replay|administrator]`."""
+
+from __future__ import annotations
+
+import sys
+
+from passferry_pass_issuer.app import create_administrator, service
+from passferry_pass_issuer.settings import PassIssuerSettings
+from passferry_runtime.lifecycle import main
+
+if __name__ == "__main__":
+    sys.exit(
+        main(
+            "pass-issuer",
+            PassIssuerSettings,
+            service,
+            "passferry_pass_issuer.migrations",
+            extra_commands={"administrator": create_administrator},
+        )
+    )

@@ -1,0 +1,1 @@
+"""Postgres, keys and threads behind the ports."""

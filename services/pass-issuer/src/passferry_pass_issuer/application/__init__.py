@@ -1,0 +1,1 @@
+"""Use cases; their dependencies are the protocols of `ports`."""

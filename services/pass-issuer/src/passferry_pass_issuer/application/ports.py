@@ -1,0 +1,253 @@
+"""What the use cases need of the world."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from passferry_contracts.event import Event
+from passferry_contracts.registry import Topic
+from passferry_pass_issuer.domain.program import Program
+from passferry_pass_issuer.domain.rendering_subject import (
+    HolderFacts,
+    ProgramFacts,
+    Rendering,
+    RenderSubject,
+    TemplateFacts,
+)
+from passferry_pass_issuer.domain.wallet_pass import WalletPass
+
+
+class Transaction(Protocol):
+    """One database transaction; what it emits leaves with its commit."""
+
+    async def execute(self, sql: str, *arguments: Any) -> str: ...
+
+    async def fetch(self, sql: str, *arguments: Any) -> list[Any]: ...
+
+    async def fetchrow(self, sql: str, *arguments: Any) -> Any: ...
+
+    async def fetchval(self, sql: str, *arguments: Any) -> Any: ...
+
+    def emit(
+        self,
+        topic: Topic,
+        data: Event,
+        *,
+        event_id: str | None = None,
+        subject: str | None = None,
+        time: datetime | None = None,
+    ) -> str: ...
+
+    def emit_tombstone(self, topic: Topic, key: str, workspace_id: UUID) -> None: ...
+
+
+class Transactions(Protocol):
+    def transaction(
+        self, workspace_ids: Iterable[UUID]
+    ) -> AbstractAsyncContextManager[Transaction]:
+        """Sees and changes rows of exactly these workspaces."""
+
+
+class Cipher(Protocol):
+    """Envelope encryption; `context` is one of `domain.secret_contexts`."""
+
+    def encrypt(self, plaintext: bytes, *, context: str) -> bytes: ...
+
+    def decrypt(self, ciphertext: bytes, *, context: str) -> bytes: ...
+
+
+class RevisionRenderer(Protocol):
+    def render(self, subject: RenderSubject) -> Rendering:
+        """Pure, CPU only. Raises `ContentRejected` when the values cannot be shown, such as a
+        code that its barcode cannot encode."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningMaterial:
+    """One active signing identity, opened. Never logged."""
+
+    workspace_id: UUID
+    pass_type_identifier: str
+    team_identifier: str
+    fingerprint_sha256: str
+    certificate_pem: bytes
+    private_key_pem: bytes
+    wwdr_pem: bytes
+    not_after: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoogleCredential:
+    """One Google issuer's service account, opened. Never logged."""
+
+    workspace_id: UUID
+    issuer_id: str
+    service_account: dict[str, Any]
+
+
+class Credentials(Protocol):
+    """Opens the active credentials of workspaces; caches what it opened until `forget`."""
+
+    async def signing_material(
+        self, transaction: Transaction, workspace_id: UUID, pass_type_identifier: str
+    ) -> SigningMaterial | None: ...
+
+    async def all_signing_material(
+        self, transaction: Transaction, workspace_id: UUID
+    ) -> list[SigningMaterial]: ...
+
+    async def google_credential(
+        self, transaction: Transaction, workspace_id: UUID, issuer_id: str
+    ) -> GoogleCredential | None: ...
+
+    async def all_google_credentials(
+        self, transaction: Transaction, workspace_id: UUID
+    ) -> list[GoogleCredential]: ...
+
+    def forget(self, workspace_id: UUID) -> None: ...
+
+
+class Catalogue(Protocol):
+    """Programs and published templates, which rendering needs; cached."""
+
+    async def templates(
+        self, transaction: Transaction, wanted: Collection[tuple[UUID, UUID, int]]
+    ) -> dict[tuple[UUID, UUID, int], TemplateFacts]:
+        """By (workspace_id, template_id, template_version)."""
+
+    async def newest_published(
+        self, transaction: Transaction, workspace_id: UUID, template_ids: Sequence[UUID]
+    ) -> dict[UUID, TemplateFacts]: ...
+
+    async def programs(
+        self, transaction: Transaction, wanted: Collection[tuple[UUID, UUID]]
+    ) -> dict[tuple[UUID, UUID], ProgramFacts]:
+        """By (workspace_id, program_id)."""
+
+
+class Programs(Protocol):
+    async def by_ids(
+        self, transaction: Transaction, workspace_id: UUID, program_ids: Sequence[UUID]
+    ) -> dict[UUID, Program]: ...
+
+    async def lock(
+        self, transaction: Transaction, workspace_id: UUID, program_id: UUID
+    ) -> Program | None: ...
+
+    async def page(
+        self,
+        transaction: Transaction,
+        workspace_id: UUID,
+        *,
+        after: tuple[datetime, UUID] | None,
+        limit: int,
+    ) -> list[Program]: ...
+
+    async def insert(self, transaction: Transaction, program: Program) -> None: ...
+
+    async def update(self, transaction: Transaction, program: Program) -> None: ...
+
+
+class Holders(Protocol):
+    async def facts(
+        self, transaction: Transaction, wanted: Collection[tuple[UUID, UUID]]
+    ) -> dict[tuple[UUID, UUID], HolderFacts]:
+        """By (workspace_id, holder_id), with what is personal opened."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassLink:
+    """`token` is in clear: whoever holds it can take the pass. Never logged."""
+
+    link_id: UUID
+    token: str
+    token_sha256: str
+    expires_at: datetime | None
+    is_revoked: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewPass:
+    """A pass to be inserted, with its link."""
+
+    wallet_pass: WalletPass
+    link: PassLink
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewHolder:
+    facts: HolderFacts
+    email_hmac: bytes | None
+    created_at: datetime
+
+
+class Passes(Protocol):
+    """The issuing side of the table `pass`; revisions are written elsewhere."""
+
+    async def lock_issuing(self, transaction: Transaction, workspace_id: UUID) -> None:
+        """One issuer at a time in a workspace, until the transaction ends: what is looked up
+        (external ids, codes, holders) stays true until it is inserted."""
+
+    async def insert(self, transaction: Transaction, passes: Sequence[NewPass]) -> None: ...
+
+    async def by_external_ids(
+        self, transaction: Transaction, workspace_id: UUID, external_ids: Sequence[str]
+    ) -> dict[str, WalletPass]: ...
+
+    async def memberships(
+        self, transaction: Transaction, workspace_id: UUID, wanted: Sequence[tuple[UUID, UUID]]
+    ) -> dict[tuple[UUID, UUID], WalletPass]:
+        """Passes that are not deleted, by (program_id, holder_id)."""
+
+    async def taken_codes(
+        self, transaction: Transaction, workspace_id: UUID, wanted: Sequence[tuple[UUID, str]]
+    ) -> set[tuple[UUID, str]]:
+        """Of (program_id, code)."""
+
+    async def taken_serial_numbers(
+        self, transaction: Transaction, workspace_id: UUID, serial_numbers: Sequence[str]
+    ) -> set[str]: ...
+
+    async def find(
+        self, transaction: Transaction, workspace_id: UUID, reference: str, *, for_update: bool
+    ) -> WalletPass | None:
+        """`reference` is a pass id, or `external:` and an external id."""
+
+    async def links(
+        self, transaction: Transaction, workspace_id: UUID, pass_ids: Sequence[UUID]
+    ) -> dict[UUID, PassLink]: ...
+
+    async def page(
+        self,
+        transaction: Transaction,
+        workspace_id: UUID,
+        *,
+        after: tuple[datetime, UUID] | None,
+        limit: int,
+    ) -> list[WalletPass]:
+        """Oldest first, by (created_at, pass_id)."""
+
+
+class HolderRegister(Protocol):
+    async def find(
+        self,
+        transaction: Transaction,
+        workspace_id: UUID,
+        *,
+        external_ids: Sequence[str],
+        email_hmacs: Sequence[bytes],
+    ) -> tuple[dict[str, HolderFacts], dict[bytes, HolderFacts]]:
+        """By external id and by e-mail; of several with one address the oldest."""
+
+    async def insert(
+        self, transaction: Transaction, workspace_id: UUID, holders: Sequence[NewHolder]
+    ) -> None: ...
+
+    async def email_hmac(
+        self, transaction: Transaction, workspace_id: UUID, email: str
+    ) -> bytes: ...

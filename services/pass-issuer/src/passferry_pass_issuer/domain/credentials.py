@@ -1,0 +1,106 @@
+"""What of a workspace's provider credentials is no secret, and what is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+#: From here on the expiry of a certificate is told as a finding.
+EXPIRY_WARNING = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningIdentityRecord:
+    workspace_id: UUID
+    signing_identity_id: UUID
+    pass_type_identifier: str
+    team_identifier: str
+    fingerprint_sha256: str
+    has_nfc: bool
+    not_after: datetime
+    is_active: bool
+    created_at: datetime
+
+    def days_left(self, now: datetime) -> int:
+        """Whole days until it expires; negative once it has."""
+        return (self.not_after - now) // timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoogleAccountRecord:
+    workspace_id: UUID
+    issuer_id: str
+    client_email: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialNeed:
+    """What the published templates of a workspace name, with what is there for it."""
+
+    workspace_id: UUID
+    pass_type_identifier: str | None
+    team_identifier: str | None
+    google_issuer_id: str | None
+    identity_team: str | None
+    identity_not_after: datetime | None
+    has_google_account: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """`code` is signing_identity_missing, _expired, _expiring, _of_another_team or
+    google_account_missing; `subject` the pass type identifier or issuer id."""
+
+    workspace_id: UUID
+    code: str
+    subject: str
+    detail: str
+
+    @property
+    def is_degraded(self) -> bool:
+        return self.code != "signing_identity_expiring"
+
+
+def find_faults(needs: Iterable[CredentialNeed], now: datetime) -> list[Finding]:
+    found: dict[tuple[UUID, str, str], Finding] = {}
+    for need in needs:
+        for finding in (_apple_fault(need, now), _google_fault(need)):
+            if finding is not None:
+                found[(finding.workspace_id, finding.code, finding.subject)] = finding
+    return list(found.values())
+
+
+def _apple_fault(need: CredentialNeed, now: datetime) -> Finding | None:
+    subject = need.pass_type_identifier
+    if subject is None:
+        return None
+    if need.identity_not_after is None:
+        return _finding(
+            need, "signing_identity_missing", subject, "passes are issued, but cannot be signed"
+        )
+    if need.identity_team != need.team_identifier:
+        return _finding(
+            need, "signing_identity_of_another_team", subject, "the template names another team"
+        )
+    if need.identity_not_after <= now:
+        return _finding(need, "signing_identity_expired", subject, "devices refuse new revisions")
+    if need.identity_not_after <= now + EXPIRY_WARNING:
+        days = (need.identity_not_after - now) // timedelta(days=1)
+        return _finding(need, "signing_identity_expiring", subject, f"{days} days are left")
+    return None
+
+
+def _google_fault(need: CredentialNeed) -> Finding | None:
+    if need.google_issuer_id is None or need.has_google_account:
+        return None
+    return _finding(
+        need, "google_account_missing", need.google_issuer_id, "save links cannot be signed"
+    )
+
+
+def _finding(need: CredentialNeed, code: str, subject: str, detail: str) -> Finding:
+    return Finding(workspace_id=need.workspace_id, code=code, subject=subject, detail=detail)

@@ -1,0 +1,120 @@
+"""What is asked for when a pass is issued, and what comes of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from uuid import UUID
+
+from passferry_pass_issuer.domain.program import Program, ProgramStatus
+from passferry_pass_issuer.domain.refusals import ContentRejected
+from passferry_pass_issuer.domain.template import Scalar
+
+MAX_PASSES_PER_CALL = 1_000
+MAX_FIELDS = 64
+MAX_FIELD_TEXT = 2_000
+MAX_CODE = 80
+
+_FIELD_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")
+#: Code128 holds ASCII; what cannot be typed or printed does no good on a card.
+_CODE = re.compile(r"^[\x20-\x7e]+$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HolderRequest:
+    external_id: str | None = None
+    full_name: str | None = None
+    email: str | None = None
+    locale: str | None = None
+    birthday: date | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IssueRequest:
+    program_id: UUID
+    #: The caller's own id of the pass, unique in the workspace; absent: the pass id.
+    external_id: str | None = None
+    holder: HolderRequest = field(default_factory=HolderRequest)
+    opening_balance_minor: int | None = None
+    field_values: Mapping[str, Scalar] = field(default_factory=dict)
+    #: Barcode text; absent: made up.
+    code: str | None = None
+    expires_at: datetime | None = None
+    #: For tests that need equal serial numbers in two workspaces.
+    serial_number: str | None = None
+    #: Of an upstream-owned pass: the version of the event that asked for it.
+    upstream_version: int = 0
+
+    def sha256(self) -> str:
+        """Equal for equal requests, so that a retry is told from a conflict."""
+        canonical = json.dumps(asdict(self), sort_keys=True, default=str, ensure_ascii=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+class IssueOutcome(StrEnum):
+    CREATED = "created"
+    #: The same request was handled before: this is its pass.
+    EXISTED = "existed"
+    REFUSED = "refused"
+
+
+def check_program_open(program: Program | None) -> Program:
+    """Raises `IssueRefused` unless passes of the program can be issued now."""
+    if program is None:
+        raise IssueRefused("program_unknown", "program_id", "is no program of this workspace", 422)
+    if program.status is ProgramStatus.RETIRED:
+        raise IssueRefused("program_retired", "program_id", "is of a retired program", 410)
+    if program.status is not ProgramStatus.ACTIVE:
+        raise IssueRefused("program_suspended", "program_id", "is of a suspended program", 409)
+    if program.template_id is None:
+        raise IssueRefused(
+            "program_without_template", "program_id", "is of a program without a template", 409
+        )
+    return program
+
+
+class IssueRefused(ContentRejected):
+    """One pass is not issued; `status` is the HTTP status that says so."""
+
+    def __init__(self, code: str, field_name: str, detail: str, status: int) -> None:
+        super().__init__(code, field_name, detail)
+        self.status = status
+
+
+def check_code(code: str) -> str:
+    if not code.strip() or len(code) > MAX_CODE or not _CODE.match(code):
+        raise ContentRejected(
+            "code_not_encodable", "code", f"is 1 to {MAX_CODE} printable ASCII characters"
+        )
+    return code
+
+
+def check_field_values(values: Mapping[str, object]) -> dict[str, Scalar]:
+    """Values for the template's mapping: text, whole numbers, true or false, or nothing."""
+    if len(values) > MAX_FIELDS:
+        raise ContentRejected("too_many", "fields", f"has more than {MAX_FIELDS} values")
+    return {name: _checked(name, value) for name, value in values.items()}
+
+
+def _checked(name: str, value: object) -> Scalar:
+    where = f"fields.{name[:64]}"
+    if not _FIELD_NAME.match(name):
+        raise ContentRejected("invalid", where, "is no name of a field")
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        if abs(value) >= 2**63:
+            raise ContentRejected("invalid", where, "is beyond 64 bits")
+        return value
+    if not isinstance(value, str):
+        raise ContentRejected("invalid", where, "is text, a whole number, true, false or null")
+    if len(value) > MAX_FIELD_TEXT:
+        raise ContentRejected("too_long", where, f"is longer than {MAX_FIELD_TEXT} characters")
+    if any(ord(character) < 32 and character not in "\n\t" for character in value):
+        raise ContentRejected("invalid", where, "has control characters")
+    return value

@@ -1,0 +1,13 @@
+"""Why something given to us is not taken."""
+
+from __future__ import annotations
+
+
+class ContentRejected(Exception):
+    """What was given cannot be used; `field` is the path of the fault, such as `apple.style`."""
+
+    def __init__(self, code: str, field: str, detail: str) -> None:
+        super().__init__(f"{field}: {detail}")
+        self.code = code
+        self.field = field
+        self.detail = detail

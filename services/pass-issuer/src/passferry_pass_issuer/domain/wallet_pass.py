@@ -1,0 +1,67 @@
+"""One issued pass with its present revision: a row of the table `pass`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from passferry_contracts.types import BalanceOwner, PassStatus, Protocol
+from passferry_pass_issuer.domain.template import Scalar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalletPass:
+    """Fields are the columns of `pass`, in their order; times are aware UTC."""
+
+    workspace_id: UUID
+    pass_id: UUID
+    program_id: UUID
+    protocol: Protocol
+    template_id: UUID
+    template_version: int
+    holder_id: UUID
+    external_id: str
+    request_sha256: str
+    pass_type_identifier: str | None
+    serial_number: str
+    authentication_token_ciphertext: bytes
+    authentication_token_sha256: str
+    code: str
+    status: PassStatus
+    status_reason: str | None
+    balance_owner: BalanceOwner
+    unit: str
+    unit_scale: int
+    balance_minor: int
+    ledger_version: int = 0
+    redeemed_version: int = 0
+    upstream_version: int = 0
+    field_values: Mapping[str, Scalar]
+    expires_at: datetime | None
+    revision: int
+    content_sha256: str
+    pass_json: str | None
+    manifest: str | None
+    signature: bytes | None = None
+    #: The revision that `signature` is of; 0 when never signed.
+    signed_revision: int = 0
+    is_on_apple: bool = False
+    is_on_google: bool = False
+    google_object_id: str | None
+    google_object_body: Mapping[str, Any] | None
+    save_link: str | None = None
+    save_link_signed_at: datetime | None = None
+    save_link_revision: int = 0
+    #: What made this revision: `{event_type, event_id, reason}` each.
+    causes: Sequence[Mapping[str, str | None]] = ()
+    caused_at: datetime
+    rendered_at: datetime
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def is_usable(self) -> bool:
+        return self.status is PassStatus.ACTIVE

@@ -1,0 +1,1 @@
+"""SQL of the schema `pass_issuer`, applied in the order of the numbers."""
