@@ -22,6 +22,7 @@ from passferry_runtime.ids import uuid7
 from passferry_runtime.kafka.consumer import Consumer
 from passferry_runtime.kafka.records import OutgoingRecord, Route
 from passferry_runtime.kafka.replay import read_dead_letters, replay
+from passferry_runtime.migrations import MigrationChanged
 from passferry_runtime.outbox import OutboxRelay
 from passferry_runtime.postgres import Database
 from passferry_testing.harness import Harness, eventually
@@ -85,7 +86,8 @@ async def test_records_of_one_key_are_handled_in_order_and_each_offset_is_commit
 
     passes = [uuid7() for _ in range(20)]
     await harness.publish(
-        PASS_BALANCE_CHANGED, *(change(each, version) for version in range(1, 21) for each in passes)
+        PASS_BALANCE_CHANGED,
+        *(change(each, version) for version in range(1, 21) for each in passes),
     )
     async with database_of(harness) as database:
         async with consuming(harness, database, handler):
@@ -228,7 +230,9 @@ async def test_one_bad_record_does_not_take_its_batch_with_it(harness):
         handled.update(each.data.pass_id for each in batch)
 
     good = [uuid7() for _ in range(5)]
-    await harness.publish(PASS_BALANCE_CHANGED, *(change(each, 1) for each in [*good[:3], bad, *good[3:]]))
+    await harness.publish(
+        PASS_BALANCE_CHANGED, *(change(each, 1) for each in [*good[:3], bad, *good[3:]])
+    )
     async with database_of(harness) as database, consuming(harness, database, handler) as consumer:
         await eventually(lambda: handled == set(good))
         await eventually(lambda: consumer._parking.size == 1)
@@ -266,7 +270,9 @@ async def test_two_members_share_the_partitions_and_lose_nothing_when_one_leaves
     async with database_of(harness) as database, consuming(harness, database, handler):
         async with consuming(harness, database, handler) as second:
             for version in range(1, 11):
-                await harness.publish(PASS_BALANCE_CHANGED, *(change(each, version) for each in passes))
+                await harness.publish(
+                    PASS_BALANCE_CHANGED, *(change(each, version) for each in passes)
+                )
             await eventually(lambda: second._joined)
         for version in range(11, 16):
             await harness.publish(PASS_BALANCE_CHANGED, *(change(each, version) for each in passes))
@@ -277,7 +283,10 @@ async def test_two_members_share_the_partitions_and_lose_nothing_when_one_leaves
 async def test_events_of_a_transaction_leave_with_its_commit_and_in_order(harness):
     """proves: invariant "Outbox": nothing without a commit, version order per pass."""
     pass_id = uuid7()
-    async with database_of(harness) as database, harness.recording(PASS_BALANCE_CHANGED) as recorder:
+    async with (
+        database_of(harness) as database,
+        harness.recording(PASS_BALANCE_CHANGED) as recorder,
+    ):
         relay = OutboxRelay(database, harness.kafka)
         task = asyncio.create_task(relay.run())
         with pytest.raises(ZeroDivisionError):
@@ -303,7 +312,10 @@ async def test_two_relays_share_the_slots_and_keep_each_keys_order(harness):
         Database.open(harness.app_url(SERVICE), service=SERVICE) as other_database,
         harness.recording(PASS_BALANCE_CHANGED) as recorder,
     ):
-        first, second = OutboxRelay(database, harness.kafka), OutboxRelay(other_database, harness.kafka)
+        first, second = (
+            OutboxRelay(database, harness.kafka),
+            OutboxRelay(other_database, harness.kafka),
+        )
         tasks = [asyncio.create_task(first.run())]
         for version in range(1, 61):
             if version == 10:
@@ -325,7 +337,9 @@ async def test_two_relays_share_the_slots_and_keep_each_keys_order(harness):
 async def test_a_transaction_touches_only_the_workspaces_that_it_names(harness):
     """proves: J58, and that a batch across two workspaces changes both"""
     async with database_of(harness) as database:
-        insert = "INSERT INTO processed_events (workspace_id, consumer, event_key) VALUES ($1, 'c', $2)"
+        insert = (
+            "INSERT INTO processed_events (workspace_id, consumer, event_key) VALUES ($1, 'c', $2)"
+        )
         async with database.transaction({WORKSPACE, OTHER}) as transaction:
             await transaction.execute(insert, WORKSPACE, "1")
             await transaction.execute(insert, OTHER, "1")
@@ -363,8 +377,6 @@ async def test_every_table_of_a_schema_enforces_row_level_security(harness):
 
 
 async def test_a_migration_that_was_edited_after_it_was_applied_is_refused(harness):
-    from passferry_runtime.migrations import MigrationChanged
-
     await harness.migrate(SERVICE, "passferry_testing")
     await harness.migrate(SERVICE, "passferry_testing")
     async with Database.open(harness.admin_url, service=SERVICE) as admin:

@@ -80,7 +80,7 @@ def schema_text(schema: Schema) -> str:
 
 def outdated(directory: Path = SCHEMAS_DIRECTORY) -> list[str]:
     """What differs between the models and the files, as sentences for people."""
-    faults = []
+    faults: list[str] = []
     expected = set()
     for kind in event_kinds():
         path = schema_path(kind, directory)
@@ -99,7 +99,7 @@ def outdated(directory: Path = SCHEMAS_DIRECTORY) -> list[str]:
 
 def breaks(directory: Path = SCHEMAS_DIRECTORY) -> list[str]:
     """Each change of a model that would break the consumers or events of a committed schema."""
-    faults = []
+    faults: list[str] = []
     for kind in event_kinds():
         for path in sorted((directory / kind.folder).glob("*.json")):
             changes = breaking_changes(json.loads(path.read_text()), schema_of(kind.model))

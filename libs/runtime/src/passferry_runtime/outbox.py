@@ -20,7 +20,8 @@ import asyncpg
 
 from passferry_contracts.envelope import Envelope, encode_headers, encode_value
 from passferry_contracts.registry import Topic
-from passferry_runtime.kafka.producer import KafkaUnavailable, OutgoingRecord, Producer
+from passferry_runtime.kafka.producer import Producer
+from passferry_runtime.kafka.records import OutgoingRecord
 from passferry_runtime.kafka.settings import KafkaSettings
 from passferry_runtime.lifecycle import Check, CheckResult, Worker
 from passferry_runtime.logging import get_logger
@@ -257,6 +258,3 @@ class OutboxRelay:
 def _outgoing(row: asyncpg.Record) -> OutgoingRecord:
     headers = tuple((name, text.encode()) for name, text in json.loads(row["headers"]))
     return OutgoingRecord(row["topic"], row["key"].encode(), row["value"], headers)
-
-
-__all__ = ["EventTooLarge", "KafkaUnavailable", "OutboxRelay", "OutboxRow"]

@@ -4,7 +4,7 @@ import sys
 
 from passferry_ledger.app import service, verify
 from passferry_ledger.settings import LedgerSettings
-from passferry_runtime.lifecycle import main
+from passferry_runtime.serving import main
 
 if __name__ == "__main__":
     sys.exit(

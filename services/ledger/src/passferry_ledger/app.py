@@ -6,10 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from uuid import UUID
 
-from passferry_contracts.events.directory import WorkspaceAccessChanged
-from passferry_contracts.registry import WORKSPACE_ACCESS
 from passferry_ledger.adapters.postgres_accounts import PostgresAccounts
 from passferry_ledger.adapters.postgres_ledger import PostgresLedger
 from passferry_ledger.adapters.postgres_reads import PostgresReads
@@ -29,9 +26,7 @@ from passferry_runtime.auth import AccessDirectory, Authenticator
 from passferry_runtime.clock import SystemClock
 from passferry_runtime.http import create_app
 from passferry_runtime.kafka.consumer import Consumer
-from passferry_runtime.kafka.records import Incoming
-from passferry_runtime.kafka.settings import KafkaSettings, kafka_settings
-from passferry_runtime.kafka.table_reader import TableReader
+from passferry_runtime.kafka.settings import kafka_settings
 from passferry_runtime.lifecycle import Check, CheckResult, Service, Worker
 from passferry_runtime.outbox import OutboxRelay
 from passferry_runtime.postgres import Database
@@ -47,10 +42,10 @@ async def service(settings: LedgerSettings) -> AsyncIterator[Service]:
     async with Database.open(
         settings.database_url.get_secret_value(),
         service=SERVICE,
-        max_size=settings.database_connections,
+        max_size=settings.database_pool_size,
     ) as database:
         directory = AccessDirectory()
-        access = _access_reader(kafka, directory)
+        access = directory.reader(kafka)
         accounts = PostgresAccounts(database, clock)
         apply = ApplyCommands(ledger=PostgresLedger(database, clock), workspaces=directory)
         batch = BatchCommands(
@@ -86,9 +81,8 @@ async def service(settings: LedgerSettings) -> AsyncIterator[Service]:
                 version=version("passferry-ledger"),
                 auth=Authenticator(
                     directory,
-                    settings.auth_mode,
-                    settings.single_workspace_id,
-                    settings.environment,
+                    mode=settings.auth_mode,
+                    single_workspace_id=settings.single_workspace_id,
                 ),
                 state={
                     "submit_command": batch,
@@ -110,17 +104,6 @@ async def service(settings: LedgerSettings) -> AsyncIterator[Service]:
                 relay.check,
             ],
         )
-
-
-def _access_reader(kafka: KafkaSettings, directory: AccessDirectory) -> TableReader:
-    def apply(record: Incoming) -> None:
-        if isinstance(record.data, WorkspaceAccessChanged):
-            directory.apply(record.data)
-
-    def forget(topic: str, key: bytes) -> None:
-        directory.remove(UUID(key.decode()))
-
-    return TableReader(settings=kafka, topics=[WORKSPACE_ACCESS], apply=apply, forget=forget)
 
 
 def verify(argv: list[str]) -> int:

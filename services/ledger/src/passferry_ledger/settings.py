@@ -13,4 +13,3 @@ class LedgerSettings(ServiceSettings):
     command_batch: int = Field(default=128, ge=1, le=256)
     #: Beyond this many waiting per lane, callers get 503.
     command_queue: int = Field(default=2_048, ge=1, le=100_000)
-    database_connections: int = Field(default=12, ge=2, le=100)

@@ -6,7 +6,7 @@ import sys
 
 from passferry_pass_issuer.app import create_administrator, service
 from passferry_pass_issuer.settings import PassIssuerSettings
-from passferry_runtime.lifecycle import main
+from passferry_runtime.serving import main
 
 if __name__ == "__main__":
     sys.exit(

@@ -84,7 +84,7 @@ class ToPark:
 
 def retry_delay_s(attempts: int, *, first_s: float) -> float:
     """Doubles from `first_s` to ten minutes, with a quarter of jitter."""
-    delay = min(first_s * 2 ** min(attempts, 20), LONGEST_RETRY_S)
+    delay: float = min(first_s * 2 ** min(attempts, 20), LONGEST_RETRY_S)
     return delay * random.uniform(0.75, 1.25)
 
 

@@ -27,16 +27,35 @@ class KafkaSettings:
 class HasKafkaSettings(Protocol):
     """The part of every service's settings that is about Kafka."""
 
-    kafka_brokers: str
-    kafka_group_prefix: str
-    kafka_topic_prefix: str
-    kafka_group_instance_id: str | None
-    kafka_session_timeout_ms: int
-    kafka_heartbeat_interval_ms: int
-    kafka_rebalance_timeout_ms: int
-    parking_max_attempts: int
-    parking_max_age_s: float
-    parking_first_retry_s: float
+    @property
+    def kafka_brokers(self) -> str: ...
+
+    @property
+    def kafka_group_prefix(self) -> str: ...
+
+    @property
+    def kafka_topic_prefix(self) -> str: ...
+
+    @property
+    def kafka_group_instance_id(self) -> str | None: ...
+
+    @property
+    def kafka_session_timeout_ms(self) -> int: ...
+
+    @property
+    def kafka_heartbeat_interval_ms(self) -> int: ...
+
+    @property
+    def kafka_rebalance_timeout_ms(self) -> int: ...
+
+    @property
+    def parking_max_attempts(self) -> int: ...
+
+    @property
+    def parking_max_age_s(self) -> float: ...
+
+    @property
+    def parking_first_retry_s(self) -> float: ...
 
 
 def kafka_settings(settings: HasKafkaSettings, service: str) -> KafkaSettings:

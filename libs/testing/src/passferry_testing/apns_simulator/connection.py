@@ -59,6 +59,7 @@ class ApnsConnection(asyncio.Protocol):
         self._http2 = ServerConnection()
         self._is_reading = False
         self._is_ending = False
+        self._last_accepted_stream = 0
 
     # The event loop's side.
 
@@ -140,7 +141,7 @@ class ApnsConnection(asyncio.Protocol):
         push, sender = judged
         fault, delay_s = self._service.faults.decide(push.token, push.topic)
         if fault is None:
-            self._accept(push, sender)
+            self._accept(request.stream_id, push, sender)
             self._answer_after(delay_s, request.stream_id, apns_id, None)
         else:
             self._misbehave(fault, delay_s, request.stream_id, push, sender)
@@ -182,7 +183,8 @@ class ApnsConnection(asyncio.Protocol):
             self._key = key
         return self._key_sender
 
-    def _accept(self, push: Push, sender: Sender) -> None:
+    def _accept(self, stream_id: int, push: Push, sender: Sender) -> None:
+        self._last_accepted_stream = max(self._last_accepted_stream, stream_id)
         self._service.journal.record(push, sender, self._number)
         self._service.devices.deliver(push)
         if self._certificate is None:
@@ -194,13 +196,15 @@ class ApnsConnection(asyncio.Protocol):
     ) -> None:
         action = fault.action
         if action in ("answer_lost", "goaway"):
-            self._accept(push, sender)
+            self._accept(stream_id, push, sender)
         if action == "answer":
             refusal = Refusal(fault.status, fault.reason, fault.timestamp_ms, fault.retry_after_s)
             self._answer_after(delay_s, stream_id, push.apns_id, refusal)
         elif action == "goaway":
             self._answer_after(delay_s, stream_id, push.apns_id, None)
-            self.go_away(last_stream_id=stream_id, reason=fault.reason)
+            # Bodies may complete out of order: never disown a stream that was accepted.
+            last = max(stream_id, self._last_accepted_stream)
+            self.go_away(last_stream_id=last, reason=fault.reason)
         elif action == "refuse_stream":
             self._after(delay_s, self._http2.reset, stream_id, ErrorCode.REFUSED_STREAM)
         elif action == "cut" or (action == "answer_lost" and fault.loss == "cut"):

@@ -118,6 +118,11 @@ class Catalogue:
     def object(self, object_id: str) -> Held | None:
         return self._held["Object"].get(object_id)
 
+    def class_of(self, object_id: str) -> Resource:
+        """The class that a stored object belongs to."""
+        class_id: str = self._held["Object"][object_id].body["classId"]
+        return self._held["Class"][class_id].body
+
     def insert(self, resource_type: ResourceType, body: Any, *, issuer_id: str) -> Held:
         """Store a new resource; raises AlreadyExists when the id is taken."""
         self.check(resource_type, body, complete=True)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from passferry_ledger.application.ports import BalanceReader
 from passferry_ledger.domain.accounts import AccountView, EntryView, PassAddress
-from passferry_ledger.domain.outcomes import UNKNOWN, REFUSALS
+from passferry_ledger.domain.outcomes import REFUSALS, UNKNOWN
 from passferry_runtime.errors import Conflict, NotFound
 
 MAX_PAGE = 200

@@ -9,7 +9,7 @@ from passferry_contracts.events.ledger import AdjustCommand, EarnCommand, Redeem
 from passferry_ledger.application.apply_commands import ApplyCommands
 from passferry_ledger.application.ports import AnswerTo, Submission, Workspaces
 from passferry_ledger.domain.commands import Command, EntryKind
-from passferry_ledger.domain.outcomes import UNKNOWN, REFUSALS
+from passferry_ledger.domain.outcomes import REFUSALS, UNKNOWN
 from passferry_runtime.errors import RetryLater
 
 CommandEvent = EarnCommand | RedeemCommand | AdjustCommand

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
 from passferry_contracts.events.directory import LinkChanged
-from passferry_contracts.events.passes import PassCreated
+from passferry_contracts.events.passes import (
+    PassCreated,
+    PassDeleted,
+    PassExpired,
+    PassUpdated,
+    PassVoided,
+)
 from passferry_contracts.events.rendered import (
     AppleRendering,
     Cause,
@@ -100,6 +107,45 @@ def _google(wallet_pass: WalletPass, template: TemplateFacts) -> GoogleRendering
         save_link=wallet_pass.save_link,
         save_link_signed_at=wallet_pass.save_link_signed_at,
         is_wanted=wallet_pass.is_on_google,
+    )
+
+
+_STATUS_EVENTS: dict[PassStatus, type[PassVoided | PassExpired | PassDeleted]] = {
+    PassStatus.VOIDED: PassVoided,
+    PassStatus.EXPIRED: PassExpired,
+    PassStatus.DELETED: PassDeleted,
+}
+
+
+def pass_status_changed(
+    wallet_pass: WalletPass, *, changed_at: datetime
+) -> PassVoided | PassExpired | PassDeleted:
+    """The pass is voided, expired or deleted now; told once, on `pass.updated`."""
+    return _STATUS_EVENTS[wallet_pass.status](
+        workspace_id=wallet_pass.workspace_id,
+        pass_id=wallet_pass.pass_id,
+        external_id=wallet_pass.external_id,
+        program_id=wallet_pass.program_id,
+        revision=wallet_pass.revision,
+        status=wallet_pass.status,
+        reason=wallet_pass.status_reason,
+        changed_at=changed_at,
+    )
+
+
+def pass_updated(
+    wallet_pass: WalletPass, *, changed_fields: Sequence[str], changed_at: datetime
+) -> PassUpdated:
+    return PassUpdated(
+        workspace_id=wallet_pass.workspace_id,
+        pass_id=wallet_pass.pass_id,
+        external_id=wallet_pass.external_id,
+        program_id=wallet_pass.program_id,
+        revision=wallet_pass.revision,
+        status=wallet_pass.status,
+        changed_fields=sorted(changed_fields),
+        expires_at=wallet_pass.expires_at,
+        changed_at=changed_at,
     )
 
 

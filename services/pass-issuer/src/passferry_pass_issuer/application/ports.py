@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -222,6 +222,11 @@ class Passes(Protocol):
         self, transaction: Transaction, workspace_id: UUID, pass_ids: Sequence[UUID]
     ) -> dict[UUID, PassLink]: ...
 
+    async def revoke_links(
+        self, transaction: Transaction, workspace_id: UUID, pass_id: UUID
+    ) -> list[PassLink]:
+        """Those that were valid until now."""
+
     async def page(
         self,
         transaction: Transaction,
@@ -251,3 +256,29 @@ class HolderRegister(Protocol):
     async def email_hmac(
         self, transaction: Transaction, workspace_id: UUID, email: str
     ) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassChange:
+    """A pass as it was read under lock, and as it shall be.
+
+    `after` differs in what it says (status, balance, versions, fields, expiry, is_on_apple …);
+    its revision, rendering, signature and causes are still those of `before`.
+    """
+
+    before: WalletPass
+    after: WalletPass
+    #: `{event_type, event_id, reason}` of what made the change, and when that was committed.
+    causes: Sequence[Mapping[str, str | None]]
+    caused_at: datetime
+
+
+class RevisionWriter(Protocol):
+    async def store_changed(
+        self, transaction: Transaction, changes: Sequence[PassChange]
+    ) -> list[WalletPass]:
+        """Render, sign where the pass is on an Apple device, update, emit `pass.rendered`.
+
+        Returns the rows as stored, in the order of `changes`: with the revision raised where
+        the content changed, and with the old revision where it did not.
+        """

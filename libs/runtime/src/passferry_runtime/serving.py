@@ -1,0 +1,258 @@
+"""The command line of every service, and how it starts, drains and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TypeVar
+
+import asyncpg
+import uvicorn
+import uvloop
+
+from passferry_runtime.health import Health
+from passferry_runtime.kafka.replay import run_replay
+from passferry_runtime.lifecycle import Service, Worker
+from passferry_runtime.logging import configure_logging, get_logger
+from passferry_runtime.metrics import BUILD_INFO
+from passferry_runtime.migrations import find_migrations, migrate, schema_of
+from passferry_runtime.settings import ServiceSettings, SettingsInvalid, load_settings
+
+log = get_logger(__name__)
+
+VERSION = "0.1.0"
+SCHEMA_TIMEOUT_S = 120.0
+HTTP_GRACE_S = 5
+MAX_HTTP_CONNECTIONS = 2_000
+EXIT_CRASHED = 1
+EXIT_MISCONFIGURED = 2
+
+SettingsType = TypeVar("SettingsType", bound=ServiceSettings)
+Command = Callable[[list[str]], int]
+
+
+class SchemaOutdated(Exception):
+    """The database is not migrated to what this code needs."""
+
+
+class WorkerEnded(Exception):
+    """A worker returned although nobody asked it to."""
+
+
+def main(
+    service_name: str,
+    settings_type: type[SettingsType],
+    service: Callable[[SettingsType], AbstractAsyncContextManager[Service]],
+    migrations_package: str,
+    extra_commands: Mapping[str, Command] | None = None,
+) -> int:
+    """Run `serve` (the default), `migrate`, `replay` or a command of the service's own."""
+    arguments = sys.argv[1:]
+    command, rest = (arguments[0], arguments[1:]) if arguments else ("serve", [])
+    commands: dict[str, Command] = {
+        "serve": lambda _: _serve(service_name, settings_type, service, migrations_package),
+        "migrate": lambda _: _migrate(service_name, migrations_package),
+        "replay": lambda given: run_replay(load_settings(settings_type), service_name, given),
+        **(extra_commands or {}),
+    }
+    chosen = commands.get(command)
+    if chosen is None:
+        print(f"unknown command {command!r}; there are: {', '.join(commands)}", file=sys.stderr)  # noqa: T201  # a command's answer
+        return EXIT_MISCONFIGURED
+    try:
+        return chosen(rest)
+    except SettingsInvalid as error:
+        for fault in error.faults:
+            print(f"{service_name}: {fault}", file=sys.stderr)  # noqa: T201  # a command's answer
+        return EXIT_MISCONFIGURED
+
+
+def _migrate(service_name: str, package: str) -> int:
+    configure_logging(service_name, "INFO")
+    url = _first_of("PASSFERRY_MIGRATE_DATABASE_URL", "PASSFERRY_POSTGRES_ADMIN_URL")
+    if url is None:
+        raise SettingsInvalid(
+            ["PASSFERRY_POSTGRES_ADMIN_URL is missing: the address of a role that may make schemas"]
+        )
+    password_file = os.environ.get("PASSFERRY_APP_PASSWORD_FILE")
+    password = Path(password_file).read_text().strip() if password_file else None
+    asyncio.run(migrate(url, service=service_name, package=package, app_password=password))
+    return 0
+
+
+def _first_of(*variables: str) -> str | None:
+    for variable in variables:
+        path = os.environ.get(f"{variable}_FILE")
+        value = os.environ.get(variable) or (Path(path).read_text().strip() if path else None)
+        if value:
+            return value
+    return None
+
+
+def _serve(
+    service_name: str,
+    settings_type: type[SettingsType],
+    service: Callable[[SettingsType], AbstractAsyncContextManager[Service]],
+    package: str,
+) -> int:
+    settings = load_settings(settings_type)
+    configure_logging(service_name, settings.log_level, version=VERSION)
+    BUILD_INFO.labels(service=service_name, version=VERSION).set(1)
+
+    async def run() -> None:
+        await _wait_for_schema(settings, service_name, package)
+        async with service(settings) as built:
+            await serve(built, settings)
+
+    try:
+        uvloop.run(run())
+    except SchemaOutdated as error:
+        log.error("schema_outdated", detail=str(error))
+        return EXIT_CRASHED
+    except BaseExceptionGroup as group:
+        for cause in _leaves(group):
+            log.error("service_crashed", error=type(cause).__name__, detail=str(cause)[:500])
+        return EXIT_CRASHED
+    except Exception:
+        log.exception("service_crashed")
+        return EXIT_CRASHED
+    log.info("service_stopped")
+    return 0
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+async def _wait_for_schema(settings: ServiceSettings, service_name: str, package: str) -> None:
+    """Only the migration job migrates; everyone else waits for it, within a bound."""
+    needed = {migration.version for migration in find_migrations(package)}
+    deadline = time.monotonic() + SCHEMA_TIMEOUT_S
+    while True:
+        reason = "the database cannot be reached"
+        with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError):
+            missing = needed - await _applied_migrations(settings, service_name)
+            if not missing:
+                return
+            reason = f"not applied yet: {', '.join(sorted(missing))}"
+        if time.monotonic() > deadline:
+            raise SchemaOutdated(
+                f"{reason}; run `python -m passferry_{schema_of(service_name)} migrate`"
+            )
+        log.info("waiting_for_schema", reason=reason)
+        await asyncio.sleep(1)
+
+
+async def _applied_migrations(settings: ServiceSettings, service_name: str) -> set[str]:
+    connection = await asyncpg.connect(settings.database_url.get_secret_value(), timeout=5)
+    try:
+        rows = await connection.fetch(
+            f'SELECT version FROM "{schema_of(service_name)}".schema_migrations'  # noqa: S608  # a checked name
+        )
+        return {row["version"] for row in rows}
+    finally:
+        await connection.close()
+
+
+async def serve(service: Service, settings: ServiceSettings) -> None:
+    """Run until SIGTERM or SIGINT, then drain; raises when a worker ends by itself."""
+    health = Health(service.name, service.checks)
+    health.install(service.http)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stopping.set)
+    async with asyncio.TaskGroup() as group:
+        beat = group.create_task(health.beat())
+        workers = {
+            group.create_task(_work(worker, stopping), name=worker.name): worker
+            for worker in service.workers
+        }
+        async with _listening(service, settings, group) as port:
+            _write_instance_file(settings, port)
+            health.is_started = True
+            log.info("service_started", port=port, host=settings.http_host)
+            await stopping.wait()
+            health.is_draining = True
+            log.info("service_draining")
+            await _drain(workers, settings.drain_timeout_s)
+        beat.cancel()
+
+
+async def _work(worker: Worker, stopping: asyncio.Event) -> None:
+    await worker.run()
+    if not stopping.is_set():
+        raise WorkerEnded(f"{worker.name} returned although it was not asked to")
+
+
+async def _drain(workers: Mapping[asyncio.Task[None], Worker], timeout_s: float) -> None:
+    for worker in workers.values():
+        worker.stop()
+    if not workers:
+        return
+    _, late = await asyncio.wait(workers, timeout=timeout_s)
+    for task in late:
+        # At least once: what it had in work comes again.
+        log.warning("worker_did_not_drain", worker=workers[task].name)
+        task.cancel()
+
+
+@contextlib.asynccontextmanager
+async def _listening(
+    service: Service, settings: ServiceSettings, group: asyncio.TaskGroup
+) -> AsyncIterator[int]:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((settings.http_host, settings.http_port))
+    server = _Server(
+        uvicorn.Config(
+            service.http,
+            log_config=None,
+            # Paths of device routes hold device ids.
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=HTTP_GRACE_S,
+            limit_concurrency=MAX_HTTP_CONNECTIONS,
+            backlog=1024,
+        )
+    )
+    task = group.create_task(server.serve(sockets=[listener]))
+    try:
+        while not server.started:
+            if task.done():
+                raise RuntimeError("the HTTP server ended while it started")
+            await asyncio.sleep(0.01)
+        yield int(listener.getsockname()[1])
+    finally:
+        server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to us."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _write_instance_file(settings: ServiceSettings, port: int) -> None:
+    if settings.instance_file is None:
+        return
+    content = json.dumps({"pid": os.getpid(), "http_port": port})
+    temporary = settings.instance_file.with_suffix(".tmp")
+    temporary.write_text(content)
+    temporary.replace(settings.instance_file)

@@ -1,0 +1,289 @@
+"""Reads .pkpass bytes as a suspicious device would; shares no code with what writes them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from passferry_testing.cms_reader import SignatureUnreadable, VerifiedSignature, verify_detached
+
+STYLES = frozenset(
+    {"boardingPass", "coupon", "eventTicket", "generic", "storeCard", "posterGeneric"}
+)
+FIELD_GROUPS = (
+    "headerFields",
+    "primaryFields",
+    "secondaryFields",
+    "auxiliaryFields",
+    "backFields",
+    "additionalInfoFields",
+    "footerFields",
+)
+
+_MAX_BYTES = 10 * 1024 * 1024
+_MAX_ENTRIES = 256
+_MIN_TOKEN = 16
+_OPENSSL_TIMEOUT_S = 20
+_UNLISTED = frozenset({"manifest.json", "signature"})
+_REQUIRED_TEXT = (
+    "passTypeIdentifier",
+    "serialNumber",
+    "teamIdentifier",
+    "organizationName",
+    "description",
+)
+_DATE = re.compile(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)",
+)
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+class PassUnreadable(Exception):
+    """A device would not accept these bytes; `reason` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPass:
+    """A pass that passed every check.
+
+    `files` holds all entries of the zip by name; `fields` the value of every field by its key.
+    """
+
+    pass_json: dict[str, Any]
+    serial: str
+    pass_type_identifier: str
+    authentication_token: str | None
+    web_service_url: str | None
+    files: dict[str, bytes]
+    fields: dict[str, Any]
+    manifest: bytes
+    signing_time: datetime
+
+    @property
+    def is_voided(self) -> bool:
+        return bool(self.pass_json.get("voided"))
+
+    @property
+    def barcode(self) -> str | None:
+        """What a scanner would read from the preferred barcode."""
+        barcodes = self.pass_json.get("barcodes") or []
+        message: str | None = barcodes[0]["message"] if barcodes else None
+        return message
+
+
+def read_pass(data: bytes, *, root_pem: bytes, now: datetime | None = None) -> ReadPass:
+    """Open a .pkpass and check zip, manifest, signature up to the root, and content.
+
+    Raises PassUnreadable. `now` is aware; the present time when absent.
+    """
+    files = _open(data)
+    _check_manifest(files)
+    try:
+        signature = verify_detached(
+            files["signature"],
+            files["manifest.json"],
+            root_pem=root_pem,
+            now=now or datetime.now(UTC),
+        )
+    except SignatureUnreadable as unreadable:
+        raise PassUnreadable(f"signature: {unreadable}") from unreadable
+    content = _object(files["pass.json"], "pass.json")
+    _check_content(content)
+    _check_signer(content, signature)
+    _check_images(files)
+    return ReadPass(
+        pass_json=content,
+        serial=content["serialNumber"],
+        pass_type_identifier=content["passTypeIdentifier"],
+        authentication_token=content.get("authenticationToken"),
+        web_service_url=content.get("webServiceURL"),
+        files=files,
+        fields={field["key"]: field["value"] for field in _fields(content)},
+        manifest=files["manifest.json"],
+        signing_time=signature.signing_time,
+    )
+
+
+def verify_with_openssl(data: bytes, *, root_pem: bytes) -> None:
+    """Let the `openssl` program judge signature and chain; raises PassUnreadable."""
+    files = _open(data)
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        (directory / "root.pem").write_bytes(root_pem)
+        for entry in ("signature", "manifest.json"):
+            (directory / entry).write_bytes(files[entry])
+        verdict = subprocess.run(
+            ["openssl", "cms", "-verify", "-binary", "-inform", "DER", "-in", "signature",
+             "-content", "manifest.json", "-CAfile", "root.pem", "-purpose", "any",
+             "-out", "verified"],
+            cwd=directory, capture_output=True, timeout=_OPENSSL_TIMEOUT_S, check=False,
+        )  # fmt: skip
+    if verdict.returncode != 0:
+        raise PassUnreadable(f"openssl: {verdict.stderr.decode(errors='replace').strip()}")
+
+
+def _open(data: bytes) -> dict[str, bytes]:
+    if len(data) > _MAX_BYTES:
+        raise PassUnreadable("the archive is larger than 10 MiB")
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+            _check_entries(entries)
+            files = {entry.filename: archive.read(entry) for entry in entries}
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as broken:
+        raise PassUnreadable(f"not a readable zip: {broken}") from broken
+    for name in ("pass.json", "manifest.json", "signature"):
+        if name not in files:
+            raise PassUnreadable(f"{name} is missing")
+    return files
+
+
+def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
+    if len(entries) > _MAX_ENTRIES:
+        raise PassUnreadable("too many entries")
+    if sum(entry.file_size for entry in entries) > _MAX_BYTES:
+        raise PassUnreadable("the content is larger than 10 MiB")
+    seen: set[str] = set()
+    for entry in entries:
+        name = entry.orig_filename
+        parts = name.split("/")
+        if name in seen:
+            raise PassUnreadable(f"{name} is there twice")
+        if "\\" in name or "" in parts or "." in parts or ".." in parts or "\0" in name:
+            raise PassUnreadable(f"{name!r} is not a plain relative path")
+        if parts[0] == "__MACOSX" or parts[-1].startswith("."):
+            raise PassUnreadable(f"{name} does not belong in a pass")
+        seen.add(name)
+
+
+def _check_manifest(files: Mapping[str, bytes]) -> None:
+    manifest = _object(files["manifest.json"], "manifest.json")
+    held = {name for name in files if name not in _UNLISTED}
+    for name in sorted(held - manifest.keys()):
+        raise PassUnreadable(f"{name} is not in the manifest")
+    for name in sorted(manifest.keys() - held):
+        raise PassUnreadable(f"{name} is in the manifest but not in the archive")
+    for name in held:
+        if manifest[name] != hashlib.sha1(files[name], usedforsecurity=False).hexdigest():
+            raise PassUnreadable(f"the manifest's hash of {name} is another")
+
+
+def _check_content(content: Mapping[str, Any]) -> None:
+    if content.get("formatVersion") != 1:
+        raise PassUnreadable("formatVersion must be 1")
+    for name in _REQUIRED_TEXT:
+        if not isinstance(content.get(name), str) or not content[name]:
+            raise PassUnreadable(f"{name} is missing")
+    styles = STYLES.intersection(content)
+    if len(styles) != 1:
+        raise PassUnreadable(f"exactly one style is needed, found {sorted(styles)}")
+    if ("webServiceURL" in content) != ("authenticationToken" in content):
+        raise PassUnreadable("webServiceURL and authenticationToken go together")
+    if len(content.get("authenticationToken", " " * _MIN_TOKEN)) < _MIN_TOKEN:
+        raise PassUnreadable("the authenticationToken is shorter than 16 characters")
+    _check_fields(content)
+    _check_dates(content)
+    _check_barcodes(content)
+
+
+def _check_fields(content: Mapping[str, Any]) -> None:
+    seen: set[str] = set()
+    for field in _fields(content):
+        key = field.get("key")
+        if not isinstance(key, str) or not key or key in seen:
+            raise PassUnreadable(f"the field key {key!r} is missing or not unique")
+        if not isinstance(field.get("value"), str | int | float):
+            raise PassUnreadable(f"the field {key} has no value")
+        if "currencyCode" in field and isinstance(field["value"], str):
+            raise PassUnreadable(f"the amount {key} is not a number")
+        if {"dateStyle", "timeStyle"}.intersection(field):
+            _check_date(key, field["value"])
+        seen.add(key)
+
+
+def _check_dates(content: Mapping[str, Any]) -> None:
+    for name in ("expirationDate", "relevantDate"):
+        if name in content:
+            _check_date(name, content[name])
+    for relevant in content.get("relevantDates", []):
+        for name, value in relevant.items():
+            _check_date(name, value)
+
+
+def _check_date(name: str, value: object) -> None:
+    if not isinstance(value, str) or not _DATE.fullmatch(value):
+        raise PassUnreadable(f"{name} is not a W3C date with a zone")
+
+
+def _check_barcodes(content: Mapping[str, Any]) -> None:
+    for barcode in content.get("barcodes", []):
+        try:
+            barcode["message"].encode(barcode.get("messageEncoding", "iso-8859-1"))
+        except (UnicodeEncodeError, LookupError, KeyError, AttributeError) as wrong:
+            raise PassUnreadable("a barcode's message cannot be encoded") from wrong
+        if not str(barcode.get("format", "")).startswith("PKBarcodeFormat"):
+            raise PassUnreadable("a barcode has no format")
+
+
+def _check_signer(content: Mapping[str, Any], signature: VerifiedSignature) -> None:
+    subject = signature.leaf.subject
+    pairs = (
+        ("passTypeIdentifier", NameOID.USER_ID),
+        ("teamIdentifier", NameOID.ORGANIZATIONAL_UNIT_NAME),
+    )
+    for name, oid in pairs:
+        if _attribute(subject, oid) != content[name]:
+            raise PassUnreadable(f"{name} is not that of the signing certificate")
+
+
+def _check_images(files: Mapping[str, bytes]) -> None:
+    if "icon.png" not in files:
+        raise PassUnreadable("icon.png is missing")
+    for name, image in files.items():
+        if name.endswith(".png") and not image.startswith(_PNG):
+            raise PassUnreadable(f"{name} is not a PNG")
+
+
+def _attribute(name: x509.Name, oid: x509.ObjectIdentifier) -> str | None:
+    found = name.get_attributes_for_oid(oid)
+    return str(found[0].value) if found else None
+
+
+def _fields(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for style in STYLES.intersection(content):
+        for group in FIELD_GROUPS:
+            yield from content[style].get(group, [])
+
+
+def _object(data: bytes, name: str) -> dict[str, Any]:
+    try:
+        found = json.loads(data, object_pairs_hook=_without_twins)
+    except ValueError as broken:
+        raise PassUnreadable(f"{name} is not JSON: {broken}") from broken
+    if not isinstance(found, dict):
+        raise PassUnreadable(f"{name} is not an object")
+    return found
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key is there twice")
+    return found

@@ -1,0 +1,132 @@
+"""Holders in Postgres; what is personal is one ciphertext per person."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections import OrderedDict
+from collections.abc import Collection, Sequence
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from passferry_pass_issuer.application.ports import Cipher, NewHolder, Transaction
+from passferry_pass_issuer.domain import secret_contexts
+from passferry_pass_issuer.domain.rendering_subject import HolderFacts
+
+CACHED_LOOKUP_KEYS = 1_000
+
+FACTS = """
+SELECT h.workspace_id, h.holder_id, h.external_id, h.personal_ciphertext FROM holder h
+JOIN unnest($1::uuid[], $2::uuid[]) AS wanted(workspace_id, holder_id)
+    ON h.workspace_id = wanted.workspace_id AND h.holder_id = wanted.holder_id
+"""
+
+BY_EXTERNAL_IDS = """
+SELECT workspace_id, holder_id, external_id, personal_ciphertext FROM holder
+WHERE workspace_id = $1 AND external_id = ANY($2::text[])
+"""
+
+BY_EMAILS = """
+SELECT DISTINCT ON (email_hmac) workspace_id, holder_id, external_id, personal_ciphertext,
+    email_hmac
+FROM holder
+WHERE workspace_id = $1 AND email_hmac = ANY($2::bytea[])
+ORDER BY email_hmac, created_at, holder_id
+"""
+
+INSERT = """
+INSERT INTO holder (workspace_id, holder_id, external_id, email_hmac, personal_ciphertext,
+    created_at, updated_at)
+SELECT $1, holder_id, external_id, email_hmac, personal_ciphertext, created_at, created_at
+FROM unnest($2::uuid[], $3::text[], $4::bytea[], $5::bytea[], $6::timestamptz[])
+    AS given(holder_id, external_id, email_hmac, personal_ciphertext, created_at)
+"""
+
+LOOKUP_KEY = "SELECT lookup_key_ciphertext FROM workspace WHERE workspace_id = $1"
+
+
+class PostgresHolders:
+    def __init__(self, cipher: Cipher) -> None:
+        self._cipher = cipher
+        self._lookup_keys: OrderedDict[UUID, bytes] = OrderedDict()
+
+    async def facts(
+        self, transaction: Transaction, wanted: Collection[tuple[UUID, UUID]]
+    ) -> dict[tuple[UUID, UUID], HolderFacts]:
+        keys = sorted(set(wanted))
+        rows = await transaction.fetch(FACTS, [key[0] for key in keys], [key[1] for key in keys])
+        return {(row["workspace_id"], row["holder_id"]): self._opened(row) for row in rows}
+
+    async def find(
+        self,
+        transaction: Transaction,
+        workspace_id: UUID,
+        *,
+        external_ids: Sequence[str],
+        email_hmacs: Sequence[bytes],
+    ) -> tuple[dict[str, HolderFacts], dict[bytes, HolderFacts]]:
+        by_external_id, by_email = {}, {}
+        if external_ids:
+            for row in await transaction.fetch(BY_EXTERNAL_IDS, workspace_id, list(external_ids)):
+                by_external_id[row["external_id"]] = self._opened(row)
+        if email_hmacs:
+            for row in await transaction.fetch(BY_EMAILS, workspace_id, list(email_hmacs)):
+                by_email[row["email_hmac"]] = self._opened(row)
+        return by_external_id, by_email
+
+    async def insert(
+        self, transaction: Transaction, workspace_id: UUID, holders: Sequence[NewHolder]
+    ) -> None:
+        if not holders:
+            return
+        await transaction.execute(
+            INSERT,
+            workspace_id,
+            [new.facts.holder_id for new in holders],
+            [new.facts.external_id for new in holders],
+            [new.email_hmac for new in holders],
+            [self._sealed(workspace_id, new.facts) for new in holders],
+            [new.created_at for new in holders],
+        )
+
+    async def email_hmac(self, transaction: Transaction, workspace_id: UUID, email: str) -> bytes:
+        key = self._lookup_keys.get(workspace_id)
+        if key is None:
+            sealed = await transaction.fetchval(LOOKUP_KEY, workspace_id)
+            if sealed is None:
+                raise LookupError("the workspace is not among those of the transaction")
+            key = self._cipher.decrypt(sealed, context=secret_contexts.lookup_key(workspace_id))
+            self._lookup_keys[workspace_id] = key
+            if len(self._lookup_keys) > CACHED_LOOKUP_KEYS:
+                self._lookup_keys.popitem(last=False)
+        return hmac.digest(key, email.strip().casefold().encode(), hashlib.sha256)
+
+    def _sealed(self, workspace_id: UUID, facts: HolderFacts) -> bytes:
+        personal = {
+            "full_name": facts.full_name,
+            "email": facts.email,
+            "locale": facts.locale,
+            "birthday": facts.birthday.isoformat() if facts.birthday else None,
+        }
+        given = {name: value for name, value in personal.items() if value is not None}
+        context = secret_contexts.holder(workspace_id, facts.holder_id)
+        return self._cipher.encrypt(json.dumps(given, ensure_ascii=False).encode(), context=context)
+
+    def _opened(self, row: Any) -> HolderFacts:
+        personal: dict[str, str] = {}
+        if row["personal_ciphertext"] is not None:
+            context = secret_contexts.holder(row["workspace_id"], row["holder_id"])
+            personal = json.loads(
+                self._cipher.decrypt(row["personal_ciphertext"], context=context)
+            )
+        birthday = personal.get("birthday")
+        return HolderFacts(
+            holder_id=row["holder_id"],
+            external_id=row["external_id"],
+            full_name=personal.get("full_name"),
+            email=personal.get("email"),
+            locale=personal.get("locale"),
+            birthday=date.fromisoformat(birthday) if birthday else None,
+        )

@@ -1,0 +1,69 @@
+"""Answers of mutating calls, kept a day under their Idempotency-Key."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from passferry_pass_issuer.application.ports import Cipher, Transaction
+from passferry_pass_issuer.domain import secret_contexts
+
+KEPT = timedelta(hours=24)
+
+# The second of two equal calls waits here until the first has committed its answer.
+LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))"
+
+SELECT = """
+SELECT fingerprint, status, answer_ciphertext FROM idempotency
+WHERE workspace_id = $1 AND idempotency_key = $2 AND created_at > $3
+"""
+
+INSERT = """
+INSERT INTO idempotency (workspace_id, idempotency_key, fingerprint, status, answer_ciphertext,
+    created_at)
+VALUES ($1, $2, $3, $4, $5, $6)
+"""
+
+FORGET = "DELETE FROM idempotency WHERE workspace_id = $1 AND created_at <= $2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RememberedAnswer:
+    fingerprint: str
+    status: int
+    body: dict[str, Any]
+
+
+class PostgresIdempotency:
+    def __init__(self, cipher: Cipher) -> None:
+        self._cipher = cipher
+
+    async def recall(
+        self, transaction: Transaction, workspace_id: UUID, key: str, now: datetime
+    ) -> RememberedAnswer | None:
+        """Waits for an equal call that is under way; the lock is held until the transaction ends."""
+        await transaction.execute(LOCK, f"{workspace_id}:{key}")
+        row = await transaction.fetchrow(SELECT, workspace_id, key, now - KEPT)
+        if row is None:
+            return None
+        context = secret_contexts.idempotent_answer(workspace_id, key)
+        body = json.loads(self._cipher.decrypt(row["answer_ciphertext"], context=context))
+        return RememberedAnswer(fingerprint=row["fingerprint"], status=row["status"], body=body)
+
+    async def remember(
+        self,
+        transaction: Transaction,
+        workspace_id: UUID,
+        key: str,
+        answer: RememberedAnswer,
+        now: datetime,
+    ) -> None:
+        await transaction.execute(FORGET, workspace_id, now - KEPT)
+        context = secret_contexts.idempotent_answer(workspace_id, key)
+        sealed = self._cipher.encrypt(json.dumps(answer.body).encode(), context=context)
+        await transaction.execute(
+            INSERT, workspace_id, key, answer.fingerprint, answer.status, sealed, now
+        )

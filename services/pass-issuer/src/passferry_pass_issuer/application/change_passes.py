@@ -1,0 +1,161 @@
+"""Changes of issued passes through the API: fields, voiding, expiry, deletion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from passferry_contracts.registry import LINK_CHANGED, PASS_UPDATED
+from passferry_contracts.types import PassStatus
+from passferry_pass_issuer.application.pass_events import (
+    link_changed,
+    pass_status_changed,
+    pass_updated,
+)
+from passferry_pass_issuer.application.ports import (
+    Passes,
+    PassChange,
+    RevisionWriter,
+)
+from passferry_pass_issuer.application.work import Work
+from passferry_pass_issuer.domain.issuing import check_field_values
+from passferry_pass_issuer.domain.status_changes import may_become
+from passferry_pass_issuer.domain.wallet_pass import WalletPass
+from passferry_runtime.errors import Conflict, NotFound
+from passferry_runtime.ids import uuid7
+
+_EVENT_TYPES = {
+    PassStatus.VOIDED: "pass.voided",
+    PassStatus.EXPIRED: "pass.expired",
+    PassStatus.DELETED: "pass.deleted",
+}
+
+
+async def _locked(passes: Passes, work: Work, workspace_id: UUID, reference: str) -> WalletPass:
+    found = await passes.find(work.transaction, workspace_id, reference, for_update=True)
+    if found is None:
+        raise NotFound("pass_not_found", "there is no such pass")
+    return found
+
+
+def _change(work: Work, before: WalletPass, after: WalletPass, event_type: str) -> PassChange:
+    cause = {
+        "event_type": event_type,
+        "event_id": str(uuid7()),
+        "reason": after.status_reason if after.status is not before.status else None,
+    }
+    return PassChange(before=before, after=after, causes=(cause,), caused_at=work.now)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldsChange:
+    """Given values take the place of the old ones; null removes one. `expires_at` is changed
+    only when `sets_expiry`."""
+
+    field_values: Mapping[str, object]
+    sets_expiry: bool = False
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangeFields:
+    passes: Passes
+    revisions: RevisionWriter
+
+    async def __call__(
+        self, work: Work, workspace_id: UUID, reference: str, change: FieldsChange
+    ) -> WalletPass:
+        before = await _locked(self.passes, work, workspace_id, reference)
+        if not before.is_usable:
+            raise Conflict(f"pass_{before.status}", "a pass that ended does not change any more")
+        given = check_field_values(change.field_values)
+        merged = {
+            name: value
+            for name, value in {**before.field_values, **given}.items()
+            if value is not None
+        }
+        after = replace(
+            before,
+            field_values=check_field_values(merged),
+            expires_at=change.expires_at if change.sets_expiry else before.expires_at,
+        )
+        changed = {name for name in given if before.field_values.get(name) != merged.get(name)}
+        if after.expires_at != before.expires_at:
+            changed.add("expires_at")
+        if not changed:
+            return before
+        asked = _change(work, before, after, "pass.updated")
+        [stored] = await self.revisions.store_changed(work.transaction, [asked])
+        work.transaction.emit(
+            PASS_UPDATED,
+            pass_updated(stored, changed_fields=sorted(changed), changed_at=work.now),
+            event_id=asked.causes[0]["event_id"],
+        )
+        await work.audit(
+            workspace_id,
+            "pass.updated",
+            before.pass_id,
+            before={"revision": before.revision},
+            after={"revision": stored.revision, "changed_fields": sorted(changed)},
+        )
+        return stored
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndPass:
+    """Voids, expires or deletes a pass; doing so twice is doing so once."""
+
+    passes: Passes
+    revisions: RevisionWriter
+
+    async def __call__(
+        self,
+        work: Work,
+        workspace_id: UUID,
+        reference: str,
+        status: PassStatus,
+        *,
+        reason: str = "requested",
+    ) -> WalletPass:
+        before = await _locked(self.passes, work, workspace_id, reference)
+        if before.status is status:
+            return before
+        if not may_become(before.status, status):
+            raise Conflict(f"pass_{before.status}", f"a {before.status} pass cannot be {status}")
+        after = replace(before, status=status, status_reason=reason)
+        asked = _change(work, before, after, _EVENT_TYPES[status])
+        [stored] = await self.revisions.store_changed(work.transaction, [asked])
+        work.transaction.emit(
+            PASS_UPDATED,
+            pass_status_changed(stored, changed_at=work.now),
+            event_id=asked.causes[0]["event_id"],
+        )
+        if status is PassStatus.DELETED:
+            await self._revoke_link(work, stored)
+        await work.audit(
+            workspace_id,
+            _EVENT_TYPES[status],
+            before.pass_id,
+            before={"status": before.status.value, "revision": before.revision},
+            after={"status": status.value, "revision": stored.revision, "reason": reason},
+        )
+        return stored
+
+    async def _revoke_link(self, work: Work, wallet_pass: WalletPass) -> None:
+        links = await self.passes.revoke_links(
+            work.transaction, wallet_pass.workspace_id, wallet_pass.pass_id
+        )
+        for link in links:
+            work.transaction.emit(
+                LINK_CHANGED,
+                link_changed(
+                    wallet_pass,
+                    link_id=link.link_id,
+                    token_sha256=link.token_sha256,
+                    expires_at=link.expires_at,
+                    is_revoked=True,
+                    changed_at=work.now,
+                ),
+            )
