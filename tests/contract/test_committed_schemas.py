@@ -6,12 +6,13 @@ from uuid import UUID
 
 import pytest
 from jsonschema import Draft202012Validator
+from pydantic import ConfigDict, Field, create_model
+
 from passferry_contracts import schemas
 from passferry_contracts.compatibility import breaking_changes
 from passferry_contracts.events.balances import PassRedeemed
 from passferry_contracts.fields import ShortText
 from passferry_contracts.schemas import event_kinds, outdated, schema_of, schema_path
-from pydantic import ConfigDict, Field, create_model
 
 KINDS = list(event_kinds())
 PATHS = sorted(schemas.SCHEMAS_DIRECTORY.glob("*/*/*.json"))
@@ -116,20 +117,21 @@ def test_a_narrowed_enum_breaks_and_so_does_a_new_member():
     ]
 
 
-def test_writing_refuses_a_breaking_change(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(schemas, "SCHEMAS_DIRECTORY", tmp_path)
+def test_writing_refuses_a_breaking_change_and_says_which(tmp_path, capsys):
     schemas.write(tmp_path)
     kind = next(kind for kind in KINDS if kind.model is PassRedeemed)
     path = schema_path(kind, tmp_path)
     yesterday = json.loads(path.read_text())
     yesterday["properties"]["till_operator"] = {"type": "string"}
-    yesterday["required"].append("till_operator")
     path.write_text(json.dumps(yesterday))
+    before = path.read_text()
 
-    assert schemas.breaks(tmp_path) == [
-        "pass.redeemed/pass.redeemed 1: till_operator: the field was removed"
-    ]
-    assert outdated(tmp_path) == ["pass.redeemed/pass.redeemed: the schema is out of date"]
+    assert schemas.main(["--write", "--directory", str(tmp_path)]) == 1
+    assert path.read_text() == before
+    fault = "pass.redeemed/pass.redeemed 1: till_operator: the field was removed"
+    assert capsys.readouterr().err == f"{fault}\n"
+    assert schemas.main(["--check", "--directory", str(tmp_path)]) == 1
+    assert "the schema is out of date" in capsys.readouterr().err
 
 
 def test_a_schema_without_an_event_and_an_event_without_a_schema_are_found(tmp_path):

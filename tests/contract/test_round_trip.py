@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+
 from passferry_contracts.envelope import Envelope, decode, encode_headers, encode_value
 from passferry_contracts.schemas import event_kinds, schema_of
 
@@ -50,9 +51,7 @@ def texts(schema, definitions):
         longest = schema.get("maxLength", 10**6)
         return st.from_regex(pattern).filter(lambda text: len(text) <= longest)
     longest = schema.get("maxLength", LARGEST)
-    return st.text(
-        _printable, min_size=schema.get("minLength", 0), max_size=min(longest, LARGEST)
-    )
+    return st.text(_printable, min_size=schema.get("minLength", 0), max_size=min(longest, LARGEST))
 
 
 def integers(schema, definitions):
@@ -70,9 +69,7 @@ def objects(schema, definitions):
         return st.dictionaries(
             st.text(_printable, max_size=9), values_of(inner, definitions), max_size=3
         )
-    fields = {
-        name: values_of(field, definitions) for name, field in schema["properties"].items()
-    }
+    fields = {name: values_of(field, definitions) for name, field in schema["properties"].items()}
     required = set(schema.get("required", ()))
     return st.fixed_dictionaries(
         {name: field for name, field in fields.items() if name in required},

@@ -3,6 +3,7 @@
 import copy
 
 import pytest
+
 from passferry_contracts.compatibility import breaking_changes
 
 COLOUR = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+
 from passferry_contracts.parties import PARTIES, REPLAY, UPSTREAM
 from passferry_contracts.registry import (
     DEAD_LETTERS,

@@ -69,7 +69,11 @@ def test_a_request_arrives_whole_and_its_answer_returns():
     pair = Pair()
     stream_id = post(pair)
     (request,) = pair.exchange()
-    assert (request.stream_id, request.body, request.pseudo[b":path"]) == (1, b"{}", b"/3/device/aa")
+    assert (request.stream_id, request.body, request.pseudo[b":path"]) == (
+        1,
+        b"{}",
+        b"/3/device/aa",
+    )
     pair.server.respond(stream_id, 410, [(b"apns-id", b"x")], b'{"reason":"Unregistered"}')
     pair.exchange()
     (response,) = pair.of(h2.events.ResponseReceived)

@@ -163,7 +163,7 @@ def test_content_that_a_device_refuses_is_named(
 def test_a_pass_of_another_authority_is_refused(press: SamplePress, tmp_path: Path) -> None:
     stranger = DemoAuthority.create(tmp_path)
     data = press.press(press.pass_json())
-    with pytest.raises(PassUnreadable, match="chain does not reach|not issued"):
+    with pytest.raises(PassUnreadable, match=r"chain does not reach|not issued"):
         read_pass(data, root_pem=stranger.root_pem)
 
 

@@ -49,7 +49,9 @@ def openssl_verify(tmp_path, authority, issued):
     return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize(("kind", "type_"), [("rsa", rsa.RSAPrivateKey), ("ec", ec.EllipticCurvePrivateKey)])
+@pytest.mark.parametrize(
+    ("kind", "type_"), [("rsa", rsa.RSAPrivateKey), ("ec", ec.EllipticCurvePrivateKey)]
+)
 def test_a_pass_certificate_has_what_upload_checks_look_for(authority, kind, type_):
     """proves: P12 (the fixtures of the upload checks)."""
     issued = authority.issue_pass_certificate(TOPIC, "TEAM123456", key=kind)
@@ -72,7 +74,10 @@ def test_the_leafs_authority_key_is_the_intermediates_subject_key(authority):
 
 
 def test_openssl_accepts_the_chain_and_refuses_an_expired_leaf(authority, tmp_path):
-    assert openssl_verify(tmp_path, authority, authority.issue_pass_certificate(TOPIC, "T")).returncode == 0
+    assert (
+        openssl_verify(tmp_path, authority, authority.issue_pass_certificate(TOPIC, "T")).returncode
+        == 0
+    )
     past = datetime(2024, 1, 1, tzinfo=UTC)
     expired = authority.issue_pass_certificate(TOPIC, "T", not_after=past)
     verdict = openssl_verify(tmp_path, authority, expired)
@@ -84,7 +89,10 @@ def test_a_certificate_of_another_authority_does_not_verify_despite_equal_names(
     authority, tmp_path
 ):
     other = DemoAuthority.create(tmp_path / "other")
-    assert openssl_verify(tmp_path, authority, other.issue_pass_certificate(TOPIC, "T")).returncode != 0
+    assert (
+        openssl_verify(tmp_path, authority, other.issue_pass_certificate(TOPIC, "T")).returncode
+        != 0
+    )
 
 
 def test_parts_of_a_certificate_can_be_made_to_disagree(authority):

@@ -124,12 +124,13 @@ def main(arguments: list[str] | None = None) -> int:
         action="store_true",
         help="write breaking changes too: only before the first release",
     )
+    parser.add_argument("--directory", type=Path, default=SCHEMAS_DIRECTORY)
     options = parser.parse_args(arguments)
     if options.check:
-        return _report([*breaks(), *outdated()])
-    faults = [] if options.accept_breaking else breaks()
+        return _report([*breaks(options.directory), *outdated(options.directory)])
+    faults = [] if options.accept_breaking else breaks(options.directory)
     if not faults:
-        write()
+        write(options.directory)
     return _report(faults)
 
 

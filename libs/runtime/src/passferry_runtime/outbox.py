@@ -105,7 +105,9 @@ def row_of(topic: Topic, envelope: Envelope) -> OutboxRow:
 def tombstone_row(topic: Topic, key: str, workspace_id: UUID) -> OutboxRow:
     if not topic.compacted:
         raise ValueError(f"{topic.name} is not compacted: a tombstone would delete nothing")
-    return OutboxRow(slot_of(key), workspace_id, topic.name, key, "[]", None)
+    # The key alone does not say whose subject is gone.
+    headers = json.dumps([["ce_workspaceid", str(workspace_id)]])
+    return OutboxRow(slot_of(key), workspace_id, topic.name, key, headers, None)
 
 
 async def insert_outbox_rows(connection: Any, rows: Sequence[OutboxRow]) -> None:

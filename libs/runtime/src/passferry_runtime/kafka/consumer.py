@@ -247,31 +247,31 @@ class Consumer:
                 self._lanes.release(lanes)
 
     async def _handle(self, batch: list[Item]) -> None:
-        behind = [item for item in batch if item.lane in self._parking.lanes]
+        behind = [item for item in batch if item.parking_lane in self._parking.lanes]
         if behind:
             await self._settle_parked(
                 behind, "waits_behind", "an earlier record of its key is parked"
             )
-        current = [item for item in batch if item.lane not in self._parking.lanes]
+        current = [item for item in batch if item.parking_lane not in self._parking.lanes]
         # A record behind one that this very batch parked may not overtake it.
         outcomes = await self._outcomes_of([item.record for item in current], batch[0].route)
         parked_now: set[str] = set()
         for item, outcome in zip(current, outcomes, strict=True):
-            if item.lane in parked_now:
+            if item.parking_lane in parked_now:
                 await self._settle_parked(
                     [item], "waits_behind", "an earlier record of its key is parked"
                 )
             elif outcome is None:
                 self._finish(item, "done")
             elif isinstance(outcome, RetryLater):
-                parked_now.add(item.lane)
+                parked_now.add(item.parking_lane)
                 await self._settle_parked([item], outcome.code, outcome.detail)
             else:
                 await self._give_up(item.record, outcome.code, outcome.detail, attempts=1)
                 self._finish(item, "dead_letter")
 
     async def _settle_parked(self, items: list[Item], code: str, detail: str) -> None:
-        waiting = [ToPark(item.record, item.lane, code, detail) for item in items]
+        waiting = [ToPark(item.record, item.parking_lane, code, detail) for item in items]
         await self._until_available(lambda: self._parking.park(waiting))
         for item in items:
             self._finish(item, "parked")

@@ -18,6 +18,15 @@ class Item:
     lane: str
     epoch: int
 
+    @property
+    def parking_lane(self) -> str:
+        """Where it waits when it must.
+
+        By topic: a record may be waiting for one of the same key on another topic, such as a
+        command for its pass, and that one must not be held up behind it.
+        """
+        return f"{self.record.topic}/{self.lane}"
+
 
 @dataclass(slots=True)
 class _Lane:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from passferry_contracts.envelope import Envelope
 from passferry_contracts.registry import Payload, Topic
@@ -20,6 +21,15 @@ class IncomingRecord:
     key: bytes
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...]
+
+    @property
+    def workspace_id(self) -> UUID | None:
+        """Of a tombstone, which has no payload to say it."""
+        raw = self.header("ce_workspaceid")
+        try:
+            return UUID(raw.decode()) if raw else None
+        except ValueError:
+            return None
 
     def header(self, name: str) -> bytes | None:
         return next((value for key, value in self.headers if key.lower() == name), None)

@@ -111,7 +111,7 @@ class ApnsConnection(asyncio.Protocol):
 
     def go_away(self, *, last_stream_id: int | None = None, reason: str | None = None) -> None:
         """Announce the end, finish the streams that count, then close."""
-        detail = b"" if reason is None else json.dumps({"reason": reason}).encode()
+        detail = b"" if reason is None else _compact({"reason": reason})
         self._http2.goaway(ErrorCode.NO_ERROR, detail, last_stream_id=last_stream_id)
         self._loop.call_later(GOAWAY_GRACE_S, self.close)
         if not self._is_reading:
@@ -265,6 +265,10 @@ def _error_body(refusal: Refusal) -> bytes:
     body: dict[str, object] = {"reason": refusal.reason}
     if refusal.timestamp_ms is not None:
         body["timestamp"] = refusal.timestamp_ms
+    return _compact(body)
+
+
+def _compact(body: dict[str, object]) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
 
 

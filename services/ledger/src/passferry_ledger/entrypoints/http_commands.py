@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request
@@ -23,9 +24,9 @@ from passferry_ledger.entrypoints.http_models import (
 from passferry_ledger.entrypoints.pass_addresses import PassReference, address_of
 from passferry_runtime.auth import Scope, require
 from passferry_runtime.idempotency import parse_idempotency_key
+from passferry_runtime.problems import MEDIA_TYPE, TYPE_BASE
 from passferry_runtime.tracing import current_traceparent
 
-PROBLEM_MEDIA_TYPE = "application/problem+json"
 REPLAYED_HEADER = "Idempotency-Replayed"
 
 #: HTTP's word for each refusal.
@@ -139,15 +140,15 @@ def answer(command: Command, outcome: Outcome) -> JSONResponse:
         refusal_answer(outcome),
         status_code=STATUSES[outcome.code],
         headers=headers,
-        media_type=PROBLEM_MEDIA_TYPE,
+        media_type=MEDIA_TYPE,
     )
 
 
 def refusal_answer(outcome: Outcome) -> dict[str, Any]:
     """Says nothing of this very request, so that a replay is the same byte for byte."""
     problem = RefusalAnswer(
-        type=f"urn:passferry:problem:{outcome.code}",
-        title=outcome.code.replace("_", " ").capitalize(),
+        type=TYPE_BASE + outcome.code.replace("_", "-"),
+        title=HTTPStatus(STATUSES[outcome.code]).phrase,
         status=STATUSES[outcome.code],
         detail=outcome.detail,
         code=outcome.code,

@@ -86,7 +86,7 @@ def _version_of(cursor: str | None) -> int | None:
     number = cursor[1:]
     if cursor[0:1] != "v" or not (number.isascii() and number.isdecimal()) or len(number) > 18:
         raise Invalid(
-            "request_invalid",
+            "validation_failed",
             "The cursor is not one that was given out.",
             errors=[FieldError("cursor", "not a cursor of this list")],
         )

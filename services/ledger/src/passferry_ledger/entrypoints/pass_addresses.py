@@ -37,7 +37,7 @@ def address_of(workspace_id: UUID, pass_ref: str) -> PassAddress:
 
 def _invalid(message: str) -> Invalid:
     return Invalid(
-        "request_invalid",
+        "validation_failed",
         "The pass cannot be read out of the path.",
         errors=[FieldError("pass_ref", message)],
     )

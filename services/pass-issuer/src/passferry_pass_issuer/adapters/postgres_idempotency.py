@@ -58,12 +58,15 @@ class PostgresIdempotency:
         transaction: Transaction,
         workspace_id: UUID,
         key: str,
-        answer: RememberedAnswer,
         now: datetime,
+        *,
+        fingerprint: str,
+        status: int,
+        body: dict[str, Any],
     ) -> None:
         await transaction.execute(FORGET, workspace_id, now - KEPT)
         context = secret_contexts.idempotent_answer(workspace_id, key)
-        sealed = self._cipher.encrypt(json.dumps(answer.body).encode(), context=context)
+        sealed = self._cipher.encrypt(json.dumps(body).encode(), context=context)
         await transaction.execute(
-            INSERT, workspace_id, key, answer.fingerprint, answer.status, sealed, now
+            INSERT, workspace_id, key, fingerprint, status, sealed, now
         )

@@ -15,8 +15,8 @@ from passferry_pass_issuer.application.pass_events import (
     pass_updated,
 )
 from passferry_pass_issuer.application.ports import (
-    Passes,
     PassChange,
+    Passes,
     RevisionWriter,
 )
 from passferry_pass_issuer.application.work import Work

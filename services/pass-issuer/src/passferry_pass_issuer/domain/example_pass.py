@@ -1,0 +1,51 @@
+"""An example pass, to try a template out before it is published."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+
+from passferry_contracts.types import PassStatus
+from passferry_pass_issuer.domain.rendering_subject import (
+    HolderFacts,
+    ProgramFacts,
+    RenderSubject,
+)
+from passferry_pass_issuer.domain.template_checks import TemplateVersion
+
+_NOBODY = uuid.UUID(int=1)
+
+
+def example_pass(
+    version: TemplateVersion, asset_sha1: Mapping[str, str], web_service_url: str
+) -> RenderSubject:
+    """A pass with something in every field that the template names."""
+    names = version.content.field_names()
+    return RenderSubject(
+        workspace_id=version.workspace_id,
+        pass_id=_NOBODY,
+        external_id="example-1",
+        serial_number="example-serial-number-1",
+        authentication_token="example-authentication-token",  # noqa: S106  # opens nothing
+        code="EXAMPLE0001",
+        status=PassStatus.ACTIVE,
+        status_reason=None,
+        balance_minor=1234,
+        unit="EUR",
+        unit_scale=2,
+        field_values=dict.fromkeys(names, "2030-01-01T12:00:00Z"),
+        expires_at=datetime(2030, 1, 1, tzinfo=UTC),
+        created_at=datetime(2025, 1, 1, tzinfo=UTC),
+        program=ProgramFacts(program_id=_NOBODY, name=version.name, protocol=version.protocol),
+        template=version.facts(asset_sha1),
+        holder=HolderFacts(
+            holder_id=_NOBODY,
+            external_id="holder-1",
+            full_name="Zoë O'Hara",
+            email="zoe@example.org",
+            locale="en",
+            birthday=date(1990, 5, 17),
+        ),
+        web_service_url=web_service_url,
+    )

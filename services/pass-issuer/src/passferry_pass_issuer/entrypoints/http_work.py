@@ -1,0 +1,246 @@
+"""What the HTTP routes share: opening work, refusals as problems, idempotent answers, pages."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import JSONResponse
+
+from passferry_pass_issuer.application.administer_programs import ChangeProgram, CreateProgram
+from passferry_pass_issuer.application.administer_workspaces import (
+    ApiKeys,
+    ChangeWorkspace,
+    CreateApiKey,
+    CreateWorkspace,
+    RevokeApiKey,
+    Workspaces,
+)
+from passferry_pass_issuer.application.change_passes import ChangeFields, EndPass
+from passferry_pass_issuer.application.edit_templates import (
+    ChangeTemplate,
+    CreateTemplate,
+    PublishTemplate,
+    StoreTemplateFile,
+    Templates,
+)
+from passferry_pass_issuer.application.issue_passes import IssuePasses
+from passferry_pass_issuer.application.keep_credentials import (
+    CredentialStore,
+    UploadGoogleAccount,
+    UploadSigningIdentity,
+)
+from passferry_pass_issuer.application.ports import Passes, Programs, Transaction
+from passferry_pass_issuer.application.watch_credentials import WatchCredentials
+from passferry_pass_issuer.application.work import Work, Workbench
+from passferry_pass_issuer.domain.issuing import IssueRefused
+from passferry_pass_issuer.domain.refusals import ContentRejected
+from passferry_runtime.errors import FieldError, Invalid, Problem
+from passferry_runtime.http import state_of
+from passferry_runtime.idempotency import fingerprint, parse_idempotency_key
+from passferry_runtime.outbox import EventTooLarge
+from passferry_runtime.postgres import UNAVAILABLE
+
+MAX_PAGE = 200
+DEFAULT_PAGE = 50
+
+Body = dict[str, Any]
+
+
+class RequestBody(BaseModel):
+    """Members that we do not know are refused: a misspelt one would silently do nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Remembered(Protocol):
+    @property
+    def fingerprint(self) -> str: ...
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def body(self) -> dict[str, Any]: ...
+
+
+class Answers(Protocol):
+    """What calls with an Idempotency-Key answered."""
+
+    async def recall(
+        self, transaction: Transaction, workspace_id: UUID, key: str, now: datetime
+    ) -> Remembered | None: ...
+
+    async def remember(
+        self,
+        transaction: Transaction,
+        workspace_id: UUID,
+        key: str,
+        now: datetime,
+        *,
+        fingerprint: str,
+        status: int,
+        body: dict[str, Any],
+    ) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class IssuerApi:
+    """All that the routes use; `request.state.issuer`."""
+
+    workbench: Workbench
+    answers: Answers
+    public_base_url: str
+    workspaces: Workspaces
+    api_keys: ApiKeys
+    programs: Programs
+    templates: Templates
+    credentials: CredentialStore
+    passes: Passes
+    watch_credentials: WatchCredentials
+    create_workspace: CreateWorkspace
+    change_workspace: ChangeWorkspace
+    create_api_key: CreateApiKey
+    revoke_api_key: RevokeApiKey
+    create_program: CreateProgram
+    change_program: ChangeProgram
+    create_template: CreateTemplate
+    change_template: ChangeTemplate
+    store_template_file: StoreTemplateFile
+    publish_template: PublishTemplate
+    upload_signing_identity: UploadSigningIdentity
+    upload_google_account: UploadGoogleAccount
+    issue_passes: IssuePasses
+    change_fields: ChangeFields
+    end_pass: EndPass
+
+
+def issuer_of(request: Request) -> IssuerApi:
+    api: IssuerApi = state_of(request, "issuer")
+    return api
+
+
+@asynccontextmanager
+async def working(
+    request: Request, workspace_ids: Iterable[UUID], *, actor: str
+) -> AsyncIterator[Work]:
+    """One transaction for the request; what it refuses becomes a problem that names the field."""
+    try:
+        async with issuer_of(request).workbench.open(workspace_ids, actor=actor) as work:
+            yield work
+    except ContentRejected as refusal:
+        raise problem_of(refusal) from refusal
+    except EventTooLarge as error:
+        raise Invalid("too_large", "what was asked for does not fit into one event") from error
+    except UNAVAILABLE as error:
+        raise Problem(
+            503, "database_unavailable", "try again shortly", retry_after_s=2
+        ) from error
+
+
+def problem_of(refusal: ContentRejected) -> Problem:
+    status = refusal.status if isinstance(refusal, IssueRefused) else 422
+    detail = f"{refusal.field} {refusal.detail}"
+    return Problem(
+        status, refusal.code, detail, errors=[FieldError(refusal.field, refusal.detail)]
+    )
+
+
+async def answer_once(
+    request: Request,
+    work: Work,
+    workspace_id: UUID,
+    body: Mapping[str, Any],
+    produce: Callable[[], Awaitable[Body]],
+    *,
+    status: int = 201,
+) -> JSONResponse:
+    """Do `produce` once per Idempotency-Key; a repetition gets the answer of the first.
+
+    A refusal is raised, so it rolls back and is not remembered: the corrected call may use the
+    same key.
+    """
+    key = parse_idempotency_key(request.headers.get("idempotency-key"), required=False)
+    if key is None:
+        return JSONResponse(await produce(), status)
+    answers = issuer_of(request).answers
+    mark = fingerprint({"method": request.method, "path": request.url.path, "body": dict(body)})
+    earlier = await answers.recall(work.transaction, workspace_id, key, work.now)
+    if earlier is not None:
+        if earlier.fingerprint != mark:
+            raise Invalid("idempotency_key_reused", "this Idempotency-Key was already used")
+        return JSONResponse(earlier.body, earlier.status, {"Idempotency-Replayed": "true"})
+    produced = await produce()
+    await answers.remember(
+        work.transaction,
+        workspace_id,
+        key,
+        work.now,
+        fingerprint=mark,
+        status=status,
+        body=produced,
+    )
+    return JSONResponse(produced, status)
+
+
+def instant(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat().replace("+00:00", "Z")
+
+
+def page_of(items: Sequence[Body], limit: int, cursor: Sequence[str] | None) -> Body:
+    """`cursor` stands for the last item; there is a next page only when this one is full."""
+    is_last = cursor is None or len(items) < limit
+    return {"data": list(items), "next_cursor": None if is_last else _encoded(cursor or ())}
+
+
+def _encoded(parts: Sequence[str]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(list(parts)).encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str | None, parts: int) -> list[str] | None:
+    """Raises `Invalid` for what is no cursor of ours."""
+    if cursor is None:
+        return None
+    try:
+        decoded = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except ValueError:
+        decoded = None
+    is_ours = isinstance(decoded, list) and len(decoded) == parts
+    if not is_ours or not all(isinstance(part, str) for part in decoded):
+        raise _no_cursor()
+    return list(decoded)
+
+
+def aged_cursor(cursor: str | None) -> tuple[datetime, UUID] | None:
+    """A place in what is ordered by age: time and id."""
+    parts = decode_cursor(cursor, 2)
+    if parts is None:
+        return None
+    try:
+        return datetime.fromisoformat(parts[0]), UUID(parts[1])
+    except ValueError as error:
+        raise _no_cursor() from error
+
+
+def id_cursor(cursor: str | None) -> UUID | None:
+    parts = decode_cursor(cursor, 1)
+    if parts is None:
+        return None
+    try:
+        return UUID(parts[0])
+    except ValueError as error:
+        raise _no_cursor() from error
+
+
+def _no_cursor() -> Invalid:
+    return Invalid(
+        "cursor_invalid", "take it from next_cursor", errors=[FieldError("cursor", "is not ours")]
+    )

@@ -1,0 +1,45 @@
+"""What the pass-issuer reads from its environment; `docs/configuration.md` explains each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
+
+from passferry_runtime.settings import ServiceSettings
+
+
+class PassIssuerSettings(ServiceSettings):
+    #: Encrypts signing keys, tokens and what is personal at rest; of this service alone.
+    key_ring_file: Path
+    #: Encrypts provider credentials on their way to the notifier, which has the same ring.
+    credentials_key_ring_file: Path
+    #: Where devices and browsers reach the web service, without a trailing slash.
+    public_base_url: str = Field(pattern=r"^https?://[^\s]+$", max_length=300)
+    #: PEM files of Apple's WWDR intermediates that upload checks accept.
+    wwdr_directory: Path
+    google_save_base_url: str = Field(
+        default="https://pay.google.com/gp/v/save", pattern=r"^https?://[^\s]+$"
+    )
+    #: Domains that may show Google's button with our links.
+    google_save_origins: list[str] = Field(default_factory=list, max_length=20)
+    signing_threads: int = Field(default=2, ge=1, le=64)
+    consumer_concurrency: int = Field(default=4, ge=1, le=64)
+    #: Tests need equal serial numbers in two workspaces; nobody else chooses them.
+    allow_serial_number_choice: bool = False
+
+    @field_validator("public_base_url", "google_save_base_url")
+    @classmethod
+    def _without_trailing_slash(cls, value: str) -> str:
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _is_fit_for_production(self) -> Self:
+        if self.environment != "production":
+            return self
+        if not self.public_base_url.startswith("https://"):
+            raise ValueError("PASSFERRY_PUBLIC_BASE_URL must be https in production")
+        if self.allow_serial_number_choice:
+            raise ValueError("PASSFERRY_ALLOW_SERIAL_NUMBER_CHOICE is for tests only")
+        return self

@@ -1,0 +1,67 @@
+"""Puts a .pkpass together from what the issuer signed; keeps what it built within a bound."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from passferry_wallet.apple.bundle import BundleTemplate
+from passferry_wallet_webservice.application.ports import PassReader, ServedPass
+
+MAX_TEMPLATES = 64
+MAX_BUNDLE_BYTES = 64_000_000
+
+TemplateKey = tuple[UUID, UUID, int]
+BundleKey = tuple[UUID, UUID, int]
+
+
+class NotSigned(Exception):
+    """The revision has no signature yet; nothing can be handed to an Apple device."""
+
+
+@dataclass(slots=True)
+class AssembleBundle:
+    """`(ServedPass) -> bytes` of the .pkpass."""
+
+    passes: PassReader
+    _templates: OrderedDict[TemplateKey, BundleTemplate] = field(default_factory=OrderedDict)
+    _bundles: OrderedDict[BundleKey, bytes] = field(default_factory=OrderedDict)
+    _bytes: int = 0
+
+    async def __call__(self, served: ServedPass) -> bytes:
+        if served.signature is None:
+            raise NotSigned
+        key = (served.workspace_id, served.pass_id, served.revision)
+        known = self._bundles.get(key)
+        if known is not None:
+            self._bundles.move_to_end(key)
+            return known
+        template = await self._template(served)
+        bundle = template.assemble(
+            pass_json=served.pass_json.encode(),
+            manifest=served.manifest.encode(),
+            signature=served.signature,
+        )
+        self._remember(key, bundle)
+        return bundle
+
+    async def _template(self, served: ServedPass) -> BundleTemplate:
+        key = (served.workspace_id, served.template_id, served.template_version)
+        known = self._templates.get(key)
+        if known is not None:
+            self._templates.move_to_end(key)
+            return known
+        template = BundleTemplate(await self.passes.files_of(*key))
+        self._templates[key] = template
+        while len(self._templates) > MAX_TEMPLATES:
+            self._templates.popitem(last=False)
+        return template
+
+    def _remember(self, key: BundleKey, bundle: bytes) -> None:
+        previous = self._bundles.pop(key, None)
+        self._bytes += len(bundle) - len(previous or b"")
+        self._bundles[key] = bundle
+        while self._bytes > MAX_BUNDLE_BYTES:
+            _, dropped = self._bundles.popitem(last=False)
+            self._bytes -= len(dropped)

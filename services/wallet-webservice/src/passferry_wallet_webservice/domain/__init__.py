@@ -1,0 +1,1 @@
+"""What a revision, a tag and a visitor are; no I/O."""

@@ -1,0 +1,56 @@
+"""When a revision becomes what phones are given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class Decision(StrEnum):
+    IGNORE = "ignore"
+    WAIT_FOR_TEMPLATE = "wait_for_template"
+    WAIT_FOR_SIGNATURE = "wait_for_signature"
+    #: A new revision.
+    PUBLISH = "publish"
+    #: The revision that is out already, now with a signature or a save link.
+    ENRICH = "enrich"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    revision: int
+    is_signed: bool
+    has_save_link: bool
+    is_template_complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The published revision. Once signed, a pass is on Apple and may not lose its signature."""
+
+    revision: int
+    is_signed: bool
+
+
+def decide(candidate: Candidate, current: Current | None) -> Decision:
+    if current is not None and candidate.revision < current.revision:
+        return Decision.IGNORE
+    if not candidate.is_template_complete:
+        return Decision.WAIT_FOR_TEMPLATE
+    if current is not None and candidate.revision == current.revision:
+        brings_something = candidate.is_signed or candidate.has_save_link
+        return Decision.ENRICH if brings_something else Decision.IGNORE
+    if current is not None and current.is_signed and not candidate.is_signed:
+        # A phone that asks now must be able to fetch: the old revision stays until the signed
+        # one comes.
+        return Decision.WAIT_FOR_SIGNATURE
+    return Decision.PUBLISH
+
+
+def next_last_modified(now: datetime, previous: datetime | None) -> datetime:
+    """Rises by a second at least: devices compare dates that have no fractions."""
+    floor = now.replace(microsecond=0)
+    if previous is None:
+        return floor
+    return max(floor, previous + timedelta(seconds=1))

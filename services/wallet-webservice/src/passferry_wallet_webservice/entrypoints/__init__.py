@@ -1,0 +1,1 @@
+"""Kafka topics and HTTP routes that lead in."""
