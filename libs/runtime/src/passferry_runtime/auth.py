@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import secrets
@@ -72,7 +73,8 @@ class Principal:
 
     @property
     def is_platform(self) -> bool:
-        return self.role is Role.ADMINISTRATOR
+        # The role alone does not make one: it counts for keys of the platform workspace only.
+        return self.role is Role.ADMINISTRATOR and self.workspace_id == PLATFORM_ID
 
     def may(self, needed: Role) -> bool:
         return self.role.covers(needed)
@@ -115,7 +117,8 @@ class AccessDirectory:
         if known is None:
             return
         for grant in known.api_keys:
-            self._keys.pop(grant.key_id, None)
+            if grant.key_id in self._keys and self._keys[grant.key_id][0] == workspace_id:
+                del self._keys[grant.key_id]
         for business_id in known.business_ids:
             if self._businesses.get(business_id) == workspace_id:
                 del self._businesses[business_id]
@@ -128,7 +131,8 @@ class AccessDirectory:
                 self.apply(incoming.data)
 
         def forget(topic: str, key: bytes) -> None:
-            self.remove(UUID(key.decode()))
+            with contextlib.suppress(ValueError):  # no workspace ever had such a key
+                self.remove(UUID(key.decode()))
 
         return TableReader(settings=settings, topics=[WORKSPACE_ACCESS], apply=apply, forget=forget)
 
@@ -146,8 +150,8 @@ class AccessDirectory:
         access = self._workspaces.get(workspace_id)
         if access is None:
             return False
-        parent = access.parent_workspace_id
-        return access.suspended or (parent is not None and self.is_suspended(parent))
+        parent = self._workspaces.get(access.parent_workspace_id or workspace_id)
+        return access.suspended or (parent is not None and parent.suspended)
 
     def may_hold_passes(self, workspace_id: UUID) -> bool:
         access = self._workspaces.get(workspace_id)

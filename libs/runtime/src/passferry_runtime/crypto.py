@@ -17,11 +17,16 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from passferry_runtime.logging import get_logger
+
 VERSION = 1
 KEY_BYTES = 32
 NONCE_BYTES = 12
 WRAPPED_BYTES = KEY_BYTES + 16
 MAX_PLAINTEXT_BYTES = 1_000_000
+
+
+log = get_logger(__name__)
 
 
 class DecryptionFailed(Exception):
@@ -64,17 +69,19 @@ class KeyRing:
         """Read a ring; in production it must be private (0600) and not of the demo."""
         try:
             text = path.read_text(encoding="utf-8")
-            mode = path.stat().st_mode & 0o077
+            is_private = _is_private(path.stat())
         except OSError as error:
             raise KeyRingInvalid(
                 f"cannot read the key ring {path}: {error.strerror}; run the bootstrap command"
             ) from error
         ring = cls.from_json(text)
         if environment == "production":
-            if mode:
-                raise KeyRingInvalid(f"{path} is readable by others: chmod 600 it")
+            if not is_private:
+                raise KeyRingInvalid(f"{path} is open to others: chmod 600 it")
             if any(name.startswith("demo") for name in ring.key_ids):
                 raise KeyRingInvalid(f"{path} holds keys of the demo: make a ring of your own")
+        if not is_private:
+            log.warning("key_ring_open_to_others", path=str(path))
         return ring
 
     @staticmethod
@@ -126,3 +133,9 @@ class KeyRing:
         except (InvalidTag, KeyError, IndexError, ValueError) as error:
             raise DecryptionFailed from error
         return data_key, ciphertext[end:]
+
+
+def _is_private(status: os.stat_result) -> bool:
+    """0600 or stricter; or a secret that a cluster mounts: of root, readable by our group."""
+    allowed = 0o640 if status.st_uid == 0 and os.geteuid() != 0 else 0o600
+    return not status.st_mode & 0o777 & ~(allowed | 0o100)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ import orjson
 from passferry_runtime.errors import Problem
 
 MAX_KEY_CHARACTERS = 255
+_ESCAPED = re.compile(r'\\(["\\])')
 
 
 def parse_idempotency_key(header: str | None, *, required: bool = True) -> str | None:
@@ -25,7 +27,7 @@ def parse_idempotency_key(header: str | None, *, required: bool = True) -> str |
         return None
     key = header.strip()
     if len(key) >= 2 and key[0] == key[-1] == '"':
-        key = key[1:-1].replace('\\"', '"').replace("\\\\", "\\")
+        key = _ESCAPED.sub(r"\1", key[1:-1])
     if not key or len(key) > MAX_KEY_CHARACTERS or not key.isascii() or not key.isprintable():
         raise Problem(
             400,

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 TIMEOUT_S = 0.5
@@ -24,13 +26,19 @@ def workspace_key(workspace_id: UUID, *parts: str | UUID) -> str:
 @asynccontextmanager
 async def open_redis(url: str) -> AsyncIterator[Redis]:
     """Connects on first use; every call ends within a bounded time."""
-    client = Redis.from_url(
+    pool = BlockingConnectionPool.from_url(
         url,
+        # More callers than connections wait for one; that does not mean that Redis is away.
+        max_connections=MAX_CONNECTIONS,
+        timeout=TIMEOUT_S,
         socket_timeout=TIMEOUT_S,
         socket_connect_timeout=TIMEOUT_S,
-        max_connections=MAX_CONNECTIONS,
+        # One retry mends a connection that was closed while idle. The library's own default
+        # retries ten times, which would hold a caller for seconds.
+        retry=Retry(NoBackoff(), 1),
         health_check_interval=15,
     )
+    client = Redis.from_pool(pool)
     try:
         yield client
     finally:

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 from uuid import UUID
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 PREFIX = "PASSFERRY_"
@@ -36,7 +37,12 @@ class ServiceSettings(BaseSettings):
     """What every service reads. Subclasses add their own."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        # Compose files give an empty string for what is not set.
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
     )
 
     environment: Literal["development", "test", "production"] = "development"
@@ -100,12 +106,23 @@ class _FileSource(InitSettingsSource):
         for name in settings_class.model_fields:
             variable = f"{PREFIX}{name.upper()}{FILE_SUFFIX}"
             path = os.environ.get(variable)
-            if path is None or f"{name}_file" in settings_class.model_fields:
+            if not path or f"{name}_file" in settings_class.model_fields:
                 continue
-            values[name] = (
-                Path(path).read_text(encoding="utf-8")[:MAX_FILE_BYTES].removesuffix("\n")
-            )
+            values[name] = _content(variable, path)
         super().__init__(settings_class, values)
+
+
+def _content(variable: str, path: str) -> str:
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+        if len(content) > MAX_FILE_BYTES:
+            raise SettingsInvalid([f"{variable}: {path} is larger than {MAX_FILE_BYTES} bytes"])
+        return content.decode().removesuffix("\n")
+    except OSError as error:
+        raise SettingsInvalid([f"{variable}: cannot read {path}: {error.strerror}"]) from None
+    except UnicodeDecodeError:
+        raise SettingsInvalid([f"{variable}: {path} is not text in UTF-8"]) from None
 
 
 SettingsType = TypeVar("SettingsType", bound=BaseSettings)
@@ -123,8 +140,15 @@ def load_settings(settings_class: type[SettingsType]) -> SettingsType:
         raise SettingsInvalid(
             [_fault(each) for each in error.errors(include_input=False)]
         ) from None
-    except OSError as error:
-        raise SettingsInvalid([f"cannot read {error.filename}: {error.strerror}"]) from None
+    except SettingsError as error:
+        # A list or an object that is not JSON; the message names the field, not the value.
+        raise SettingsInvalid([str(error)]) from None
+
+
+def file_setting(variable: str) -> str | None:
+    """`variable` or the content of the file that `variable`_FILE names, for commands."""
+    path = os.environ.get(f"{variable}{FILE_SUFFIX}")
+    return os.environ.get(variable) or (_content(variable, path) if path else None)
 
 
 def _known_variables(settings_class: type[BaseSettings]) -> set[str]:
@@ -132,12 +156,25 @@ def _known_variables(settings_class: type[BaseSettings]) -> set[str]:
     return names | {f"{name}{FILE_SUFFIX}" for name in names}
 
 
+def _nested_variables(settings_class: type[BaseSettings]) -> set[str]:
+    """The settings that are objects, whose parts have variables of their own: `X__PART`."""
+    return {
+        f"{PREFIX}{name.upper()}"
+        for name, field in settings_class.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    }
+
+
 #: Read by tools around a service, and passed through to it.
 _SHARED = {
     "PASSFERRY_POSTGRES_ADMIN_URL",
     "PASSFERRY_POSTGRES_ADMIN_URL_FILE",
     "PASSFERRY_MIGRATE_DATABASE_URL",
+    "PASSFERRY_MIGRATE_DATABASE_URL_FILE",
+    "PASSFERRY_APP_PASSWORD",
     "PASSFERRY_APP_PASSWORD_FILE",
+    "PASSFERRY_DEVSTACK",
+    "PASSFERRY_NO_SYSTEM_PACKAGES",
 }
 
 
@@ -145,11 +182,12 @@ def _unknown_variables(
     settings_class: type[BaseSettings], environment: Mapping[str, str]
 ) -> list[str]:
     known = _known_variables(settings_class)
+    nested = _nested_variables(settings_class)
     faults = []
     for variable in environment:
         if not variable.startswith(PREFIX) or variable in known | _SHARED:
             continue
-        if variable.split("__")[0] in known:
+        if variable.split("__")[0] in nested:
             continue
         near = difflib.get_close_matches(variable, sorted(known), n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -161,8 +199,8 @@ def _given_twice(settings_class: type[BaseSettings], environment: Mapping[str, s
     return [
         f"{variable} and {variable}{FILE_SUFFIX} are both set: keep one"
         for name in settings_class.model_fields
-        if (variable := f"{PREFIX}{name.upper()}") in environment
-        and f"{variable}{FILE_SUFFIX}" in environment
+        if environment.get(variable := f"{PREFIX}{name.upper()}")
+        and environment.get(f"{variable}{FILE_SUFFIX}")
         and f"{name}_file" not in settings_class.model_fields
     ]
 

@@ -1,0 +1,1 @@
+"""The formats of Apple Wallet and Google Wallet. No Kafka, no database, no network."""

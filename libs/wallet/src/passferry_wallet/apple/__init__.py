@@ -1,0 +1,1 @@
+"""pass.json, signatures, certificates and .pkpass bundles."""

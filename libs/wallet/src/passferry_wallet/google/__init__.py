@@ -1,0 +1,1 @@
+"""Objects, classes, save links and callbacks of Google Wallet."""
