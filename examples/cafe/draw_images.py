@@ -194,8 +194,8 @@ def cafe_strip() -> Scene:
     horizon = 92
     scene.gradient(SKY, horizon)
     glow = Scene(STRIP, (*SUN, 0))
-    glow.disc((252, horizon), 70, (*SUN, 125))
-    scene.lay_over(glow, blur=16)
+    glow.disc((252, horizon), 60, (*SUN, 135))
+    scene.lay_over(glow, blur=14)
     scene.disc((252, horizon), 39, SUN)
     scene.box((0, horizon), (375, 144 - horizon), SEA[0])
     for offset, half in ((1.8, 37), (4.8, 26), (7.6, 31)):

@@ -244,9 +244,7 @@ class Office:
             protocol = body.get("protocol", "MEMBERSHIP")
             style = {"COUPON": "coupon", "EVENT_TICKET": "eventTicket"}.get(protocol, "storeCard")
             layout = template_json()["apple"] | {"style": style}
-            body["template_id"] = await self.template(
-                workspace_id, protocol=protocol, apple=layout
-            )
+            body["template_id"] = await self.template(workspace_id, protocol=protocol, apple=layout)
         given = {"name": "Points", "protocol": "MEMBERSHIP", **body}
         made = await self.call(
             "POST", f"/workspaces/{workspace_id}/programs", status=201, json=given
@@ -352,4 +350,3 @@ def make() -> SimpleNamespace:
     return SimpleNamespace(
         png=png, template_json=template_json, images=IMAGES, renderer=PlainRenderer
     )
-

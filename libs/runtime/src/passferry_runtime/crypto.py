@@ -137,5 +137,5 @@ class KeyRing:
 
 def _is_private(status: os.stat_result) -> bool:
     """0600 or stricter; or a secret that a cluster mounts: of root, readable by our group."""
-    allowed = 0o640 if status.st_uid == 0 and os.geteuid() != 0 else 0o600
-    return not status.st_mode & 0o777 & ~(allowed | 0o100)
+    is_mounted = status.st_uid == 0 and os.geteuid() != 0
+    return not status.st_mode & (0o037 if is_mounted else 0o077)

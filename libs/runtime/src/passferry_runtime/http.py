@@ -8,9 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
-from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
-from fastapi.routing import APIRoute
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -27,21 +25,23 @@ from passferry_runtime.problems import (
     answer_validation_error,
     problem_response,
 )
+from passferry_runtime.route_access import access_table, route_contexts
 from passferry_runtime.tracing import span
 
 log = get_logger(__name__)
 
 MAX_BODY_BYTES = 1_048_576
-_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+#: Of the path and the query together, as they were sent.
+MAX_TARGET_BYTES = 4_096
+#: Of all headers together.
+MAX_HEADER_BYTES = 16_384
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
 }
-
-
-class UnguardedRoute(Exception):
-    """A route that says neither who may call it nor that anyone may."""
 
 
 def create_app(
@@ -64,44 +64,39 @@ def create_app(
         docs_url="/docs" if docs else None,
         redoc_url=None,
         openapi_url="/openapi.json" if docs else None,
+        # A redirect would repeat the Host header of whoever asks.
+        redirect_slashes=False,
     )
+    templates: dict[object, str] = {}
     for router in routers:
-        _refuse_unguarded(router)
+        access_table(router.routes)
+        templates.update((each.endpoint, each.path or "") for each in route_contexts(router.routes))
         app.include_router(router)
     app.add_exception_handler(Problem, answer_problem)
     app.add_exception_handler(HTTPException, answer_http_exception)
     app.add_exception_handler(RequestValidationError, answer_validation_error)
     app.add_middleware(
-        Edge, state={"authenticator": auth, **(state or {})}, max_body_bytes=max_body_bytes
+        Edge,
+        state={"authenticator": auth, **(state or {})},
+        max_body_bytes=max_body_bytes,
+        templates=templates,
     )
     return app
-
-
-def _refuse_unguarded(router: APIRouter) -> None:
-    for route in router.routes:
-        if not isinstance(route, APIRoute):
-            continue
-        is_public = getattr(route.endpoint, "is_public", False)
-        if not is_public and required_role(route.dependant) is None:
-            raise UnguardedRoute(
-                f"{sorted(route.methods or ())} {route.path}: use require(role) or @public"
-            )
-
-
-def required_role(dependant: Dependant) -> object | None:
-    """The role that a route's guard asks for, wherever the guard is among its dependencies."""
-    for dependency in dependant.dependencies:
-        role = getattr(dependency.call, "required_role", None) or required_role(dependency)
-        if role is not None:
-            return role
-    return None
 
 
 class Edge:
     """Around every request: ids, trace, body limit, headers, metrics, and the last word on errors."""
 
-    def __init__(self, app: ASGIApp, *, state: Mapping[str, object], max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        state: Mapping[str, object],
+        max_body_bytes: int,
+        templates: Mapping[object, str],
+    ) -> None:
         self._app = app
+        self._templates = templates
         self._state = state
         self._max_body_bytes = max_body_bytes
 
@@ -111,23 +106,23 @@ class Edge:
             return
         headers = Headers(scope=scope)
         request_id = headers.get("x-request-id", "")
-        if not _REQUEST_ID.match(request_id):
+        if not _REQUEST_ID.fullmatch(request_id):
             request_id = str(uuid7())
         scope.setdefault("state", {}).update(self._state, request_id=request_id)
         exchange = _Exchange(scope, send, request_id)
         started_at = time.perf_counter()
         with span("http request", parent=headers.get("traceparent")):
             try:
+                _check_size(scope)
                 limited = self._limited(receive, headers)
                 await self._app(scope, limited, exchange.send)
-            except _TooLarge:
-                await self._answer(exchange, receive, Problem(413, "body_too_large", self._limit))
+            except Problem as problem:
+                await self._answer(exchange, receive, problem)
             except Exception:
                 log.exception("request_failed", request_id=request_id, method=scope["method"])
-                problem = Problem(500, "internal_error", "something went wrong on our side")
-                await self._answer(exchange, receive, problem)
+                await self._answer(exchange, receive, _internal_error())
             finally:
-                _observe(scope, exchange.status, time.perf_counter() - started_at)
+                self._observe(scope, exchange.status, time.perf_counter() - started_at)
 
     @property
     def _limit(self) -> str:
@@ -135,8 +130,9 @@ class Edge:
 
     def _limited(self, receive: Receive, headers: Headers) -> Receive:
         declared = headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > self._max_body_bytes:
-            raise _TooLarge
+        is_number = declared.isascii() and declared.isdigit()
+        if is_number and int(declared[:20]) > self._max_body_bytes:
+            raise Problem(413, "body_too_large", self._limit)
         received = 0
 
         async def limited() -> Message:
@@ -156,9 +152,27 @@ class Edge:
         response = problem_response(problem, instance=exchange.scope["path"])
         await response(exchange.scope, receive, exchange.send)
 
+    def _observe(self, scope: Scope, status: int, seconds: float) -> None:
+        route: Any = scope.get("route")
+        path = getattr(route, "path", "unmatched")
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        HTTP_REQUEST_SECONDS.labels(
+            route=self._templates.get(scope.get("endpoint"), path),
+            method=method,
+            status_class=f"{status // 100}xx",
+        ).observe(seconds)
 
-class _TooLarge(Exception):
-    pass
+
+def _internal_error() -> Problem:
+    return Problem(500, "internal_error", "something went wrong on our side")
+
+
+def _check_size(scope: Scope) -> None:
+    target = len(scope.get("raw_path") or scope["path"].encode()) + len(scope["query_string"])
+    if target > MAX_TARGET_BYTES:
+        raise Problem(414, "address_too_long", f"the address has over {MAX_TARGET_BYTES} bytes")
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADER_BYTES:
+        raise Problem(431, "headers_too_large", f"the headers have over {MAX_HEADER_BYTES} bytes")
 
 
 class _Exchange:
@@ -178,14 +192,6 @@ class _Exchange:
             for name, value in _SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
         await self._send(message)
-
-
-def _observe(scope: Scope, status: int, seconds: float) -> None:
-    route: Any = scope.get("route")
-    template = getattr(route, "path", "unmatched")
-    HTTP_REQUEST_SECONDS.labels(
-        route=template, method=scope["method"], status_class=f"{status // 100}xx"
-    ).observe(seconds)
 
 
 def state_of(request: Request, name: str) -> Any:

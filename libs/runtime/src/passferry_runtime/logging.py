@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -28,6 +29,9 @@ _SECRET_TEXTS = re.compile(
 )
 REDACTED = "[redacted]"
 MAX_FIELD_CHARACTERS = 2_000
+MAX_TRACEBACK_CHARACTERS = 8_000
+MAX_FIELD_ITEMS = 50
+MAX_FIELD_DEPTH = 4
 
 
 def redact(text: str) -> str:
@@ -85,20 +89,38 @@ class JsonFormatter(logging.Formatter):
         if traceparent:
             line["trace_id"], line["span_id"] = traceparent[3:35], traceparent[36:52]
         for name, value in getattr(record, "fields", {}).items():
-            line[name] = REDACTED if _SECRET_NAMES.search(name) else _clean(value)
+            # A field may add to the line, never replace what the line itself says.
+            line[f"{name}_" if name in line else name] = _field(name, value, MAX_FIELD_DEPTH)
         if record.exc_info:
-            line["exception"] = redact(self.formatException(record.exc_info))
-        return orjson.dumps(line, default=str).decode()
+            # The end of a traceback says what happened.
+            traceback = _SECRET_TEXTS.sub(REDACTED, self.formatException(record.exc_info))
+            line["exception"] = traceback[-MAX_TRACEBACK_CHARACTERS:]
+        return _dump(line)
 
 
-def _clean(value: Any) -> Any:
+def _field(name: str, value: Any, depth: int) -> Any:
+    return REDACTED if _SECRET_NAMES.search(name) else _clean(value, depth)
+
+
+def _clean(value: Any, depth: int) -> Any:
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, int | float | None):
         return value
-    if isinstance(value, list | tuple | set):
-        return [_clean(each) for each in list(value)[:50]]
+    if isinstance(value, Mapping) and depth:
+        items = list(value.items())[:MAX_FIELD_ITEMS]
+        return {str(name): _field(str(name), item, depth - 1) for name, item in items}
+    if isinstance(value, list | tuple | set | frozenset) and depth:
+        return [_clean(each, depth - 1) for each in list(value)[:MAX_FIELD_ITEMS]]
     return redact(str(value))
+
+
+def _dump(line: dict[str, Any]) -> str:
+    try:
+        return orjson.dumps(line, default=str).decode()
+    except TypeError:
+        # Half surrogates and integers beyond 64 bits: ASCII escapes hold them.
+        return json.dumps(line, default=str)
 
 
 def configure_logging(service: str, level: str, *, version: str = "0.1.0") -> None:

@@ -100,4 +100,6 @@ class WorkspaceLabel:
         self._observations += 1
         if self._observations % self.HALVE_EVERY == 0:
             self._shown = {name: count // 2 for name, count in self._shown.items()}
-            self._counted = {name: half for name, count in self._counted.items() if (half := count // 2)}
+            self._counted = {
+                name: half for name, count in self._counted.items() if (half := count // 2)
+            }

@@ -17,9 +17,15 @@ from passferry_runtime.tracing import current_traceparent
 MEDIA_TYPE = "application/problem+json"
 TYPE_BASE = "https://passferry.dev/problems/"
 MAX_FIELD_ERRORS = 50
+MAX_TEXT_CHARACTERS = 500
 
 _CODES = {400: "bad_request", 401: "unauthorized", 403: "forbidden", 404: "not_found"}
 _CODES |= {405: "method_not_allowed", 413: "body_too_large", 415: "media_type_unsupported"}
+
+
+def _text(text: str) -> str:
+    """Within its bound, and without half surrogates, which JSON in UTF-8 cannot hold."""
+    return text[:MAX_TEXT_CHARACTERS].encode("utf-8", "backslashreplace").decode()
 
 
 def problem_body(problem: Problem, *, instance: str) -> dict[str, Any]:
@@ -27,13 +33,13 @@ def problem_body(problem: Problem, *, instance: str) -> dict[str, Any]:
         "type": TYPE_BASE + problem.code.replace("_", "-"),
         "title": problem.title or HTTPStatus(problem.status).phrase,
         "status": problem.status,
-        "detail": problem.detail,
+        "detail": _text(problem.detail),
         "code": problem.code,
-        "instance": instance,
+        "instance": _text(instance),
     }
     if problem.errors:
         body["errors"] = [
-            {"field": error.field, "message": error.message}
+            {"field": _text(error.field), "message": _text(error.message)}
             for error in problem.errors[:MAX_FIELD_ERRORS]
         ]
     traceparent = current_traceparent()
@@ -70,12 +76,18 @@ async def answer_http_exception(request: Request, error: Exception) -> Response:
 
 async def answer_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for this class only
-    errors = [FieldError(_field(each["loc"]), str(each["msg"])) for each in error.errors()]
+    errors = [
+        # The place of a syntax error is a number of characters, not a field.
+        FieldError("body", "not valid JSON")
+        if each["type"] == "json_invalid"
+        else FieldError(_field(each["loc"]), str(each["msg"]))
+        for each in error.errors()
+    ]
     named = ", ".join(dict.fromkeys(each.field for each in errors[:5]))
     problem = Problem(422, "validation_failed", f"not valid: {named}", errors=errors)
     return problem_response(problem, instance=request.url.path)
 
 
 def _field(location: tuple[int | str, ...]) -> str:
-    parts = [str(part) for part in location if part not in {"body", "query", "path", "header"}]
-    return ".".join(parts) or "body"
+    """`("body", "amount")` is `amount`; a fault of the whole body is `body`."""
+    return ".".join(str(part) for part in location[1:]) or str(location[0])

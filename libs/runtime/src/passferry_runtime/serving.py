@@ -6,18 +6,17 @@ import asyncio
 import contextlib
 import json
 import os
-import signal
 import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 from typing import TypeVar
 
 import asyncpg
 import uvicorn
 import uvloop
+from opentelemetry.sdk.trace import TracerProvider
 
 from passferry_runtime.health import Health
 from passferry_runtime.kafka.replay import run_replay
@@ -25,13 +24,22 @@ from passferry_runtime.lifecycle import Service, Worker
 from passferry_runtime.logging import configure_logging, get_logger
 from passferry_runtime.metrics import BUILD_INFO
 from passferry_runtime.migrations import find_migrations, migrate, schema_of
-from passferry_runtime.settings import ServiceSettings, SettingsInvalid, load_settings
+from passferry_runtime.settings import (
+    ServiceSettings,
+    SettingsInvalid,
+    file_setting,
+    load_settings,
+)
+from passferry_runtime.shutdown import Shutdown
+from passferry_runtime.tracing import configure_tracing
 
 log = get_logger(__name__)
 
 VERSION = "0.1.0"
 SCHEMA_TIMEOUT_S = 120.0
 HTTP_GRACE_S = 5
+#: For closing pools and clients once the workers have drained.
+CLOSING_S = 10
 MAX_HTTP_CONNECTIONS = 2_000
 EXIT_CRASHED = 1
 EXIT_MISCONFIGURED = 2
@@ -83,19 +91,13 @@ def _migrate(service_name: str, package: str) -> int:
         raise SettingsInvalid(
             ["PASSFERRY_POSTGRES_ADMIN_URL is missing: the address of a role that may make schemas"]
         )
-    password_file = os.environ.get("PASSFERRY_APP_PASSWORD_FILE")
-    password = Path(password_file).read_text().strip() if password_file else None
+    password = file_setting("PASSFERRY_APP_PASSWORD")
     asyncio.run(migrate(url, service=service_name, package=package, app_password=password))
     return 0
 
 
 def _first_of(*variables: str) -> str | None:
-    for variable in variables:
-        path = os.environ.get(f"{variable}_FILE")
-        value = os.environ.get(variable) or (Path(path).read_text().strip() if path else None)
-        if value:
-            return value
-    return None
+    return next((value for name in variables if (value := file_setting(name))), None)
 
 
 def _serve(
@@ -109,12 +111,18 @@ def _serve(
     BUILD_INFO.labels(service=service_name, version=VERSION).set(1)
 
     async def run() -> None:
+        shutdown = Shutdown(limit_s=settings.drain_timeout_s + HTTP_GRACE_S + CLOSING_S)
+        shutdown.install()
         await _wait_for_schema(settings, service_name, package)
         async with service(settings) as built:
-            await serve(built, settings)
+            await serve(built, settings, shutdown)
 
+    spans = _start_tracing(service_name)
     try:
         uvloop.run(run())
+    except asyncio.CancelledError:
+        log.info("service_stopped_while_starting")
+        return 0
     except SchemaOutdated as error:
         log.error("schema_outdated", detail=str(error))
         return EXIT_CRASHED
@@ -125,8 +133,20 @@ def _serve(
     except Exception:
         log.exception("service_crashed")
         return EXIT_CRASHED
+    finally:
+        if spans is not None:
+            spans.shutdown()
     log.info("service_stopped")
     return 0
+
+
+def _start_tracing(service_name: str) -> TracerProvider | None:
+    try:
+        return configure_tracing(service_name)
+    except ImportError as error:
+        # The service is worth more than its traces, but nobody shall wonder where they are.
+        log.warning("tracing_not_exported", detail=str(error))
+        return None
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
@@ -142,12 +162,14 @@ async def _wait_for_schema(settings: ServiceSettings, service_name: str, package
     needed = {migration.version for migration in find_migrations(package)}
     deadline = time.monotonic() + SCHEMA_TIMEOUT_S
     while True:
-        reason = "the database cannot be reached"
-        with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError):
+        try:
             missing = needed - await _applied_migrations(settings, service_name)
             if not missing:
                 return
             reason = f"not applied yet: {', '.join(sorted(missing))}"
+        except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+            # The class alone: messages of drivers may quote addresses with passwords.
+            reason = f"the schema cannot be read ({type(error).__name__})"
         if time.monotonic() > deadline:
             raise SchemaOutdated(
                 f"{reason}; run `python -m passferry_{schema_of(service_name)} migrate`"
@@ -167,34 +189,37 @@ async def _applied_migrations(settings: ServiceSettings, service_name: str) -> s
         await connection.close()
 
 
-async def serve(service: Service, settings: ServiceSettings) -> None:
-    """Run until SIGTERM or SIGINT, then drain; raises when a worker ends by itself."""
+async def serve(service: Service, settings: ServiceSettings, shutdown: Shutdown) -> None:
+    """Run until `shutdown` is asked for, then drain; raises when a worker ends by itself."""
     health = Health(service.name, service.checks)
     health.install(service.http)
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signal_number, stopping.set)
     async with asyncio.TaskGroup() as group:
         beat = group.create_task(health.beat())
         workers = {
-            group.create_task(_work(worker, stopping), name=worker.name): worker
+            group.create_task(_work(worker, shutdown), name=worker.name): worker
             for worker in service.workers
         }
         async with _listening(service, settings, group) as port:
             _write_instance_file(settings, port)
             health.is_started = True
             log.info("service_started", port=port, host=settings.http_host)
-            await stopping.wait()
+            await shutdown.wait()
+            # Requests are still answered, so that probes see that this process goes away.
             health.is_draining = True
             log.info("service_draining")
             await _drain(workers, settings.drain_timeout_s)
         beat.cancel()
 
 
-async def _work(worker: Worker, stopping: asyncio.Event) -> None:
-    await worker.run()
-    if not stopping.is_set():
+async def _work(worker: Worker, shutdown: Shutdown) -> None:
+    try:
+        await worker.run()
+    except Exception:
+        # The other workers are cancelled now; one that ignores that must not keep us alive.
+        shutdown.start_deadline()
+        raise
+    if not shutdown.is_requested:
+        shutdown.start_deadline()
         raise WorkerEnded(f"{worker.name} returned although it was not asked to")
 
 
@@ -214,9 +239,8 @@ async def _drain(workers: Mapping[asyncio.Task[None], Worker], timeout_s: float)
 async def _listening(
     service: Service, settings: ServiceSettings, group: asyncio.TaskGroup
 ) -> AsyncIterator[int]:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((settings.http_host, settings.http_port))
+    family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
+    listener = socket.create_server((settings.http_host, settings.http_port), family=family)
     server = _Server(
         uvicorn.Config(
             service.http,
@@ -230,15 +254,19 @@ async def _listening(
             backlog=1024,
         )
     )
-    task = group.create_task(server.serve(sockets=[listener]))
+    group.create_task(_serve_http(server, listener))
     try:
-        while not server.started:
-            if task.done():
-                raise RuntimeError("the HTTP server ended while it started")
+        while not server.started:  # noqa: ASYNC110  # uvicorn has no event for it
             await asyncio.sleep(0.01)
         yield int(listener.getsockname()[1])
     finally:
         server.should_exit = True
+
+
+async def _serve_http(server: uvicorn.Server, listener: socket.socket) -> None:
+    await server.serve(sockets=[listener])
+    if not server.should_exit:
+        raise WorkerEnded("the HTTP server ended although it was not asked to")
 
 
 class _Server(uvicorn.Server):

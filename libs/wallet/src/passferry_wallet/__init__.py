@@ -1,1 +1,1 @@
-"""The formats of Apple Wallet and Google Wallet. No Kafka, no database, no network."""
+"""Passes for Apple Wallet and Google Wallet: content, signatures and checks; no I/O."""

@@ -129,9 +129,7 @@ async def test_an_unknown_protocol_is_refused_with_its_field(office):
     # proves: C1, C3
     workspace_id = await office.workspace()
     base = f"/workspaces/{workspace_id}/programs"
-    problem = await office.call(
-        "POST", base, status=422, json={"name": "P", "protocol": "LOTTERY"}
-    )
+    problem = await office.call("POST", base, status=422, json={"name": "P", "protocol": "LOTTERY"})
     assert problem["errors"][0]["field"] == "protocol"
     for protocol, unit in (
         ("MEMBERSHIP", "points"),
@@ -269,7 +267,9 @@ async def test_each_mutating_call_leaves_one_audit_row_that_cannot_be_changed(of
         status=201,
         json={"name": "P", "protocol": "MEMBERSHIP"},
     )
-    sql = "SELECT actor, action, after FROM pass_issuer.audit_log WHERE workspace_id = $1 ORDER BY id"
+    sql = (
+        "SELECT actor, action, after FROM pass_issuer.audit_log WHERE workspace_id = $1 ORDER BY id"
+    )
     rows = await office.rows(sql, UUID(workspace_id))
     assert [row["action"] for row in rows] == [
         "workspace.created",

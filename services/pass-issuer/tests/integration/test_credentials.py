@@ -44,9 +44,7 @@ async def test_uploaded_credentials_are_sealed_for_the_notifier(office):
     assert (first.revision, second.revision) == (1, 2)
     ring = office.issuer.upload_signing_identity.announce.seal
     opened = json.loads(
-        ring.decrypt(
-            b64decode(second.ciphertext), context=f"workspace.credentials:{workspace_id}"
-        )
+        ring.decrypt(b64decode(second.ciphertext), context=f"workspace.credentials:{workspace_id}")
     )
     assert opened["apple"][0]["private_key_pem"] == KEY_PEM
     assert opened["apple"][0]["kind"] == "certificate"

@@ -68,9 +68,7 @@ async def test_a_pass_is_issued_with_its_link_and_told_in_order(office, cafe):
 async def test_the_same_request_again_is_the_same_pass_and_another_is_a_conflict(office, cafe):
     # proves: C12
     first = await cafe(external_id="m-1", holder={"full_name": "Ana"}, opening_balance_minor=5)
-    again = await cafe(
-        200, external_id="m-1", holder={"full_name": "Ana"}, opening_balance_minor=5
-    )
+    again = await cafe(200, external_id="m-1", holder={"full_name": "Ana"}, opening_balance_minor=5)
     assert again == first
     problem = await cafe(409, external_id="m-1", opening_balance_minor=6)
     assert problem["code"] == "external_id_taken"
@@ -117,9 +115,7 @@ async def test_a_program_of_another_workspace_is_unknown(office, cafe):
 async def test_a_program_issues_only_with_a_published_template(office, cafe, make):
     workspace_id = cafe.workspace_id
     base = f"/workspaces/{workspace_id}"
-    draft = await office.call(
-        "POST", f"{base}/templates", status=201, json=make.template_json()
-    )
+    draft = await office.call("POST", f"{base}/templates", status=201, json=make.template_json())
     program_id = await office.program(workspace_id, template_id=draft["template_id"])
     assert (await cafe(409, program_id=program_id))["code"] == "template_not_published"
     bare = await office.program(workspace_id, template_id=None)

@@ -1,1 +1,1 @@
-"""pass.json, signatures, certificates and .pkpass bundles."""
+"""Apple Wallet: pass.json, bundle, signature, certificates, authentication."""

@@ -1,4 +1,4 @@
-"""A pass's own token, as devices send it."""
+"""The per-pass secret that devices present, and identifiers that cannot be guessed."""
 
 from __future__ import annotations
 
@@ -7,28 +7,37 @@ import hmac
 import re
 import secrets
 
-_HEADER = re.compile(r"^ApplePass ([A-Za-z0-9._~+/=-]{16,256})$")
+_APPLE_PASS = re.compile(r"ApplePass ([\x21-\x7e]{16,256})")
+_TOKEN_BYTES = 32
+_SERIAL_BYTES = 18
 
 
 def parse_apple_pass_header(value: str | None) -> str | None:
-    """The token of `Authorization: ApplePass <token>`; None for anything else."""
+    """The token of `Authorization: ApplePass <token>`; None for anything else.
+
+    One space, no other scheme, no parameters: devices send exactly this.
+    """
     if value is None:
         return None
-    matched = _HEADER.match(value)
-    return matched[1] if matched else None
+    found = _APPLE_PASS.fullmatch(value)
+    return found[1] if found else None
+
+
+def token_sha256(token: str) -> bytes:
+    """What is stored for lookup and comparison: 32 bytes."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 def token_matches(presented: str, stored_sha256: bytes) -> bool:
-    """Compares digests of equal length in constant time."""
-    digest = hashlib.sha256(presented.encode("utf-8", "replace")).digest()
-    return hmac.compare_digest(digest, stored_sha256)
+    """Compare in constant time; the work is the same for a wrong token."""
+    return hmac.compare_digest(token_sha256(presented), stored_sha256)
 
 
 def new_authentication_token() -> str:
-    """256 random bits: it cannot be guessed, and says nothing of the pass."""
-    return secrets.token_urlsafe(32)
+    """256 random bits, 43 characters, URL-safe."""
+    return secrets.token_urlsafe(_TOKEN_BYTES)
 
 
 def new_serial_number() -> str:
-    """128 random bits, URL-safe, stable for the life of the pass."""
-    return secrets.token_urlsafe(16)
+    """144 random bits, 24 characters, URL-safe."""
+    return secrets.token_urlsafe(_SERIAL_BYTES)

@@ -1,134 +1,149 @@
-""".pkpass bundles: manifest, images, and a zip whose constant parts are made once."""
+"""The .pkpass container: manifest, and a zip whose unchanging part is built once per template."""
 
 from __future__ import annotations
 
 import hashlib
-import io
-import re
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import orjson
-from PIL import Image
 
-from passferry_wallet.rejections import PassContentRejected
+from passferry_wallet.apple.assets import check_asset
+from passferry_wallet.apple.rejections import PassContentRejected
 
-MAX_ASSET_BYTES = 640 * 1024
-MAX_PIXELS = 4_000_000
-MAX_ASSETS = 100
-PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+__all__ = [
+    "BundleTemplate",
+    "PassContentRejected",
+    "build_manifest",
+    "bundle_passes",
+    "check_asset",
+    "sha1_hex",
+]
 
-#: Largest size in points; pixels are this times the scale.
-_SIZES = {
-    "icon": (64, 64),
-    "logo": (160, 50),
-    "strip": (375, 144),
-    "thumbnail": (90, 90),
-    "background": (345, 505),
-    "footer": (286, 15),
-}
-_NAME = re.compile(
-    r"^(?:(?P<language>[a-z]{2,3}(?:-[A-Za-z]{2,4})?)\.lproj/)?"
-    r"(?P<kind>[a-z]+)(?:@(?P<scale>[23])x)?\.png$"
-)
+MAX_FILES = 500
+MAX_BUNDLE_BYTES = 50 * 1024 * 1024
+MAX_PASSES_PER_BUNDLE = 10
+MAX_PASSES_BYTES = 150 * 1024 * 1024
 
-_LOCAL = struct.Struct("<IHHHHHIIIHH")
-_CENTRAL = struct.Struct("<IHHHHHHIIIHHHHHII")
-_END = struct.Struct("<IHHHHIIH")
-_VERSION = 20
-_UTF8 = 0x0800
-#: 1980-01-01 00:00, the first moment a zip can tell: equal content gives equal bytes.
-_TIME, _DATE = 0, 0x21
+_UNLISTED = frozenset({"manifest.json", "signature"})
+
+_LOCAL_HEADER = struct.Struct("<4s5H3I2H")
+_CENTRAL_RECORD = struct.Struct("<4s6H3I5H2I")
+_END_RECORD = struct.Struct("<4s4H2IH")
+_STORED = 0
+_VERSION_NEEDED = 10
+_MADE_BY_UNIX = 3 << 8 | 20
+_UTF8_NAME = 1 << 11
+# 1980-01-01 00:00, the zero of zip: a real time would make equal passes differ.
+_FIXED_TIME = 0
+_FIXED_DATE = 1 << 5 | 1
+_READABLE_FILE = 0o100644 << 16
 
 
 def sha1_hex(data: bytes) -> str:
-    # SHA-1 is the format's own; the integrity of a pass rests on its signature.
+    """Lowercase hex. SHA-1 is the manifest's format; what protects a pass is its signature."""
     return hashlib.sha1(data, usedforsecurity=False).hexdigest()
 
 
-def build_manifest(digests: Mapping[str, str]) -> bytes:
-    """`{file name: SHA-1}` in one canonical form."""
-    return orjson.dumps(dict(digests), option=orjson.OPT_SORT_KEYS)
+def build_manifest(files: Mapping[str, str]) -> bytes:
+    """manifest.json from path to SHA-1 (lowercase hex) of every file; sorted, compact."""
+    listed = _UNLISTED.intersection(files)
+    if listed:
+        raise PassContentRejected("manifest_invalid", min(listed), "is not part of the manifest")
+    return orjson.dumps(dict(files), option=orjson.OPT_SORT_KEYS)
 
 
-def check_asset(name: str, data: bytes) -> None:
-    """Raises `PassContentRejected` for what is not an image that Wallet shows."""
-    matched = _NAME.match(name)
-    if matched is None or matched["kind"] not in _SIZES:
-        raise PassContentRejected(
-            "image_name_unknown",
-            name[:100],
-            f"name it {', '.join(_SIZES)} with .png, @2x.png or @3x.png",
-        )
-    if len(data) > MAX_ASSET_BYTES:
-        raise PassContentRejected(
-            "image_too_large", name, f"{len(data)} bytes; at most {MAX_ASSET_BYTES} are allowed"
-        )
-    if not data.startswith(PNG_MAGIC) or len(data) < 33:
-        raise PassContentRejected("image_not_png", name, "Wallet takes PNG files only")
-    # The size is read before anything is decoded: a small file can unpack to gigabytes.
-    width, height = struct.unpack(">II", data[16:24])
-    scale = int(matched["scale"] or 1)
-    widest, highest = _SIZES[matched["kind"]]
-    if not (0 < width <= widest * scale and 0 < height <= highest * scale):
-        raise PassContentRejected(
-            "image_size_wrong",
-            name,
-            f"{width}x{height} pixels; at most {widest * scale}x{highest * scale}",
-        )
-    try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            image.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise PassContentRejected("image_damaged", name, "the PNG cannot be decoded") from error
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One stored file: its bytes in the archive, and its record but for the offset."""
+
+    local: bytes
+    record_head: bytes
+    name: bytes
+
+    def record(self, offset: int) -> bytes:
+        return self.record_head + struct.pack("<I", offset) + self.name
 
 
 class BundleTemplate:
-    """The images of one template version, ready to be joined with any of its passes."""
+    """The files of one template version, ready to be put before each pass's own three.
+
+    `digests` maps file name to SHA-1, for `build_manifest` (which needs pass.json besides).
+    """
 
     def __init__(self, assets: Mapping[str, bytes]) -> None:
-        if len(assets) > MAX_ASSETS:
-            raise PassContentRejected("too_many_images", "assets", f"at most {MAX_ASSETS}")
-        self.digests = {name: sha1_hex(data) for name, data in sorted(assets.items())}
-        local, central = bytearray(), bytearray()
-        for name, data in sorted(assets.items()):
-            central += _central_record(name, data, len(local))
-            local += _local_record(name, data)
-        self._local, self._central = bytes(local), bytes(central)
-        self._count = len(assets)
+        _check_names(assets)
+        entries = [_entry(name, assets[name]) for name in sorted(assets)]
+        self.digests: Mapping[str, str] = {name: sha1_hex(assets[name]) for name in sorted(assets)}
+        self._locals, self._records = _laid_out(entries, 0)
+        if len(self._locals) > MAX_BUNDLE_BYTES:
+            raise PassContentRejected(
+                "too_large", "files", f"are larger than {MAX_BUNDLE_BYTES} bytes"
+            )
+        self._count = len(entries)
 
     def assemble(self, *, pass_json: bytes, manifest: bytes, signature: bytes) -> bytes:
-        """The zip, stored; equal parts give equal bytes."""
-        parts = [self._local]
-        central = [self._central]
-        offset = len(self._local)
-        own = (("manifest.json", manifest), ("pass.json", pass_json), ("signature", signature))
-        for name, data in own:
-            record = _local_record(name, data)
-            central.append(_central_record(name, data, offset))
-            parts.append(record)
-            offset += len(record)
-        directory = b"".join(central)
-        count = self._count + len(own)
-        end = _END.pack(0x06054B50, 0, 0, count, count, len(directory), offset, 0)
-        return b"".join([*parts, directory, end])
+        """The .pkpass; equal parts give equal bytes."""
+        own = [
+            _entry("pass.json", pass_json),
+            _entry("manifest.json", manifest),
+            _entry("signature", signature),
+        ]
+        local_parts, records = _laid_out(own, len(self._locals))
+        offset = len(self._locals) + len(local_parts)
+        end = _end(self._count + len(own), len(self._records) + len(records), offset)
+        return b"".join((self._locals, local_parts, self._records, records, end))
 
 
-def _local_record(name: str, data: bytes) -> bytes:
+def bundle_passes(passes: Mapping[str, bytes]) -> bytes:
+    """A .pkpasses of one to ten passes: file name (such as `1.pkpass`) to bytes."""
+    if not 1 <= len(passes) <= MAX_PASSES_PER_BUNDLE:
+        raise PassContentRejected("too_many", "passes", f"holds 1 to {MAX_PASSES_PER_BUNDLE}")
+    if sum(map(len, passes.values())) > MAX_PASSES_BYTES:
+        raise PassContentRejected("too_large", "passes", f"holds at most {MAX_PASSES_BYTES} bytes")
+    for name in passes:
+        if "/" in name or "\\" in name or not name.endswith(".pkpass"):
+            raise PassContentRejected("name_invalid", "passes", "names end in .pkpass")
+    local_parts, records = _laid_out([_entry(name, passes[name]) for name in sorted(passes)], 0)
+    return local_parts + records + _end(len(passes), len(records), len(local_parts))
+
+
+def _check_names(assets: Mapping[str, bytes]) -> None:
+    if len(assets) > MAX_FILES:
+        raise PassContentRejected("too_many", "files", f"has more than {MAX_FILES} files")
+    for name in assets:
+        parts = name.split("/")
+        is_plain = all(part and part not in {".", ".."} for part in parts)
+        if not is_plain or "\\" in name or "\0" in name or name in {*_UNLISTED, "pass.json"}:
+            raise PassContentRejected("name_invalid", "files", "a file has a name that is refused")
+
+
+def _entry(name: str, data: bytes) -> _Entry:
     encoded = name.encode()
-    size, crc = len(data), zlib.crc32(data)
-    head = _LOCAL.pack(
-        0x04034B50, _VERSION, _UTF8, 0, _TIME, _DATE, crc, size, size, len(encoded), 0
-    )
-    return head + encoded + data
-
-
-def _central_record(name: str, data: bytes, offset: int) -> bytes:
-    encoded = name.encode()
-    size, crc = len(data), zlib.crc32(data)
-    head = _CENTRAL.pack(
-        0x02014B50, _VERSION, _VERSION, _UTF8, 0, _TIME, _DATE, crc, size, size,
-        len(encoded), 0, 0, 0, 0, 0, offset,
+    flags = 0 if name.isascii() else _UTF8_NAME
+    size = len(data)
+    shared = (
+        flags, _STORED, _FIXED_TIME, _FIXED_DATE, zlib.crc32(data), size, size, len(encoded), 0
     )  # fmt: skip
-    return head + encoded
+    local = _LOCAL_HEADER.pack(b"PK\x03\x04", _VERSION_NEEDED, *shared)
+    # No comment, first disk, no internal attributes; the offset comes when it is known.
+    record = _CENTRAL_RECORD.pack(
+        b"PK\x01\x02", _MADE_BY_UNIX, _VERSION_NEEDED, *shared, 0, 0, 0, _READABLE_FILE, 0
+    )
+    return _Entry(local + encoded + data, record[:-4], encoded)
+
+
+def _laid_out(entries: Sequence[_Entry], start: int) -> tuple[bytes, bytes]:
+    """(the files one after another, their records), where the first file begins at `start`."""
+    records = []
+    offset = start
+    for entry in entries:
+        records.append(entry.record(offset))
+        offset += len(entry.local)
+    return b"".join(entry.local for entry in entries), b"".join(records)
+
+
+def _end(count: int, records_size: int, records_offset: int) -> bytes:
+    return _END_RECORD.pack(b"PK\x05\x06", 0, 0, count, count, records_size, records_offset, 0)

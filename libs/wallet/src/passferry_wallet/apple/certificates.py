@@ -1,38 +1,62 @@
-"""Pass-type certificates: what an upload must be before anything is signed with it."""
+"""Signing identities: a pass certificate with its key and the intermediate that issued it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    pkcs12,
+)
+from cryptography.x509.oid import NameOID
 
-UID = x509.ObjectIdentifier("0.9.2342.19200300.100.1.1")
-PASS_TYPE_EXTENSION = x509.ObjectIdentifier("1.2.840.113635.100.6.1.16")
-ISSUER_NAME = "Apple Worldwide Developer Relations Certification Authority"
-MIN_RSA_BITS = 2048
+from passferry_wallet.apple import der
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
+PASS_TYPE_EXTENSION = x509.ObjectIdentifier("1.2.840.113635.100.6.1.16")
+PLAIN_PREFIX = "Pass Type ID: "
+NFC_PREFIX = "Pass Type ID with NFC: "
+
+MAX_UPLOAD_BYTES = 64 * 1024
+MAX_AUTHORITIES = 100
+MIN_RSA_BITS = 2048
+CURVES = ("secp256r1", "secp384r1")
+
+#: pbeWithSHAAnd40BitRC2-CBC, with which older exports of macOS encrypt.
+_RC2_IDENTIFIER = der.object_identifier("1.2.840.113549.1.12.1.6")
+
 
 class SigningIdentityRejected(Exception):
-    """The upload cannot be used; `code` is stable, `detail` says what to do."""
+    """The identity cannot sign passes of this type. `code` is stable, `detail` is a sentence.
+
+    Codes: certificate_unreadable, key_unreadable, key_unsupported, key_mismatch, password_missing,
+    password_wrong, p12_unreadable, not_a_pass_certificate, pass_type_mismatch, team_mismatch,
+    certificate_expired, certificate_not_yet_valid, wwdr_not_found, wwdr_expired.
+    """
 
     def __init__(self, code: str, detail: str) -> None:
-        super().__init__(f"{code}: {detail}")
+        super().__init__(f"{detail} ({code})")
         self.code = code
         self.detail = detail
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SigningIdentity:
+    """`not_after` is aware UTC, `fingerprint_sha256` is lowercase hex of the certificate."""
+
     certificate: x509.Certificate
-    private_key: PrivateKey
+    private_key: PrivateKey = field(repr=False)
     wwdr: x509.Certificate
     pass_type_identifier: str
     team_identifier: str
@@ -41,9 +65,11 @@ class SigningIdentity:
     fingerprint_sha256: str
 
 
-def load_authorities(pems: Sequence[bytes]) -> list[x509.Certificate]:
-    """WWDR intermediates from PEM files, several to a file allowed."""
-    return [each for pem in pems for each in x509.load_pem_x509_certificates(pem)]
+@dataclass(frozen=True, slots=True)
+class _PassSubject:
+    pass_type_identifier: str
+    team_identifier: str
+    has_nfc: bool
 
 
 def load_identity(
@@ -56,20 +82,19 @@ def load_identity(
     team_identifier: str | None,
     now: datetime,
 ) -> SigningIdentity:
-    """Check an upload in PEM; raises `SigningIdentityRejected`."""
-    try:
-        certificate = x509.load_pem_x509_certificate(certificate_pem)
-    except ValueError as error:
-        raise SigningIdentityRejected(
-            "certificate_unreadable", "the certificate is not PEM; export it as .pem"
-        ) from error
-    try:
-        key = serialization.load_pem_private_key(private_key_pem, password or None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise SigningIdentityRejected(
-            "private_key_unreadable", "the private key is not PEM, or its password is wrong"
-        ) from error
-    return _checked(certificate, key, authorities, pass_type_identifier, team_identifier, now)
+    """Read and check an upload; the certificate may also be DER, as it is downloaded.
+
+    `authorities` are the accepted WWDR intermediates. A pass type or team identifier that is given
+    must be the certificate's. `now` is aware. Raises SigningIdentityRejected.
+    """
+    return _checked(
+        _read_certificate(certificate_pem),
+        _read_key(private_key_pem, password),
+        authorities,
+        pass_type_identifier,
+        team_identifier,
+        now,
+    )
 
 
 def load_identity_p12(
@@ -81,153 +106,257 @@ def load_identity_p12(
     team_identifier: str | None,
     now: datetime,
 ) -> SigningIdentity:
-    """Check an upload as PKCS#12; raises `SigningIdentityRejected`."""
-    try:
-        key, certificate, _ = pkcs12.load_key_and_certificates(p12, password or None)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise SigningIdentityRejected(
-            "p12_unreadable",
-            "the .p12 cannot be opened: the password is wrong, or it was exported with the old"
-            " RC2/3DES encryption (export it again with AES, or give certificate and key as PEM)",
-        ) from error
-    if key is None or certificate is None:
-        raise SigningIdentityRejected(
-            "p12_incomplete", "the .p12 must hold the certificate and its private key"
-        )
+    """The same for a PKCS#12 export; an intermediate inside it is not trusted."""
+    certificate, key = _read_p12(p12, password)
     return _checked(certificate, key, authorities, pass_type_identifier, team_identifier, now)
 
 
 def to_pem(identity: SigningIdentity) -> tuple[bytes, bytes, bytes]:
-    """Certificate, private key (PKCS#8, unencrypted: encrypt it before it is stored), WWDR."""
-    pem = serialization.Encoding.PEM
-    key = identity.private_key.private_bytes(
-        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    """(certificate, unencrypted PKCS#8 key, WWDR), each PEM; for encrypted storage only."""
+    return (
+        identity.certificate.public_bytes(Encoding.PEM),
+        identity.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        identity.wwdr.public_bytes(Encoding.PEM),
     )
-    return identity.certificate.public_bytes(pem), key, identity.wwdr.public_bytes(pem)
 
 
 def from_pem(certificate_pem: bytes, private_key_pem: bytes, wwdr_pem: bytes) -> SigningIdentity:
-    """What `to_pem` gave; was checked when it was uploaded."""
-    certificate = x509.load_pem_x509_certificate(certificate_pem)
-    key = serialization.load_pem_private_key(private_key_pem, None)
-    return _identity(certificate, key, x509.load_pem_x509_certificate(wwdr_pem))
+    """Read back what `to_pem` gave, without the checks of an upload."""
+    certificate = _read_certificate(certificate_pem)
+    key = _read_key(private_key_pem, None)
+    return _identity(certificate, key, _read_certificate(wwdr_pem), _pass_subject(certificate))
 
 
 def _checked(
     certificate: x509.Certificate,
-    key: object,
+    key: PrivateKey,
     authorities: Sequence[x509.Certificate],
     pass_type_identifier: str | None,
     team_identifier: str | None,
     now: datetime,
 ) -> SigningIdentity:
-    own_type = _subject(certificate, UID)
-    if own_type is None or not own_type.startswith("pass."):
-        raise SigningIdentityRejected(
-            "not_a_pass_certificate", "this is no Pass Type ID certificate: it has no pass type"
-        )
-    if _extension_identifier(certificate) != own_type:
-        raise SigningIdentityRejected(
-            "not_a_pass_certificate", "its pass type extension is missing or names another type"
-        )
-    if pass_type_identifier is not None and own_type != pass_type_identifier:
-        raise SigningIdentityRejected(
-            "pass_type_mismatch", f"it is for {own_type}, not for {pass_type_identifier}"
-        )
-    own_team = _subject(certificate, x509.NameOID.ORGANIZATIONAL_UNIT_NAME)
-    if own_team is None or (team_identifier is not None and own_team != team_identifier):
-        raise SigningIdentityRejected(
-            "team_mismatch", f"it belongs to team {own_team}, not to {team_identifier}"
-        )
-    if certificate.not_valid_after_utc <= now:
-        raise SigningIdentityRejected(
-            "certificate_expired", f"it ended on {certificate.not_valid_after_utc:%Y-%m-%d}"
-        )
-    if certificate.not_valid_before_utc > now:
-        raise SigningIdentityRejected(
-            "certificate_not_yet_valid", f"it begins on {certificate.not_valid_before_utc:%Y-%m-%d}"
-        )
-    wwdr = _authority_of(certificate, authorities, now)
-    return _identity(certificate, key, wwdr)
+    subject = _pass_subject(certificate)
+    _check_names(subject, pass_type_identifier, team_identifier)
+    _check_key_pair(certificate, key)
+    _check_validity(certificate, now)
+    return _identity(certificate, key, _issuer_of(certificate, authorities, now), subject)
 
 
 def _identity(
-    certificate: x509.Certificate, key: object, wwdr: x509.Certificate
+    certificate: x509.Certificate,
+    key: PrivateKey,
+    wwdr: x509.Certificate,
+    subject: _PassSubject,
 ) -> SigningIdentity:
-    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
-        raise SigningIdentityRejected("key_unsupported", "use an RSA or an elliptic-curve key")
-    if isinstance(key, rsa.RSAPrivateKey) and key.key_size < MIN_RSA_BITS:
-        raise SigningIdentityRejected("key_too_small", f"RSA keys need {MIN_RSA_BITS} bits")
-    if _public_bytes(key.public_key()) != _public_bytes(certificate.public_key()):
-        raise SigningIdentityRejected(
-            "key_mismatch", "the private key does not belong to this certificate"
-        )
-    name = _subject(certificate, x509.NameOID.COMMON_NAME) or ""
     return SigningIdentity(
-        certificate,
-        key,
-        wwdr,
-        _subject(certificate, UID) or "",
-        _subject(certificate, x509.NameOID.ORGANIZATIONAL_UNIT_NAME) or "",
-        certificate.not_valid_after_utc,
-        "with NFC" in name,
-        certificate.fingerprint(hashes.SHA256()).hex(),
+        certificate=certificate,
+        private_key=key,
+        wwdr=wwdr,
+        pass_type_identifier=subject.pass_type_identifier,
+        team_identifier=subject.team_identifier,
+        not_after=certificate.not_valid_after_utc,
+        has_nfc=subject.has_nfc,
+        fingerprint_sha256=certificate.fingerprint(hashes.SHA256()).hex(),
     )
 
 
-def _authority_of(
+def _read_certificate(data: bytes) -> x509.Certificate:
+    _bound(data, "certificate_unreadable")
+    try:
+        if b"-----BEGIN" in data:
+            return x509.load_pem_x509_certificate(data)
+        return x509.load_der_x509_certificate(data)
+    except ValueError as error:
+        raise SigningIdentityRejected(
+            "certificate_unreadable", "the certificate is neither PEM nor DER"
+        ) from error
+
+
+def _read_key(data: bytes, password: bytes | None) -> PrivateKey:
+    _bound(data, "key_unreadable")
+    try:
+        # A password for a key that is not encrypted does no harm, though the library minds it.
+        is_encrypted = b"ENCRYPTED" in data
+        key = load_pem_private_key(data, password if is_encrypted else None)
+    except TypeError as error:
+        raise SigningIdentityRejected(
+            "password_missing", "the private key is encrypted, and no password was given"
+        ) from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        if is_encrypted:
+            raise SigningIdentityRejected(
+                "password_wrong", "the password does not open the private key"
+            ) from error
+        raise SigningIdentityRejected(
+            "key_unreadable", "the private key is not in PEM format"
+        ) from error
+    return _supported(key)
+
+
+def _supported(key: object) -> PrivateKey:
+    if isinstance(key, rsa.RSAPrivateKey) and key.key_size >= MIN_RSA_BITS:
+        return key
+    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name in CURVES:
+        return key
+    raise SigningIdentityRejected(
+        "key_unsupported", f"the key is neither RSA of {MIN_RSA_BITS} bits or more nor EC P-256"
+    )
+
+
+def _read_p12(data: bytes, password: bytes | None) -> tuple[x509.Certificate, PrivateKey]:
+    _bound(data, "p12_unreadable")
+    try:
+        content = pkcs12.load_pkcs12(data, password)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise _p12_rejection(data, password, error) from error
+    if content.cert is None or content.key is None:
+        raise SigningIdentityRejected(
+            "p12_unreadable",
+            "the file holds no certificate with its private key: export both together",
+        )
+    return content.cert.certificate, _supported(content.key)
+
+
+def _p12_rejection(
+    data: bytes, password: bytes | None, error: Exception
+) -> SigningIdentityRejected:
+    if "password" not in str(error).lower() and _RC2_IDENTIFIER in data:
+        return SigningIdentityRejected(
+            "p12_unreadable",
+            "the file is encrypted with RC2, which is not supported here: convert it with "
+            "`openssl pkcs12 -legacy -in old.p12 -nodes -out identity.pem` and upload the PEM",
+        )
+    if "password" not in str(error).lower():
+        return SigningIdentityRejected("p12_unreadable", "the file is not PKCS#12")
+    if password is None:
+        return SigningIdentityRejected(
+            "password_missing", "the file is encrypted, and no password was given"
+        )
+    return SigningIdentityRejected("password_wrong", "the password does not open the file")
+
+
+def _bound(data: bytes, code: str) -> None:
+    if len(data) > MAX_UPLOAD_BYTES:
+        raise SigningIdentityRejected(code, f"the file is larger than {MAX_UPLOAD_BYTES} bytes")
+
+
+def _pass_subject(certificate: x509.Certificate) -> _PassSubject:
+    user_id = _subject_text(certificate, NameOID.USER_ID)
+    common_name = _subject_text(certificate, NameOID.COMMON_NAME)
+    team = _subject_text(certificate, NameOID.ORGANIZATIONAL_UNIT_NAME)
+    marker = _pass_type_marker(certificate)
+    if not (user_id and team and marker) or not common_name.startswith((PLAIN_PREFIX, NFC_PREFIX)):
+        raise SigningIdentityRejected(
+            "not_a_pass_certificate", "the certificate was not issued for a pass type identifier"
+        )
+    if marker != user_id:
+        raise SigningIdentityRejected(
+            "not_a_pass_certificate", "the certificate names two different pass type identifiers"
+        )
+    return _PassSubject(user_id, team, common_name.startswith(NFC_PREFIX))
+
+
+def _subject_text(certificate: x509.Certificate, name: x509.ObjectIdentifier) -> str:
+    values = certificate.subject.get_attributes_for_oid(name)
+    text = values[0].value if len(values) == 1 else ""
+    return text if isinstance(text, str) else ""
+
+
+def _pass_type_marker(certificate: x509.Certificate) -> str:
+    """The extension's text, which authorities wrap in one of three string types."""
+    try:
+        value = certificate.extensions.get_extension_for_oid(PASS_TYPE_EXTENSION).value
+        if not isinstance(value, x509.UnrecognizedExtension):
+            return ""
+        found = [(tag, content) for tag, content, _ in der.elements(value.value)]
+        return found[0][1].decode() if len(found) == 1 and found[0][0] in der.TEXT_TAGS else ""
+    except (x509.ExtensionNotFound, ValueError):
+        return ""
+
+
+def _check_names(
+    subject: _PassSubject, pass_type_identifier: str | None, team_identifier: str | None
+) -> None:
+    if pass_type_identifier not in (None, subject.pass_type_identifier):
+        raise SigningIdentityRejected(
+            "pass_type_mismatch", f"the certificate is for {subject.pass_type_identifier}"
+        )
+    if team_identifier not in (None, subject.team_identifier):
+        raise SigningIdentityRejected(
+            "team_mismatch", f"the certificate is of team {subject.team_identifier}"
+        )
+
+
+def _check_key_pair(certificate: x509.Certificate, key: PrivateKey) -> None:
+    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    if certificate.public_key().public_bytes(*form) != key.public_key().public_bytes(*form):
+        raise SigningIdentityRejected(
+            "key_mismatch", "the private key does not belong to the certificate"
+        )
+
+
+def _check_validity(certificate: x509.Certificate, now: datetime) -> None:
+    if now >= certificate.not_valid_after_utc:
+        ended = certificate.not_valid_after_utc.date().isoformat()
+        raise SigningIdentityRejected("certificate_expired", f"the certificate ended on {ended}")
+    if now < certificate.not_valid_before_utc:
+        begins = certificate.not_valid_before_utc.isoformat()
+        raise SigningIdentityRejected(
+            "certificate_not_yet_valid", f"the certificate is not valid before {begins}"
+        )
+
+
+def _issuer_of(
     certificate: x509.Certificate, authorities: Sequence[x509.Certificate], now: datetime
 ) -> x509.Certificate:
-    """The one generation whose key made this certificate: never a hard-coded one."""
-    wanted = _key_identifier(certificate, x509.AuthorityKeyIdentifier)
-    for authority in authorities:
-        if _key_identifier(authority, x509.SubjectKeyIdentifier) != wanted or wanted is None:
-            continue
-        try:
-            certificate.verify_directly_issued_by(authority)
-        except (ValueError, TypeError, InvalidSignature):
-            continue
-        if authority.not_valid_after_utc > now:
-            return authority
-    raise SigningIdentityRejected(
-        "wwdr_not_found",
-        "no known WWDR certificate made it: add Apple's intermediate of the right generation",
-    )
+    """The authority whose key identifier the certificate names and whose key verifies it.
+
+    Which generation that is follows from the certificate alone; no generation is built in.
+    """
+    candidates = [known for known in authorities[:MAX_AUTHORITIES] if _issued(known, certificate)]
+    if not candidates:
+        raise SigningIdentityRejected(
+            "wwdr_not_found",
+            "none of the configured WWDR intermediates issued this certificate",
+        )
+    return _newest_valid(candidates, now)
 
 
-def _key_identifier(
-    certificate: x509.Certificate,
-    kind: type[x509.AuthorityKeyIdentifier | x509.SubjectKeyIdentifier],
-) -> bytes | None:
+def _newest_valid(candidates: Iterable[x509.Certificate], now: datetime) -> x509.Certificate:
+    valid = [
+        known
+        for known in candidates
+        if known.not_valid_before_utc <= now < known.not_valid_after_utc
+    ]
+    if not valid:
+        raise SigningIdentityRejected(
+            "wwdr_expired", "the WWDR intermediate that issued this certificate is not valid now"
+        )
+    return max(valid, key=lambda known: known.not_valid_after_utc)
+
+
+def _issued(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
+    named, own = _authority_key_identifier(certificate), _subject_key_identifier(authority)
+    if named is None or named != own:
+        return False
     try:
-        value = certificate.extensions.get_extension_for_class(kind).value
+        certificate.verify_directly_issued_by(authority)
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True
+
+
+def _authority_key_identifier(certificate: x509.Certificate) -> bytes | None:
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
     except (x509.ExtensionNotFound, ValueError):
         return None
-    if isinstance(value, x509.AuthorityKeyIdentifier):
-        return value.key_identifier
-    return value.digest
+    return found.value.key_identifier
 
 
-def _subject(certificate: x509.Certificate, oid: x509.ObjectIdentifier) -> str | None:
-    found = certificate.subject.get_attributes_for_oid(oid)
-    return str(found[0].value) if found else None
-
-
-def _extension_identifier(certificate: x509.Certificate) -> str | None:
+def _subject_key_identifier(certificate: x509.Certificate) -> bytes | None:
     try:
-        extension = certificate.extensions.get_extension_for_oid(PASS_TYPE_EXTENSION)
+        found = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
     except (x509.ExtensionNotFound, ValueError):
         return None
-    value = extension.value
-    if not isinstance(value, x509.UnrecognizedExtension) or len(value.value) < 2:
-        return None
-    # A DER string: tag, one byte of length, text.
-    return value.value[2:].decode("utf-8", "replace")
-
-
-def _public_bytes(key: object) -> bytes:
-    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey):
-        return b""
-    return key.public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    return found.value.digest

@@ -1,263 +1,398 @@
-"""pass.json from a typed model: checked, and byte for byte the same for the same content."""
+"""Writes pass.json: checked, canonical, byte-identical for equal content."""
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Any, Literal
+from datetime import timedelta
+from typing import Any
 
 import orjson
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from passferry_wallet.barcode import check_barcode
-from passferry_wallet.rejections import PassContentRejected
+from passferry_wallet.apple.pass_content import (
+    Barcode,
+    Beacon,
+    FeaturedAction,
+    Location,
+    Nfc,
+    PassColours,
+    PassContent,
+    PassIdentity,
+    RelevantDate,
+)
+from passferry_wallet.apple.pass_fields import GROUP_KEYS, field_groups
+from passferry_wallet.apple.pass_values import (
+    clean_text,
+    colour,
+    decimal_number,
+    items_at_most,
+    required_text,
+    url,
+    w3c_date,
+)
+from passferry_wallet.apple.rejections import PassContentRejected
+from passferry_wallet.barcode import BarcodeFormat, BarcodeRejected, check_message
 
-Style = Literal["boardingPass", "coupon", "eventTicket", "generic", "storeCard"]
-STYLES = frozenset({"boardingPass", "coupon", "eventTicket", "generic", "storeCard"})
-GROUPS = {
-    "header": "headerFields",
-    "primary": "primaryFields",
-    "secondary": "secondaryFields",
-    "auxiliary": "auxiliaryFields",
-    "back": "backFields",
-}
-BARCODE_FORMATS = {
+__all__ = ["MAX_PASS_JSON_BYTES", "PassContentRejected", "build_pass_json"]
+
+MAX_PASS_JSON_BYTES = 256 * 1024
+MAX_BARCODES = 4
+MAX_LOCATIONS = 10
+MAX_BEACONS = 10
+MAX_RELEVANT_DATES = 10
+MAX_FEATURED_ACTIONS = 2
+MAX_STORE_IDENTIFIERS = 20
+MAX_NFC_BYTES = 64
+MAX_INTERVAL = timedelta(hours=24)
+MAX_UINT16 = 65535
+MIN_TOKEN_CHARACTERS = 16
+
+_PASS_TYPE = re.compile(r"pass\.[A-Za-z0-9][A-Za-z0-9.-]{0,200}")
+_TEAM = re.compile(r"[A-Z0-9]{10}")
+_SERIAL = re.compile(r"[A-Za-z0-9._~-]{16,200}")
+_TOKEN = re.compile(r"[\x21-\x7e]{16,256}")
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
+_STYLES = frozenset(
+    {"boardingPass", "coupon", "eventTicket", "generic", "storeCard", "posterGeneric"}
+)
+_GROUPED_STYLES = frozenset({"boardingPass", "eventTicket"})
+_TRANSIT_TYPES = frozenset({"Air", "Boat", "Bus", "Train", "Generic"})
+_ENCODINGS = frozenset({"iso-8859-1", "utf-8", "us-ascii"})
+#: What a poster pass shows; its twin for older systems shows the rest.
+_POSTER_GROUPS = frozenset({"headerFields", "primaryFields", "footerFields"})
+_BARCODE_NAMES: dict[BarcodeFormat, str] = {
     "qr": "PKBarcodeFormatQR",
     "pdf417": "PKBarcodeFormatPDF417",
     "aztec": "PKBarcodeFormatAztec",
     "code128": "PKBarcodeFormatCode128",
+    "ean13": "PKBarcodeFormatEAN13",
+    "code39": "PKBarcodeFormatCode39",
+    "codabar": "PKBarcodeFormatCodabar",
+    "i2of5": "PKBarcodeFormatI2of5",
 }
-MAX_FIELDS_PER_GROUP = 20
-MAX_LOCATIONS = 10
-MIN_TOKEN = 16
-MAX_TEXT = 10_000
-_COLOR = re.compile(
-    r"^(?:rgb\(\s*\d{1,3}\s*,\s*\d{1,3}\s*,\s*\d{1,3}\s*\)|#(?:[0-9a-fA-F]{3}){1,2})$"
-)
-_CURRENCY = re.compile(r"^[A-Z]{3}$")
-
-#: A Decimal becomes a JSON number with exactly its digits.
-FieldValue = str | int | Decimal | datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
-    """`currency_code` needs a number as value, `is_date` a datetime with its zone."""
-
-    key: str
-    value: FieldValue
-    label: str | None = None
-    change_message: str | None = None
-    currency_code: str | None = None
-    text_alignment: str | None = None
-    date_style: str | None = None
-    time_style: str | None = None
-    is_relative: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Barcode:
-    kind: str
-    message: str
-    encoding: str = "iso-8859-1"
-    alternate_text: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Location:
-    """Degrees; decimal text keeps the digits that were given."""
-
-    latitude: Decimal
-    longitude: Decimal
-    relevant_text: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PassContent:
-    pass_type_identifier: str
-    team_identifier: str
-    serial_number: str
-    organization_name: str
-    description: str
-    style: str
-    web_service_url: str | None = None
-    authentication_token: str | None = None
-    fields: Mapping[str, tuple[Field, ...]] = field(default_factory=dict)
-    barcode: Barcode | None = None
-    logo_text: str | None = None
-    background_color: str | None = None
-    foreground_color: str | None = None
-    label_color: str | None = None
-    locations: tuple[Location, ...] = ()
-    relevant_at: datetime | None = None
-    expires_at: datetime | None = None
-    is_voided: bool = False
-    is_sharing_prohibited: bool = False
-    transit_type: str | None = None
-    user_info: Mapping[str, Any] | None = None
+#: Shown by every system and by the watch.
+_EVERYWHERE = frozenset({"qr", "pdf417", "aztec"})
 
 
 def build_pass_json(content: PassContent) -> bytes:
-    """Canonical UTF-8 JSON; raises `PassContentRejected` naming the field at fault."""
-    _check(content)
-    body: dict[str, Any] = {
-        "formatVersion": 1,
-        "passTypeIdentifier": content.pass_type_identifier,
-        "teamIdentifier": content.team_identifier,
-        "serialNumber": content.serial_number,
-        "organizationName": content.organization_name,
-        "description": content.description,
-        content.style: _style(content),
-        "webServiceURL": content.web_service_url,
-        "authenticationToken": content.authentication_token,
-        "logoText": content.logo_text,
-        "backgroundColor": content.background_color,
-        "foregroundColor": content.foreground_color,
-        "labelColor": content.label_color,
-        "sharingProhibited": content.is_sharing_prohibited or None,
-        "voided": content.is_voided or None,
-        "userInfo": content.user_info,
-        "locations": [_location(each) for each in content.locations] or None,
-    }
-    if content.expires_at is not None:
-        body["expirationDate"] = w3c_date(content.expires_at, "expirationDate")
-    if content.relevant_at is not None:
-        # Deprecated since iOS 18, and the only one that older devices know.
-        body["relevantDate"] = w3c_date(content.relevant_at, "relevantDate")
-        body["relevantDates"] = [{"date": body["relevantDate"]}]
-    if content.barcode is not None and not content.is_voided:
-        body["barcodes"] = _barcodes(content.barcode)
-        body["barcode"] = body["barcodes"][0]
-    present = {name: value for name, value in body.items() if value is not None}
-    return orjson.dumps(present, option=orjson.OPT_SORT_KEYS, default=_exact)
+    """pass.json as UTF-8 with sorted keys and no spaces. Raises PassContentRejected."""
+    written: dict[str, Any] = {"formatVersion": 1}
+    _add_identity(written, content.identity)
+    _add_style(written, content)
+    _add_looks(written, content.colours, content.logo_text)
+    if not content.is_voided:
+        _add_barcodes(written, content.barcodes)
+    _add_nfc(written, content)
+    _add_relevance(written, content)
+    _add_life(written, content)
+    _add_extras(written, content)
+    return _dump(written)
 
 
-def w3c_date(moment: datetime, name: str) -> str:
-    """`2026-05-14T07:31:05Z`: devices refuse a time without its zone."""
-    if moment.tzinfo is None:
-        raise PassContentRejected("date_without_zone", name, "a time needs its zone")
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _dump(written: dict[str, Any]) -> bytes:
+    try:
+        dumped = orjson.dumps(written, option=orjson.OPT_SORT_KEYS)
+    except TypeError as error:
+        raise PassContentRejected(
+            "not_json", "pass", "holds a value that JSON cannot tell"
+        ) from error
+    if len(dumped) > MAX_PASS_JSON_BYTES:
+        raise PassContentRejected(
+            "too_large", "pass", f"is larger than {MAX_PASS_JSON_BYTES} bytes"
+        )
+    return dumped
 
 
-def minor_to_decimal(amount_minor: int, scale: int) -> Decimal:
-    """1250 at scale 2 is 12.50, exactly."""
-    return Decimal(amount_minor).scaleb(-scale)
+def _add_identity(written: dict[str, Any], identity: PassIdentity) -> None:
+    written["passTypeIdentifier"] = _matching(
+        _PASS_TYPE, identity.pass_type_identifier, "pass_type_identifier", "starts with pass."
+    )
+    written["teamIdentifier"] = _matching(
+        _TEAM, identity.team_identifier, "team_identifier", "is 10 capital letters and digits"
+    )
+    written["serialNumber"] = _matching(
+        _SERIAL, identity.serial_number, "serial_number", "is 16 to 200 URL-safe characters"
+    )
+    written["organizationName"] = required_text(identity.organization_name, "organization_name")
+    written["description"] = required_text(identity.description, "description")
+    _add_web_service(written, identity)
 
 
-def _exact(value: object) -> object:
-    if isinstance(value, Decimal):
-        return orjson.Fragment(format(value, "f"))
-    raise TypeError(type(value).__name__)
-
-
-def _check(content: PassContent) -> None:
-    required = {
-        "passTypeIdentifier": content.pass_type_identifier,
-        "teamIdentifier": content.team_identifier,
-        "serialNumber": content.serial_number,
-        "organizationName": content.organization_name,
-        "description": content.description,
-    }
-    for name, value in required.items():
-        if not value or len(value) > MAX_TEXT:
-            raise PassContentRejected("field_missing", name, "is required")
-    if content.style not in STYLES:
-        raise PassContentRejected("style_unknown", "style", f"use one of {sorted(STYLES)}")
-    if (content.web_service_url is None) != (content.authentication_token is None):
+def _add_web_service(written: dict[str, Any], identity: PassIdentity) -> None:
+    address, token = identity.web_service_url, identity.authentication_token
+    if (address is None) != (token is None):
         raise PassContentRejected(
             "web_service_incomplete",
-            "webServiceURL",
-            "give it with authenticationToken, or neither",
+            "web_service_url",
+            "the address and the authentication token come both or not at all",
         )
-    token = content.authentication_token
-    if token is not None and len(token) < MIN_TOKEN:
+    if address is None or token is None:
+        return
+    if address.rstrip("/").endswith("/v1"):
+        raise PassContentRejected("url_invalid", "web_service_url", "devices append /v1 themselves")
+    written["webServiceURL"] = url(address, "web_service_url")
+    written["authenticationToken"] = _matching(
+        _TOKEN, token, "authentication_token", f"has {MIN_TOKEN_CHARACTERS} characters or more"
+    )
+
+
+def _matching(pattern: re.Pattern[str], text: str, where: str, rule: str) -> str:
+    if not pattern.fullmatch(text):
+        raise PassContentRejected("invalid", where, rule)
+    return text
+
+
+def _add_style(written: dict[str, Any], content: PassContent) -> None:
+    if content.style not in _STYLES:
+        raise PassContentRejected("style_invalid", "style", "is one of the styles of Wallet")
+    groups: dict[str, Any] = dict(field_groups(content.fields))
+    is_boarding_pass = content.style == "boardingPass"
+    if (content.transit_type in _TRANSIT_TYPES) != is_boarding_pass:
         raise PassContentRejected(
-            "token_too_short", "authenticationToken", f"at least {MIN_TOKEN} characters"
+            "transit_type_invalid", "transit_type", "a boarding pass has one, others have none"
         )
-    if len(content.locations) > MAX_LOCATIONS:
-        raise PassContentRejected("too_many_locations", "locations", f"at most {MAX_LOCATIONS}")
-    colors = (content.background_color, content.foreground_color, content.label_color)
-    names = ("backgroundColor", "foregroundColor", "labelColor")
-    for name, color in zip(names, colors, strict=True):
-        if color is not None and not _COLOR.match(color):
-            raise PassContentRejected("color_invalid", name, "use rgb(r,g,b) or #RRGGBB")
+    if is_boarding_pass:
+        groups["transitType"] = f"PKTransitType{content.transit_type}"
+    if content.style == "posterGeneric":
+        # Systems before posters need the same pass in the style that they know.
+        written["posterGeneric"] = {k: v for k, v in groups.items() if k in _POSTER_GROUPS}
+        written["generic"] = {k: v for k, v in groups.items() if k != GROUP_KEYS["footer"]}
+        return
+    if GROUP_KEYS["footer"] in groups:
+        raise PassContentRejected("style_invalid", "fields.footer", "only posters have a footer")
+    written[content.style] = groups
 
 
-def _style(content: PassContent) -> dict[str, Any]:
-    seen: set[str] = set()
-    style: dict[str, Any] = {}
-    for group, fields in content.fields.items():
-        if group not in GROUPS:
-            raise PassContentRejected("group_unknown", group, f"use one of {sorted(GROUPS)}")
-        if len(fields) > MAX_FIELDS_PER_GROUP:
-            raise PassContentRejected("too_many_fields", group, f"at most {MAX_FIELDS_PER_GROUP}")
-        for each in fields:
-            if each.key in seen:
-                raise PassContentRejected("field_key_repeated", each.key, "keys must be unique")
-            seen.add(each.key)
-        if fields:
-            style[GROUPS[group]] = [_field(each, group) for each in fields]
-    if content.style == "boardingPass":
-        if content.transit_type is None:
-            raise PassContentRejected("field_missing", "transitType", "a boarding pass needs it")
-        style["transitType"] = content.transit_type
-    return style
+def _add_looks(written: dict[str, Any], colours: PassColours, logo_text: str | None) -> None:
+    for key, value in (
+        ("backgroundColor", colours.background),
+        ("foregroundColor", colours.foreground),
+        ("labelColor", colours.label),
+        ("stripColor", colours.strip),
+        ("footerBackgroundColor", colours.footer_background),
+    ):
+        if value is not None:
+            written[key] = colour(value, f"colours.{key}")
+    if logo_text is not None:
+        written["logoText"] = clean_text(logo_text, "logo_text")
 
 
-def _field(each: Field, group: str) -> dict[str, Any]:
-    value: Any = each.value
-    if isinstance(value, datetime):
-        value = w3c_date(value, each.key)
-    if isinstance(value, str) and len(value) > MAX_TEXT:
-        raise PassContentRejected("text_too_long", each.key, f"at most {MAX_TEXT} characters")
-    body: dict[str, Any] = {
-        "key": each.key,
-        "value": value,
-        "label": each.label,
-        "changeMessage": each.change_message,
-        "dateStyle": each.date_style,
-        "timeStyle": each.time_style,
-        "isRelative": each.is_relative or None,
-    }
-    if each.currency_code is not None:
-        is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
-        if not is_number or not _CURRENCY.match(each.currency_code):
-            raise PassContentRejected(
-                "currency_invalid", each.key, "a currency needs a number and an ISO 4217 code"
+def _add_barcodes(written: dict[str, Any], barcodes: tuple[Barcode, ...]) -> None:
+    """The preferred one first; what only some devices show is followed by a QR code."""
+    if not barcodes:
+        return
+    items_at_most(barcodes, MAX_BARCODES, "barcodes")
+    shown = [*barcodes]
+    if not any(barcode.format in _EVERYWHERE for barcode in barcodes):
+        first = barcodes[0]
+        shown.append(
+            Barcode(
+                format="qr",
+                message=first.message,
+                message_encoding=first.message_encoding,
+                alternate_text=first.alternate_text,
             )
-        body["currencyCode"] = each.currency_code
-    if each.text_alignment is not None and group not in {"primary", "back"}:
-        body["textAlignment"] = each.text_alignment
-    return {name: item for name, item in body.items() if item is not None}
-
-
-def _location(each: Location) -> dict[str, Any]:
-    if not (-90 <= each.latitude <= 90 and -180 <= each.longitude <= 180):
-        raise PassContentRejected("location_invalid", "locations", "degrees out of range")
-    body: dict[str, Any] = {"latitude": each.latitude, "longitude": each.longitude}
-    if each.relevant_text is not None:
-        body["relevantText"] = each.relevant_text
-    return body
-
-
-def _barcodes(barcode: Barcode) -> list[dict[str, Any]]:
-    """The wanted one first; Code 128 gets a QR code behind it, for the Apple Watch."""
-    if barcode.kind not in BARCODE_FORMATS:
-        raise PassContentRejected(
-            "barcode_unknown", "barcode", f"use one of {sorted(BARCODE_FORMATS)}"
         )
-    check_barcode(barcode.kind, barcode.message, barcode.encoding)
-    kinds = [barcode.kind] + (["qr"] if barcode.kind == "code128" else [])
-    bodies = []
-    for kind in kinds:
-        body: dict[str, Any] = {
-            "format": BARCODE_FORMATS[kind],
-            "message": barcode.message,
-            "messageEncoding": barcode.encoding,
-        }
-        if barcode.alternate_text is not None:
-            body["altText"] = barcode.alternate_text
-        bodies.append(body)
-    return bodies
+    all_written = [_barcode(barcode, index) for index, barcode in enumerate(shown)]
+    written["barcodes"] = all_written
+    # Before iOS 9 only this key is read, and only these formats.
+    written["barcode"] = next(
+        item
+        for barcode, item in zip(shown, all_written, strict=True)
+        if barcode.format in _EVERYWHERE
+    )
+
+
+def _barcode(barcode: Barcode, index: int) -> dict[str, Any]:
+    where = f"barcodes.{index}"
+    if barcode.format not in _BARCODE_NAMES:
+        raise PassContentRejected("barcode_unknown", where, "is no barcode that Wallet shows")
+    try:
+        check_message(barcode.format, barcode.message)
+    except BarcodeRejected as refusal:
+        raise PassContentRejected(refusal.code, where, refusal.detail) from refusal
+    encoding = barcode.message_encoding.lower()
+    if encoding not in _ENCODINGS:
+        raise PassContentRejected("encoding_unknown", where, f"is one of {sorted(_ENCODINGS)}")
+    try:
+        barcode.message.encode(encoding)
+    except UnicodeEncodeError as error:
+        raise PassContentRejected(
+            "barcode_not_encodable", where, f"the message cannot be told in {encoding}"
+        ) from error
+    written = {
+        "format": _BARCODE_NAMES[barcode.format],
+        "message": barcode.message,
+        "messageEncoding": encoding,
+    }
+    if barcode.alternate_text is not None:
+        written["altText"] = clean_text(barcode.alternate_text, where)
+    return written
+
+
+def _add_nfc(written: dict[str, Any], content: PassContent) -> None:
+    nfc = content.nfc
+    if nfc is None:
+        return
+    if not content.identity.has_nfc_certificate:
+        raise PassContentRejected(
+            "nfc_certificate_missing", "nfc", "needs a certificate for NFC; without it devices "
+            "refuse the whole pass",
+        )  # fmt: skip
+    if not nfc.message or len(nfc.message.encode("utf-8", "replace")) > MAX_NFC_BYTES:
+        raise PassContentRejected(
+            "nfc_message_invalid", "nfc.message", f"is 1 to {MAX_NFC_BYTES} bytes"
+        )
+    written["nfc"] = {
+        "message": clean_text(nfc.message, "nfc.message"),
+        "encryptionPublicKey": _nfc_key(nfc),
+    }
+    if nfc.requires_authentication:
+        written["nfc"]["requiresAuthentication"] = True
+
+
+def _nfc_key(nfc: Nfc) -> str:
+    try:
+        key = load_der_public_key(base64.b64decode(nfc.encryption_public_key, validate=True))
+    except (ValueError, binascii.Error, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
+        raise PassContentRejected(
+            "nfc_key_invalid", "nfc.encryption_public_key", "is base64 of a P-256 public key"
+        )
+    return nfc.encryption_public_key
+
+
+def _add_relevance(written: dict[str, Any], content: PassContent) -> None:
+    items_at_most(content.locations, MAX_LOCATIONS, "locations")
+    items_at_most(content.beacons, MAX_BEACONS, "beacons")
+    items_at_most(content.relevant_dates, MAX_RELEVANT_DATES, "relevant_dates")
+    if content.locations:
+        written["locations"] = [
+            _location(location, f"locations.{index}")
+            for index, location in enumerate(content.locations)
+        ]
+    if content.beacons:
+        written["beacons"] = [
+            _beacon(beacon, f"beacons.{index}") for index, beacon in enumerate(content.beacons)
+        ]
+    if content.max_distance_m is not None:
+        written["maxDistance"] = _positive(content.max_distance_m, "max_distance_m")
+    if content.relevant_dates:
+        written["relevantDates"] = [
+            _relevant_date(item, f"relevant_dates.{index}")
+            for index, item in enumerate(content.relevant_dates)
+        ]
+        # Systems before the list read this one.
+        written["relevantDate"] = w3c_date(content.relevant_dates[0].start, "relevant_dates.0")
+
+
+def _location(location: Location, where: str) -> dict[str, Any]:
+    written: dict[str, Any] = {
+        "latitude": decimal_number(location.latitude, 90, f"{where}.latitude"),
+        "longitude": decimal_number(location.longitude, 180, f"{where}.longitude"),
+    }
+    if location.altitude is not None:
+        written["altitude"] = decimal_number(location.altitude, 100_000, f"{where}.altitude")
+    if location.relevant_text is not None:
+        written["relevantText"] = clean_text(location.relevant_text, where)
+    return written
+
+
+def _beacon(beacon: Beacon, where: str) -> dict[str, Any]:
+    written: dict[str, Any] = {
+        "proximityUUID": _matching(_UUID, beacon.proximity_uuid, where, "is a UUID")
+    }
+    for key, value in (("major", beacon.major), ("minor", beacon.minor)):
+        if value is not None:
+            if not 0 <= value <= MAX_UINT16:
+                raise PassContentRejected("number_invalid", f"{where}.{key}", "fits 16 bits")
+            written[key] = value
+    if beacon.relevant_text is not None:
+        written["relevantText"] = clean_text(beacon.relevant_text, where)
+    return written
+
+
+def _relevant_date(item: RelevantDate, where: str) -> dict[str, str]:
+    start = w3c_date(item.start, where)
+    if item.end is None:
+        return {"date": start}
+    end = w3c_date(item.end, where)
+    if not timedelta(0) < item.end - item.start <= MAX_INTERVAL:
+        raise PassContentRejected(
+            "interval_invalid", where, "ends after it starts, within 24 hours"
+        )
+    return {"startDate": start, "endDate": end}
+
+
+def _add_life(written: dict[str, Any], content: PassContent) -> None:
+    if content.expires_at is not None:
+        written["expirationDate"] = w3c_date(content.expires_at, "expires_at")
+    if content.is_voided:
+        written["voided"] = True
+    if content.is_sharing_prohibited:
+        written["sharingProhibited"] = True
+    if content.grouping_identifier is not None:
+        if content.style not in _GROUPED_STYLES:
+            raise PassContentRejected(
+                "grouping_invalid", "grouping_identifier", "only tickets and boarding passes group"
+            )
+        written["groupingIdentifier"] = required_text(
+            content.grouping_identifier, "grouping_identifier"
+        )
+
+
+def _add_extras(written: dict[str, Any], content: PassContent) -> None:
+    items_at_most(content.featured_actions, MAX_FEATURED_ACTIONS, "featured_actions")
+    items_at_most(
+        content.associated_store_identifiers, MAX_STORE_IDENTIFIERS, "associated_store_identifiers"
+    )
+    if content.featured_actions:
+        written["featuredActions"] = [
+            _featured_action(action, f"featured_actions.{index}")
+            for index, action in enumerate(content.featured_actions)
+        ]
+    if content.associated_store_identifiers:
+        written["associatedStoreIdentifiers"] = [
+            _positive(number, "associated_store_identifiers")
+            for number in content.associated_store_identifiers
+        ]
+    if content.app_launch_url is not None:
+        if not content.associated_store_identifiers:
+            raise PassContentRejected(
+                "app_missing", "app_launch_url", "needs associated_store_identifiers"
+            )
+        written["appLaunchURL"] = required_text(content.app_launch_url, "app_launch_url")
+    if content.user_info is not None:
+        written["userInfo"] = dict(content.user_info)
+    _add_unmodelled(written, content)
+
+
+def _add_unmodelled(written: dict[str, Any], content: PassContent) -> None:
+    for key, value in content.additional.items():
+        if key in written or key in _STYLES or key in {"barcode", "barcodes", "voided"}:
+            raise PassContentRejected(
+                "duplicate", f"additional.{key}"[:100], "is told by another part of the pass"
+            )
+        written[key] = value
+
+
+def _featured_action(action: FeaturedAction, where: str) -> dict[str, str]:
+    written = {
+        "identifier": required_text(action.identifier, f"{where}.identifier"),
+        "type": required_text(action.type, f"{where}.type"),
+    }
+    if action.url is not None:
+        written["url"] = url(action.url, f"{where}.url")
+    return written
+
+
+def _positive(number: int, where: str) -> int:
+    if not 0 < number < 2**53:
+        raise PassContentRejected("number_invalid", where, "is a positive number")
+    return number

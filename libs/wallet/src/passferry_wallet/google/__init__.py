@@ -1,1 +1,1 @@
-"""Objects, classes, save links and callbacks of Google Wallet."""
+"""Google Wallet: classes and objects, save links, callbacks."""

@@ -1,227 +1,336 @@
-"""Bodies of Google Wallet classes and objects, from a small typed input."""
+"""Bodies of Google Wallet's classes and objects, of fields that an issuer may set.
+
+Fields that only the platform sets (such as `hasUsers`) never appear here.
+"""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
-from passferry_contracts.types import PassStatus, Protocol
-from passferry_wallet.rejections import PassContentRejected
+from passferry_wallet.barcode import BarcodeFormat, BarcodeRejected, check_message
+from passferry_wallet.google.content import (
+    Balance,
+    GoogleBarcode,
+    GoogleClassContent,
+    GoogleContentRejected,
+    GoogleMessage,
+    GoogleObjectContent,
+    HoldersAllowed,
+    MerchantLocation,
+    ObjectState,
+    TextModule,
+    Vertical,
+)
+from passferry_wallet.google.values import (
+    balance_text,
+    date,
+    degrees,
+    hex_colour,
+    image,
+    interval,
+    localized,
+    money,
+    points,
+    resource_id,
+    text,
+    url,
+)
 
-INT32_MAX = 2**31 - 1
-MICROS = 1_000_000
-_SUFFIX = re.compile(r"^[A-Za-z0-9._-]{1,100}$")
-_ISSUER = re.compile(r"^\d{1,24}$")
+__all__ = [
+    "Balance",
+    "GoogleBarcode",
+    "GoogleClassContent",
+    "GoogleContentRejected",
+    "GoogleMessage",
+    "GoogleObjectContent",
+    "HoldersAllowed",
+    "MerchantLocation",
+    "ObjectState",
+    "TextModule",
+    "Vertical",
+    "build_class",
+    "build_message",
+    "build_object",
+    "can_notify_on_update",
+    "payload_key",
+    "resource_id",
+    "resource_names",
+    "vertical_of",
+]
 
-VERTICAL_OF = {
-    Protocol.MEMBERSHIP: "loyalty",
-    Protocol.COUPON: "offer",
-    Protocol.EVENT_TICKET: "eventTicket",
-    Protocol.GIFT_CARD: "giftCard",
+MAX_MESSAGES = 10
+MAX_LOCATIONS = 10
+MAX_TEXT_MODULES = 10
+#: Key of the module that shows a balance where the vertical has no field for it.
+BALANCE_MODULE = "balance"
+
+VERTICALS: frozenset[Vertical] = frozenset(
+    {"loyalty", "giftCard", "offer", "eventTicket", "generic"}
+)
+_VERTICAL_OF_PROTOCOL: dict[str, Vertical] = {
+    "MEMBERSHIP": "loyalty",
+    "COUPON": "offer",
+    "EVENT_TICKET": "eventTicket",
+    "GIFT_CARD": "giftCard",
 }
-BARCODE_TYPES = {
+_BARCODE_TYPES: dict[BarcodeFormat, str] = {
     "qr": "QR_CODE",
     "pdf417": "PDF_417",
     "aztec": "AZTEC",
     "code128": "CODE_128",
+    "ean13": "EAN_13",
+    "code39": "CODE_39",
+    "codabar": "CODABAR",
+    "i2of5": "ITF_14",
 }
-_PLURALS = {
-    "loyalty": "loyalty",
-    "giftCard": "giftCard",
-    "offer": "offer",
-    "eventTicket": "eventTicket",
-    "generic": "generic",
-}
+_ITF_14_DIGITS = 14
+
+Body = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassContent:
-    issuer_id: str
-    class_id: str
-    vertical: str
-    issuer_name: str
-    #: Name of the loyalty program, title of the offer, name of the event.
-    title: str
-    logo_url: str | None = None
-    hero_image_url: str | None = None
-    hex_background_color: str | None = None
-    callback_url: str | None = None
+def vertical_of(protocol: str) -> Vertical:
+    """MEMBERSHIP is loyalty, COUPON offer, EVENT_TICKET eventTicket, GIFT_CARD giftCard."""
+    return _VERTICAL_OF_PROTOCOL[protocol]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextModule:
-    key: str
-    header: str
-    body: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ObjectContent:
-    object_id: str
-    class_id: str
-    vertical: str
-    state: str
-    #: In minor units; shown where the vertical has a balance.
-    balance_minor: int | None = None
-    unit_scale: int = 0
-    #: ISO 4217 when the balance is money.
-    currency: str | None = None
-    balance_label: str | None = None
-    account_id: str | None = None
-    account_name: str | None = None
-    card_number: str | None = None
-    ticket_holder_name: str | None = None
-    #: Of a generic object.
-    title: str | None = None
-    header: str | None = None
-    barcode_kind: str | None = None
-    barcode_value: str | None = None
-    barcode_text: str | None = None
-    text_modules: tuple[TextModule, ...] = ()
-    expires_at: datetime | None = None
-
-
-def resource_names(vertical: str) -> tuple[str, str]:
-    """Path segments of the class and the object: `("loyaltyClass", "loyaltyObject")`."""
+def resource_names(vertical: Vertical) -> tuple[str, str]:
+    """Path segments of the class and of the object."""
     return f"{vertical}Class", f"{vertical}Object"
 
 
-def payload_names(vertical: str) -> tuple[str, str]:
-    """Keys in a save link: `("loyaltyClasses", "loyaltyObjects")`."""
-    return f"{_PLURALS[vertical]}Classes", f"{_PLURALS[vertical]}Objects"
+def payload_key(vertical: Vertical, kind: Literal["Class", "Object"]) -> str:
+    """The plural under which a save link carries a resource."""
+    return f"{vertical}Classes" if kind == "Class" else f"{vertical}Objects"
 
 
-def resource_id(issuer_id: str, suffix: str) -> str:
-    if not _ISSUER.match(issuer_id) or not _SUFFIX.match(suffix):
-        raise PassContentRejected(
-            "google_id_invalid", "id", "an issuer id is digits; a suffix letters, digits and ._-"
-        )
-    return f"{issuer_id}.{suffix}"
+def can_notify_on_update(vertical: Vertical) -> bool:
+    """Whether `notifyPreference` may be sent; generic passes refuse it."""
+    return vertical != "generic"
 
 
-def state_of(status: PassStatus, *, reason: str | None = None) -> str:
-    """Used up is COMPLETED, past its date EXPIRED, anything else that ended INACTIVE."""
-    if status is PassStatus.ACTIVE:
-        return "ACTIVE"
-    if status is PassStatus.EXPIRED:
-        return "EXPIRED"
-    return "COMPLETED" if reason in {"exhausted", "used"} else "INACTIVE"
-
-
-def build_class(content: ClassContent) -> dict[str, Any]:
-    body: dict[str, Any] = {"id": content.class_id}
+def build_class(content: GoogleClassContent) -> Body:
+    """The body that inserts or replaces a class. Raises GoogleContentRejected."""
+    body: Body = {"id": resource_id(content.issuer_id, content.class_suffix)}
+    _CLASS_PARTS[content.vertical](body, content)
     if content.vertical != "generic":
-        body |= {"issuerName": content.issuer_name, "reviewStatus": "UNDER_REVIEW"}
-    if content.vertical == "loyalty":
-        if content.logo_url is None:
-            raise PassContentRejected(
-                "google_logo_missing", "google.logo_url", "a loyalty class needs a public logo"
-            )
-        body |= {"programName": content.title, "programLogo": _image(content.logo_url)}
-    elif content.vertical == "offer":
-        body |= {
-            "title": content.title,
-            "provider": content.issuer_name,
-            "redemptionChannel": "BOTH",
-            "multipleDevicesAndHoldersAllowedStatus": "ONE_USER_ALL_DEVICES",
-        }
-        _add(body, "titleImage", content.logo_url and _image(content.logo_url))
-    elif content.vertical == "eventTicket":
-        body["eventName"] = _localized(content.title)
-        _add(body, "logo", content.logo_url and _image(content.logo_url))
-    elif content.vertical == "giftCard":
-        body["merchantName"] = content.title
-        _add(body, "programLogo", content.logo_url and _image(content.logo_url))
-    if content.vertical != "generic":
-        _add(body, "heroImage", content.hero_image_url and _image(content.hero_image_url))
-        _add(body, "hexBackgroundColor", content.hex_background_color)
+        # The platform approves at once; every update asks again.
+        body["reviewStatus"] = "UNDER_REVIEW"
+        body["issuerName"] = text(content.issuer_name, "issuer_name")
+        _add_class_looks(body, content)
+    if content.holders_allowed is not None:
+        body["multipleDevicesAndHoldersAllowedStatus"] = content.holders_allowed.value
     if content.callback_url is not None:
-        body["callbackOptions"] = {"url": content.callback_url}
+        body["callbackOptions"] = {"url": url(content.callback_url, "callback_url")}
+    _add_text_modules(body, content.text_modules)
     return body
 
 
-def build_object(content: ObjectContent) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "id": content.object_id,
-        "classId": content.class_id,
-        "state": content.state,
+def build_object(content: GoogleObjectContent) -> Body:
+    """The body that inserts or patches an object. Raises GoogleContentRejected."""
+    body: Body = {
+        "id": resource_id(content.issuer_id, content.object_suffix),
+        "classId": resource_id(content.issuer_id, content.class_suffix),
+        "state": content.state.value,
     }
-    if content.vertical == "loyalty":
-        _add(body, "accountId", content.account_id)
-        _add(body, "accountName", content.account_name)
-        if content.balance_minor is not None:
-            body["loyaltyPoints"] = {
-                "label": content.balance_label or "Points",
-                "balance": _balance(content),
-            }
-    elif content.vertical == "giftCard":
-        body["cardNumber"] = content.card_number or content.barcode_value or content.object_id
-        if content.balance_minor is not None and content.currency is not None:
-            body["balance"] = money(content.balance_minor, content.unit_scale, content.currency)
-    elif content.vertical == "eventTicket":
-        _add(body, "ticketHolderName", content.ticket_holder_name)
-    elif content.vertical == "generic":
-        body["cardTitle"] = _localized(content.title or "Pass")
-        body["header"] = _localized(content.header or content.title or "Pass")
-    if content.barcode_value is not None and content.state == "ACTIVE":
-        body["barcode"] = _barcode(content)
-    modules = list(content.text_modules)
-    if content.vertical == "offer" and content.balance_minor is not None:
-        modules.insert(0, _remaining(content))
+    _OBJECT_PARTS[content.vertical](body, content)
+    modules = content.text_modules
+    if content.balance is not None and not _has_balance_field(content):
+        shown = balance_text(content.balance)
+        modules = (TextModule(BALANCE_MODULE, content.balance.label, shown), *modules)
+    if content.barcode is not None:
+        body["barcode"] = _barcode(content.barcode)
+    _add_text_modules(body, modules)
+    if content.messages:
+        # The platform refuses an eleventh; the newest are worth most.
+        body["messages"] = [build_message(item) for item in content.messages[-MAX_MESSAGES:]]
+    if content.valid_from is not None or content.valid_until is not None:
+        body["validTimeInterval"] = interval(content.valid_from, content.valid_until, "valid_until")
+    if content.locations:
+        body["merchantLocations"] = _locations(content.locations)
+    return body
+
+
+def build_message(message: GoogleMessage) -> Body:
+    """One message, for `addMessage` or inside a body."""
+    body: Body = {
+        "id": text(message.message_id, "message.id"),
+        "header": text(message.header, "message.header"),
+        "body": text(message.body, "message.body"),
+        "messageType": "TEXT_AND_NOTIFY" if message.is_notifying else "TEXT",
+    }
+    if message.start is not None or message.end is not None:
+        body["displayInterval"] = interval(message.start, message.end, "message.end")
+    return body
+
+
+def _add_class_looks(body: Body, content: GoogleClassContent) -> None:
+    if content.hero_image_url is not None:
+        body["heroImage"] = image(content.hero_image_url, "hero_image_url")
+    if content.hex_background_color is not None:
+        body["hexBackgroundColor"] = hex_colour(
+            content.hex_background_color, "hex_background_color"
+        )
+    if content.country_code is not None:
+        body["countryCode"] = text(content.country_code, "country_code")
+
+
+def _loyalty_class(body: Body, content: GoogleClassContent) -> None:
+    if content.logo_url is None:
+        raise GoogleContentRejected("required", "logo_url", "a loyalty program has a logo")
+    body["programName"] = text(content.title, "title")
+    body["programLogo"] = image(content.logo_url, "logo_url")
+    if content.rewards_tier is not None:
+        body["rewardsTier"] = text(content.rewards_tier, "rewards_tier")
+
+
+def _gift_card_class(body: Body, content: GoogleClassContent) -> None:
+    body["merchantName"] = text(content.title, "title")
+    if content.logo_url is not None:
+        body["programLogo"] = image(content.logo_url, "logo_url")
+
+
+def _offer_class(body: Body, content: GoogleClassContent) -> None:
+    body["title"] = text(content.title, "title")
+    body["provider"] = text(content.issuer_name, "issuer_name")
+    body["redemptionChannel"] = content.redemption_channel
+    # What can be used once must not be handed on to be used twice.
+    body["multipleDevicesAndHoldersAllowedStatus"] = HoldersAllowed.ONE_USER_ALL_DEVICES.value
+    if content.logo_url is not None:
+        body["titleImage"] = image(content.logo_url, "logo_url")
+
+
+def _event_ticket_class(body: Body, content: GoogleClassContent) -> None:
+    body["eventName"] = localized(content.title, "en", "title")
+    if content.logo_url is not None:
+        body["logo"] = image(content.logo_url, "logo_url")
+
+
+def _generic_class(body: Body, content: GoogleClassContent) -> None:
+    """Its objects carry the names and looks."""
+
+
+def _loyalty_object(body: Body, content: GoogleObjectContent) -> None:
+    _add_text(body, "accountId", content.account_id)
+    _add_text(body, "accountName", content.account_name)
+    if content.balance is not None:
+        body["loyaltyPoints"] = {
+            "label": text(content.balance.label, "balance.label"),
+            "balance": _points_or_money(content.balance),
+        }
+
+
+def _gift_card_object(body: Body, content: GoogleObjectContent) -> None:
+    number = content.account_id or (content.barcode.message if content.barcode else None)
+    if number is None:
+        raise GoogleContentRejected("required", "account_id", "a gift card has a number")
+    body["cardNumber"] = text(number, "account_id")
+    balance = content.balance
+    if balance is not None and balance.currency_code is not None:
+        body["balance"] = money(balance.amount_minor, balance.scale, balance.currency_code)
+        if balance.updated_at is not None:
+            body["balanceUpdateTime"] = date(balance.updated_at, "balance.updated_at")
+
+
+def _offer_object(body: Body, content: GoogleObjectContent) -> None:
+    """All that is special about an offer is in its class."""
+
+
+def _event_ticket_object(body: Body, content: GoogleObjectContent) -> None:
+    _add_text(body, "ticketNumber", content.account_id)
+    _add_text(body, "ticketHolderName", content.account_name)
+
+
+def _generic_object(body: Body, content: GoogleObjectContent) -> None:
+    if content.title is None or content.header is None:
+        raise GoogleContentRejected("required", "title", "a generic pass has a title and a header")
+    body["cardTitle"] = localized(content.title, content.language, "title")
+    body["header"] = localized(content.header, content.language, "header")
+    if content.hex_background_color is not None:
+        body["hexBackgroundColor"] = hex_colour(
+            content.hex_background_color, "hex_background_color"
+        )
+    if content.logo_url is not None:
+        body["logo"] = image(content.logo_url, "logo_url")
+    if content.hero_image_url is not None:
+        body["heroImage"] = image(content.hero_image_url, "hero_image_url")
+
+
+_CLASS_PARTS: dict[Vertical, Callable[[Body, GoogleClassContent], None]] = {
+    "loyalty": _loyalty_class,
+    "giftCard": _gift_card_class,
+    "offer": _offer_class,
+    "eventTicket": _event_ticket_class,
+    "generic": _generic_class,
+}
+_OBJECT_PARTS: dict[Vertical, Callable[[Body, GoogleObjectContent], None]] = {
+    "loyalty": _loyalty_object,
+    "giftCard": _gift_card_object,
+    "offer": _offer_object,
+    "eventTicket": _event_ticket_object,
+    "generic": _generic_object,
+}
+
+
+def _has_balance_field(content: GoogleObjectContent) -> bool:
+    is_money = content.balance is not None and content.balance.currency_code is not None
+    return content.vertical == "loyalty" or (content.vertical == "giftCard" and is_money)
+
+
+def _points_or_money(balance: Balance) -> Body:
+    if balance.currency_code is None:
+        return points(balance.amount_minor, balance.scale)
+    return {"money": money(balance.amount_minor, balance.scale, balance.currency_code)}
+
+
+def _add_text(body: Body, key: str, value: str | None) -> None:
+    if value is not None:
+        body[key] = text(value, key)
+
+
+def _add_text_modules(body: Body, modules: Sequence[TextModule]) -> None:
+    if len(modules) > MAX_TEXT_MODULES:
+        raise GoogleContentRejected("too_many", "text_modules", f"at most {MAX_TEXT_MODULES}")
+    if len({module.key for module in modules}) != len(modules):
+        raise GoogleContentRejected("duplicate", "text_modules", "a key is used twice")
     if modules:
         body["textModulesData"] = [
-            {"id": each.key, "header": each.header, "body": each.body} for each in modules[:10]
+            {
+                "id": text(module.key, "text_modules"),
+                "header": text(module.header, "text_modules"),
+                "body": text(module.body, "text_modules"),
+            }
+            for module in modules
         ]
-    if content.expires_at is not None:
-        body["validTimeInterval"] = {"end": {"date": _date(content.expires_at)}}
+
+
+def _barcode(barcode: GoogleBarcode) -> Body:
+    kind = _BARCODE_TYPES.get(barcode.format)
+    if kind is None:
+        raise GoogleContentRejected("barcode_unknown", "barcode.format", "is not known")
+    try:
+        check_message(barcode.format, barcode.message)
+    except BarcodeRejected as refusal:
+        raise GoogleContentRejected(refusal.code, "barcode.message", refusal.detail) from refusal
+    if barcode.format == "i2of5" and len(barcode.message) != _ITF_14_DIGITS:
+        raise GoogleContentRejected("barcode_not_encodable", "barcode.message", "is 14 digits")
+    body: Body = {
+        "type": kind,
+        "value": barcode.message,
+        "renderEncoding": "UTF_8",
+    }
+    if barcode.alternate_text is not None:
+        body["alternateText"] = text(barcode.alternate_text, "barcode.alternate_text")
     return body
 
 
-def money(amount_minor: int, scale: int, currency: str) -> dict[str, str]:
-    """`micros` is an integer in a string: 12.50 EUR is "12500000"."""
-    if not 0 <= scale <= 6:
-        raise PassContentRejected("scale_invalid", "unit_scale", "0 to 6 decimal places")
-    micros = amount_minor * MICROS // 10**scale
-    return {"micros": str(micros), "currencyCode": currency}
-
-
-def _balance(content: ObjectContent) -> dict[str, Any]:
-    amount = content.balance_minor or 0
-    if content.currency is not None:
-        return {"money": money(amount, content.unit_scale, content.currency)}
-    if content.unit_scale == 0 and abs(amount) <= INT32_MAX:
-        return {"int": amount}
-    return {"string": format(Decimal(amount).scaleb(-content.unit_scale), "f")}
-
-
-def _remaining(content: ObjectContent) -> TextModule:
-    amount = Decimal(content.balance_minor or 0).scaleb(-content.unit_scale)
-    text = f"{amount:f} {content.currency}" if content.currency else f"{amount:f}"
-    return TextModule(key="remaining", header=content.balance_label or "Remaining", body=text)
-
-
-def _barcode(content: ObjectContent) -> dict[str, Any]:
-    kind = BARCODE_TYPES.get(content.barcode_kind or "qr", "QR_CODE")
-    body: dict[str, Any] = {"type": kind, "value": content.barcode_value}
-    _add(body, "alternateText", content.barcode_text)
-    return body
-
-
-def _add(body: dict[str, Any], name: str, value: object) -> None:
-    if value:
-        body[name] = value
-
-
-def _image(url: str) -> dict[str, Any]:
-    return {"sourceUri": {"uri": url}}
-
-
-def _localized(text: str) -> dict[str, Any]:
-    return {"defaultValue": {"language": "en", "value": text}}
-
-
-def _date(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _locations(locations: Sequence[MerchantLocation]) -> list[Body]:
+    if len(locations) > MAX_LOCATIONS:
+        raise GoogleContentRejected("too_many", "locations", f"at most {MAX_LOCATIONS}")
+    return [
+        {
+            "latitude": degrees(location.latitude, 90, "locations.latitude"),
+            "longitude": degrees(location.longitude, 180, "locations.longitude"),
+        }
+        for location in locations
+    ]

@@ -118,9 +118,7 @@ class PostgresHolders:
         personal: dict[str, str] = {}
         if row["personal_ciphertext"] is not None:
             context = secret_contexts.holder(row["workspace_id"], row["holder_id"])
-            personal = json.loads(
-                self._cipher.decrypt(row["personal_ciphertext"], context=context)
-            )
+            personal = json.loads(self._cipher.decrypt(row["personal_ciphertext"], context=context))
         birthday = personal.get("birthday")
         return HolderFacts(
             holder_id=row["holder_id"],

@@ -67,6 +67,4 @@ class PostgresIdempotency:
         await transaction.execute(FORGET, workspace_id, now - KEPT)
         context = secret_contexts.idempotent_answer(workspace_id, key)
         sealed = self._cipher.encrypt(json.dumps(body).encode(), context=context)
-        await transaction.execute(
-            INSERT, workspace_id, key, fingerprint, status, sealed, now
-        )
+        await transaction.execute(INSERT, workspace_id, key, fingerprint, status, sealed, now)

@@ -197,16 +197,12 @@ class PostgresTemplates:
         rows = await transaction.fetch(PROTOCOLS, workspace_id, template_id)
         return {Protocol(row["protocol"]) for row in rows}
 
-    async def files(
-        self, transaction: Transaction, version: TemplateVersion
-    ) -> list[TemplateFile]:
+    async def files(self, transaction: Transaction, version: TemplateVersion) -> list[TemplateFile]:
         rows = await transaction.fetch(
             FILES, version.workspace_id, version.template_id, version.template_version
         )
         return [
-            TemplateFile(
-                name=row["name"], sha256=row["sha256"], sha1=row["sha1"], size=row["size"]
-            )
+            TemplateFile(name=row["name"], sha256=row["sha256"], sha1=row["sha1"], size=row["size"])
             for row in rows
         ]
 

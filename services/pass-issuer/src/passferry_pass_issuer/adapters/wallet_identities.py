@@ -28,16 +28,14 @@ MAX_AUTHORITIES = 100
 
 #: Which field of the upload a code of the checks is about; the certificate where none is named.
 _FIELDS = {
-    "key_mismatch": "private_key_pem",
-    "private_key_unreadable": "private_key_pem",
     "key_unreadable": "private_key_pem",
+    "key_mismatch": "private_key_pem",
     "key_unsupported": "private_key_pem",
-    "password_wrong": "password",
-    "password_missing": "password",
-    "p12_unreadable": "p12_base64",
+    "key_too_small": "private_key_pem",
     "pass_type_mismatch": "pass_type_identifier",
     "team_mismatch": "team_identifier",
 }
+_OF_BOTH_FORMS = {"pass_type_identifier", "team_identifier"}
 
 
 class AuthoritiesUnusable(Exception):
@@ -70,8 +68,7 @@ class WalletIdentityChecker:
         try:
             identity = self._load(upload, now)
         except SigningIdentityRejected as refusal:
-            field = _FIELDS.get(refusal.code, "p12_base64" if upload.p12 else "certificate_pem")
-            raise ContentRejected(refusal.code, field, refusal.detail) from refusal
+            raise _refusal(upload, refusal) from refusal
         certificate, key, wwdr = to_pem(identity)
         return CheckedIdentity(
             pass_type_identifier=identity.pass_type_identifier,
@@ -106,6 +103,13 @@ class WalletIdentityChecker:
             team_identifier=upload.team_identifier,
             now=now,
         )
+
+
+def _refusal(upload: IdentityUpload, refusal: SigningIdentityRejected) -> ContentRejected:
+    field = _FIELDS.get(refusal.code, "certificate_pem")
+    if upload.p12 is not None and field not in _OF_BOTH_FORMS:
+        field = "p12_base64"
+    return ContentRejected(refusal.code, field, refusal.detail)
 
 
 class WalletServiceAccountChecker:

@@ -56,9 +56,7 @@ class Workspaces(Protocol):
 
 
 class ApiKeys(Protocol):
-    async def of_workspace(
-        self, transaction: Transaction, workspace_id: UUID
-    ) -> list[ApiKey]: ...
+    async def of_workspace(self, transaction: Transaction, workspace_id: UUID) -> list[ApiKey]: ...
 
     async def insert(self, transaction: Transaction, api_key: ApiKey) -> None: ...
 
@@ -108,9 +106,7 @@ class AnnounceAccess:
 
     async def event(self, work: Work, workspace: Workspace) -> WorkspaceAccessChanged:
         keys = await self.api_keys.of_workspace(work.transaction, workspace.workspace_id)
-        issuers = await self.workspaces.google_issuer_ids(
-            work.transaction, workspace.workspace_id
-        )
+        issuers = await self.workspaces.google_issuer_ids(work.transaction, workspace.workspace_id)
         return WorkspaceAccessChanged(
             workspace_id=workspace.workspace_id,
             name=workspace.name,
@@ -159,9 +155,7 @@ class CreateWorkspace:
         parent = None
         if request.parent_workspace_id is not None:
             parent = await self.workspaces.lock(work.transaction, request.parent_workspace_id)
-        check_place(
-            request.kind, parent, is_parent_named=request.parent_workspace_id is not None
-        )
+        check_place(request.kind, parent, is_parent_named=request.parent_workspace_id is not None)
         workspace = await self.insert(
             work,
             Workspace(

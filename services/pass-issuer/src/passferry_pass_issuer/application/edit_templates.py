@@ -227,9 +227,7 @@ class PublishTemplate:
     #: Renders an example pass, so that what cannot be rendered is refused here.
     try_out: Callable[[TemplateVersion, Sequence[TemplateFile]], None]
 
-    async def __call__(
-        self, work: Work, workspace_id: UUID, template_id: UUID
-    ) -> TemplateVersion:
+    async def __call__(self, work: Work, workspace_id: UUID, template_id: UUID) -> TemplateVersion:
         """Publishing what is published already changes nothing."""
         draft = await _newest(self.templates, work, workspace_id, template_id)
         if draft.status == "published":
@@ -237,9 +235,7 @@ class PublishTemplate:
         files = await self.templates.files(work.transaction, draft)
         check_publishable(draft, {file.name for file in files})
         self.try_out(draft, files)
-        published = replace(
-            draft, status="published", published_at=work.now, updated_at=work.now
-        )
+        published = replace(draft, status="published", published_at=work.now, updated_at=work.now)
         await self.templates.update(work.transaction, published)
         await self._send_assets(work, published)
         work.transaction.emit(TEMPLATE_PUBLISHED, self._event(published, files, work.now))

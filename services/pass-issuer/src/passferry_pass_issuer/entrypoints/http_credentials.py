@@ -98,9 +98,7 @@ async def upload_signing_identity(
 ) -> Body:
     """Check a pass type's certificate and key, and sign with them from now on."""
     async with working(request, [workspace_id], actor=scope.principal.actor) as work:
-        record = await issuer_of(request).upload_signing_identity(
-            work, workspace_id, body.upload()
-        )
+        record = await issuer_of(request).upload_signing_identity(work, workspace_id, body.upload())
     return signing_identity_body(record, work.now)
 
 

@@ -144,9 +144,7 @@ def pass_body(request: Request, wallet_pass: WalletPass, link: PassLink | None) 
 async def issue_pass(request: Request, body: NewPassBody, scope: Member) -> Response:
     """Issue one pass; the same request again gives the same pass with 200."""
     async with working(request, [scope.workspace_id], actor=scope.principal.actor) as work:
-        [result] = await issuer_of(request).issue_passes(
-            work, scope.workspace_id, [body.asked()]
-        )
+        [result] = await issuer_of(request).issue_passes(work, scope.workspace_id, [body.asked()])
         if result.refusal is not None:
             PASSES_ISSUED.labels(outcome=IssueOutcome.REFUSED.value).inc()
             raise problem_of(result.refusal)

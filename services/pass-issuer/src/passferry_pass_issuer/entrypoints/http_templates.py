@@ -131,8 +131,7 @@ async def read_template(request: Request, template_id: UUID, scope: Viewer) -> B
         **template_body(versions[0]),
         "files": [file_body(file) for file in files],
         "versions": [
-            {"template_version": each.template_version, "status": each.status}
-            for each in versions
+            {"template_version": each.template_version, "status": each.status} for each in versions
         ],
     }
 
@@ -166,7 +165,5 @@ async def store_template_file(
 async def publish_template(request: Request, template_id: UUID, scope: Manager) -> Body:
     """Check the draft and publish it: from now on new passes are issued with it."""
     async with working(request, [scope.workspace_id], actor=scope.principal.actor) as work:
-        published = await issuer_of(request).publish_template(
-            work, scope.workspace_id, template_id
-        )
+        published = await issuer_of(request).publish_template(work, scope.workspace_id, template_id)
     return template_body(published)

@@ -141,17 +141,13 @@ async def working(
     except EventTooLarge as error:
         raise Invalid("too_large", "what was asked for does not fit into one event") from error
     except UNAVAILABLE as error:
-        raise Problem(
-            503, "database_unavailable", "try again shortly", retry_after_s=2
-        ) from error
+        raise Problem(503, "database_unavailable", "try again shortly", retry_after_s=2) from error
 
 
 def problem_of(refusal: ContentRejected) -> Problem:
     status = refusal.status if isinstance(refusal, IssueRefused) else 422
     detail = f"{refusal.field} {refusal.detail}"
-    return Problem(
-        status, refusal.code, detail, errors=[FieldError(refusal.field, refusal.detail)]
-    )
+    return Problem(status, refusal.code, detail, errors=[FieldError(refusal.field, refusal.detail)])
 
 
 async def answer_once(

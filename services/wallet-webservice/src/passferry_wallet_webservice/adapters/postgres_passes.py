@@ -29,7 +29,7 @@ BY_GOOGLE_OBJECT = """
 SELECT pass_id FROM published_pass WHERE workspace_id = $1 AND google_object_id = $2
 """
 
-LINK_BY_TOKEN = """
+LINK_BY_HASH = """
 SELECT link_id, pass_id, expires_at, revoked FROM link
 WHERE workspace_id = $1 AND token_sha256 = $2
 """
@@ -60,7 +60,7 @@ class PostgresPasses:
 
     async def link(self, workspace_id: UUID, token_sha256: str) -> FoundLink | None:
         async with self._database.transaction({workspace_id}) as tx:
-            row = await tx.fetchrow(LINK_BY_TOKEN, workspace_id, token_sha256)
+            row = await tx.fetchrow(LINK_BY_HASH, workspace_id, token_sha256)
         if row is None:
             return None
         return FoundLink(row["link_id"], row["pass_id"], row["expires_at"], row["revoked"])

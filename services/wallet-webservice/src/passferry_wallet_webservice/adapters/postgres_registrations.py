@@ -68,7 +68,7 @@ DELETE FROM device_registration WHERE workspace_id = $1 AND pass_id = $2
 {_GONE}
 """  # noqa: S608  # a constant of this module
 
-FORGET_PASS = "DELETE FROM published_pass WHERE workspace_id = $1 AND pass_id = $2"
+FORGET = "DELETE FROM published_pass WHERE workspace_id = $1 AND pass_id = $2"
 
 LISTED = """
 SELECT pass.serial_number, pass.update_tag, counter.value AS newest
@@ -157,7 +157,7 @@ class PostgresRegistrations:
         async with self._database.transaction({workspace_id}) as tx:
             rows = await tx.fetch(DELETE_PASS, workspace_id, pass_id)
             _tell_gone(tx, rows, "pass_deleted", self._clock.now())
-            await tx.execute(FORGET_PASS, workspace_id, pass_id)
+            await tx.execute(FORGET, workspace_id, pass_id)
 
 
 def _registered(

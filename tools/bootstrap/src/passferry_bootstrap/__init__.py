@@ -1,0 +1,1 @@
+"""Makes what an installation needs once: secrets, topics, schemas, the first administrator."""
