@@ -323,7 +323,6 @@ def websocket() -> APIRouter:
         unguarded(),
         nested(unguarded(), prefix="/deep"),
         nested(nested(unguarded())),
-        plain(),
         websocket(),
     ],
 )
@@ -331,6 +330,10 @@ def test_a_route_that_says_nothing_about_access_is_not_served(forgetful):
     # proves: J69
     with pytest.raises(UnguardedRoute):
         application(routers=[forgetful])
+
+
+def test_a_route_made_by_hand_is_served_and_listed_as_such():
+    assert access_table(plain().routes)["GET", "/plain"] == "by_hand"
 
 
 def test_the_access_of_every_route_can_be_listed_however_it_is_guarded():

@@ -348,5 +348,9 @@ async def office(harness: Harness) -> AsyncIterator[Office]:
 def make() -> SimpleNamespace:
     """Factories whose products are valid."""
     return SimpleNamespace(
-        png=png, template_json=template_json, images=IMAGES, renderer=PlainRenderer
+        png=png,
+        template_json=template_json,
+        images=IMAGES,
+        renderer=PlainRenderer,
+        open_office=open_office,
     )

@@ -15,7 +15,7 @@ from passferry_runtime.errors import FieldError, Problem
 from passferry_runtime.tracing import current_traceparent
 
 MEDIA_TYPE = "application/problem+json"
-TYPE_BASE = "https://passferry.dev/problems/"
+TYPE_BASE = "urn:passferry:problem:"
 MAX_FIELD_ERRORS = 50
 MAX_TEXT_CHARACTERS = 500
 

@@ -7,11 +7,12 @@ from typing import Literal
 
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Route
 
 from passferry_contracts.types import Role
 
-Access = Role | Literal["public"]
+#: "by_hand" is a plain route, whose endpoint knows nothing of dependencies and checks for itself.
+Access = Role | Literal["public", "by_hand"]
 
 
 class UnguardedRoute(Exception):
@@ -19,11 +20,15 @@ class UnguardedRoute(Exception):
 
 
 def access_of(route: RouteContext) -> Access:
-    """Raises `UnguardedRoute`; mounts and plain routes count as such unless marked `@public`."""
+    """Raises `UnguardedRoute`; websockets and mounts count as such unless marked `@public`."""
     if getattr(route.endpoint, "is_public", False):
         return "public"
-    is_ours = isinstance(route.original_route, APIRoute)
-    role = required_role(route.dependant) if is_ours else None
+    if isinstance(route.original_route, APIRoute):
+        role = required_role(route.dependant)
+    elif isinstance(route.original_route, Route):
+        return "by_hand"
+    else:
+        role = None
     if role is None:
         methods = "/".join(sorted(route.methods or ()))
         raise UnguardedRoute(

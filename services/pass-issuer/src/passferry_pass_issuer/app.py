@@ -24,14 +24,17 @@ from passferry_pass_issuer.adapters.postgres_holders import PostgresHolders
 from passferry_pass_issuer.adapters.postgres_idempotency import PostgresIdempotency
 from passferry_pass_issuer.adapters.postgres_passes import PostgresPasses
 from passferry_pass_issuer.adapters.postgres_programs import PostgresPrograms
+from passferry_pass_issuer.adapters.postgres_revisions import PostgresRevisions
 from passferry_pass_issuer.adapters.postgres_templates import PostgresCatalogue, PostgresTemplates
 from passferry_pass_issuer.adapters.postgres_workspaces import PostgresApiKeys, PostgresWorkspaces
+from passferry_pass_issuer.adapters.thread_signer import ThreadSigner
 from passferry_pass_issuer.adapters.wallet_identities import (
     WalletIdentityChecker,
     WalletServiceAccountChecker,
     read_authorities,
 )
 from passferry_pass_issuer.adapters.wallet_images import check_image
+from passferry_pass_issuer.adapters.wallet_renderer import WalletRenderer
 from passferry_pass_issuer.application.administer_programs import ChangeProgram, CreateProgram
 from passferry_pass_issuer.application.administer_workspaces import (
     AnnounceAccess,
@@ -40,6 +43,13 @@ from passferry_pass_issuer.application.administer_workspaces import (
     CreateApiKey,
     CreateWorkspace,
     RevokeApiKey,
+)
+from passferry_pass_issuer.application.admit_inbound import AdmitInbound
+from passferry_pass_issuer.application.apply_events import (
+    ApplyEvents,
+    Effect,
+    ledger_effect,
+    wallet_effect,
 )
 from passferry_pass_issuer.application.change_passes import ChangeFields, EndPass
 from passferry_pass_issuer.application.edit_templates import (
@@ -59,6 +69,7 @@ from passferry_pass_issuer.application.keep_credentials import (
     UploadSigningIdentity,
 )
 from passferry_pass_issuer.application.ports import Cipher, RevisionRenderer, RevisionWriter
+from passferry_pass_issuer.application.render_revisions import RenderRevisions, SignWaiting
 from passferry_pass_issuer.application.watch_credentials import WatchCredentials
 from passferry_pass_issuer.application.work import Workbench
 from passferry_pass_issuer.domain.example_pass import example_pass
@@ -70,6 +81,7 @@ from passferry_pass_issuer.entrypoints import (
     http_programs,
     http_templates,
     http_workspaces,
+    kafka_routes,
 )
 from passferry_pass_issuer.entrypoints.check_credentials import CredentialCheck
 from passferry_pass_issuer.entrypoints.http_work import IssuerApi
@@ -288,8 +300,54 @@ async def open_press(
     clock: Clock,
 ) -> AsyncIterator[Press]:
     """Closes the signing threads at the end."""
-    raise NotImplementedError("the press is not built in yet")
-    yield  # a generator, until then
+    signer = ThreadSigner(
+        threads=settings.signing_threads,
+        google_save_base_url=settings.google_save_base_url,
+        google_save_origins=settings.google_save_origins,
+    )
+    store = PostgresRevisions()
+    renderer = WalletRenderer()
+    revisions = RenderRevisions(
+        store=store,
+        catalogue=stores.catalogue,
+        holders=stores.holders,
+        credentials=stores.credentials,
+        renderer=renderer,
+        signer=signer,
+        cipher=cipher,
+        clock=clock,
+        public_base_url=settings.public_base_url,
+    )
+
+    def applying(effect: Effect) -> ApplyEvents:
+        return ApplyEvents(
+            transactions=database, store=store, revisions=revisions, clock=clock, effect=effect
+        )
+
+    def routes(issuer: IssuerApi) -> Sequence[Route]:
+        return kafka_routes.routes(
+            from_ledger=applying(ledger_effect),
+            from_wallets=applying(wallet_effect),
+            admit=AdmitInbound(
+                workbench=issuer.workbench,
+                directory=directory,
+                store=store,
+                revisions=revisions,
+                issue=issuer.issue_passes,
+            ),
+        )
+
+    try:
+        yield Press(
+            renderer=renderer,
+            revisions=revisions,
+            sign_waiting=SignWaiting(
+                transactions=database, store=store, revisions=revisions, clock=clock
+            ),
+            routes=routes,
+        )
+    finally:
+        signer.close()
 
 
 @asynccontextmanager

@@ -283,3 +283,14 @@ async def test_each_mutating_call_leaves_one_audit_row_that_cannot_be_changed(of
         with pytest.raises(Exception, match="permission denied"):
             async with transactions.transaction([workspace_id]) as transaction:
                 await transaction.execute(statement)
+
+
+async def test_json_that_cannot_be_stored_is_refused_with_its_field(office):
+    workspace_id = await office.workspace()
+    path = f"/workspaces/{workspace_id}/programs"
+    body = '{"name": "P", "protocol": "MEMBERSHIP", "rules": {"a": %s}}'
+    headers = {"Content-Type": "application/json"}
+    for value in ('"\\u0000"', "NaN", "Infinity"):
+        problem = await office.call("POST", path, status=422, content=body % value, headers=headers)
+        assert problem["errors"][0]["field"] == "rules"
+    await office.call("GET", f"/workspaces/{workspace_id}/passes/external:%00", status=404)

@@ -14,6 +14,7 @@ from passferry_contracts.events.directory import (
     WorkspaceCredentialsChanged,
 )
 from passferry_contracts.types import Role
+from passferry_pass_issuer.entrypoints.check_credentials import CredentialCheck
 
 pytestmark = pytest.mark.integration
 
@@ -97,6 +98,9 @@ async def test_a_missing_credential_is_degraded_and_passes_are_still_issued(offi
     ]
     report = await office.issuer.watch_credentials.of_all(office.clock.now())
     assert len(report.findings) == 2
+    shown = await CredentialCheck(office.issuer.watch_credentials, office.clock).probe()
+    assert shown.state == "degraded"
+    assert "signing_identity_missing pass.com.example.cafe" in shown.detail
     body = {"program_id": program_id}
     await office.call("POST", f"{base}/passes", status=201, json=body)
     await office.call("POST", f"{base}/signing-identities", status=201, json=IDENTITY)

@@ -7,8 +7,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from passferry_pass_issuer.adapters.wallet_identities import WalletIdentityChecker, read_authorities
+from passferry_contracts.events.directory import TemplatePublished
+from passferry_pass_issuer.adapters.google_classes import WalletGoogleClasses
+from passferry_pass_issuer.adapters.wallet_identities import (
+    WalletIdentityChecker,
+    WalletServiceAccountChecker,
+    read_authorities,
+)
 from passferry_pass_issuer.adapters.wallet_images import check_image
 from passferry_pass_issuer.application.keep_credentials import IdentityUpload
 from passferry_pass_issuer.domain.refusals import ContentRejected
@@ -79,9 +87,10 @@ def test_each_wrong_upload_is_refused_with_code_and_field(checker, issued, autho
         (upload(issued, private_key_pem=None), "required", "private_key_pem"),
         (
             IdentityUpload(p12=export_p12(issued, "secret"), password=b"wrong"),
-            "p12_unreadable",
-            "p12_base64",
+            "password_wrong",
+            "password",
         ),
+        (IdentityUpload(p12=b"x", password=b"secret"), "p12_unreadable", "p12_base64"),
     ]
     for given, code, field in cases:
         assert refusal_of(checker, given) == (code, field)
@@ -117,3 +126,41 @@ def test_an_image_of_the_right_size_is_taken_and_a_larger_one_refused(make):
     check_image("logo@2x.png", make.png(320, 100))
     with pytest.raises(ContentRejected):
         check_image("logo.png", make.png(161, 50))
+
+
+def service_account(**changes):
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return {
+        "type": "service_account",
+        "project_id": "cafe",
+        "private_key_id": "k1",
+        "private_key": pem,
+        "client_email": "wallet@cafe.example",
+        "token_uri": "https://oauth2.googleapis.com/token",
+        **changes,
+    }
+
+
+def test_a_service_account_is_checked_before_it_is_stored():
+    checker = WalletServiceAccountChecker()
+    assert checker.check(service_account()).client_email == "wallet@cafe.example"
+    for changes in ({"type": "user"}, {"private_key": "x"}, {"client_email": None}):
+        with pytest.raises(ContentRejected) as refused:
+            checker.check(service_account(**changes))
+        assert refused.value.field == "service_account"
+        assert "PRIVATE KEY" not in refused.value.detail
+
+
+async def test_a_published_template_carries_a_google_class_of_its_vertical(harness, make):
+    classes = WalletGoogleClasses("https://passes.example")
+    async with make.open_office(harness, google_classes=classes) as office:
+        workspace_id = await office.workspace()
+        template_id = await office.template(workspace_id)
+        [event] = await office.events(TemplatePublished)
+    body = event.google_class.class_body
+    assert body["id"] == f"3388000000012345678.{workspace_id}-{template_id}"
+    assert body["id"] == event.google_class.class_id
+    assert body["programName"] == "Card"
+    callback = f"https://passes.example/w/{workspace_id}/google/callback"
+    assert body["callbackOptions"] == {"url": callback}

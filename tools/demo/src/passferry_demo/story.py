@@ -232,7 +232,7 @@ class Story:
         ) + _differences(
             "issuer (bookshop)", wanted_shop, await self.operator.shown_balances(self.bookshop)
         )
-        for (slug, external_id), _ in self.wallets.phones.items():
+        for slug, external_id in self.wallets.phones:
             wanted = self.expected.balances[slug][external_id]
             shown = self.wallets.shown(slug, external_id)
             if shown != wanted:

@@ -180,7 +180,7 @@ def _callback(message: str, issuer_id: str, now: datetime) -> Callback:
     content = _object(message.encode(), "message_malformed")
     class_id, object_id = _identifier(content, "classId"), _identifier(content, "objectId")
     event_type, nonce = content.get("eventType"), content.get("nonce")
-    if event_type not in {"save", "del"}:
+    if event_type not in ("save", "del"):
         raise CallbackRejected("message_malformed")
     if not isinstance(nonce, str) or not _NONCE.fullmatch(nonce):
         raise CallbackRejected("message_malformed")

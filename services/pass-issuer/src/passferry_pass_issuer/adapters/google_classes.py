@@ -6,10 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from passferry_pass_issuer.domain.google_ids import class_suffix
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.template_checks import TemplateVersion
-from passferry_wallet.google.objects import ClassContent, build_class
-from passferry_wallet.rejections import PassContentRejected
+from passferry_wallet.google.objects import (
+    GoogleClassContent,
+    GoogleContentRejected,
+    build_class,
+    vertical_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +24,13 @@ class WalletGoogleClasses:
     public_base_url: str
 
     def class_body(self, version: TemplateVersion) -> Mapping[str, Any] | None:
-        google, class_id = version.content.google, version.google_class_id
-        if google is None or class_id is None or version.google_issuer_id is None:
+        google = version.content.google
+        if google is None or version.google_issuer_id is None:
             return None
-        content = ClassContent(
+        content = GoogleClassContent(
+            vertical=vertical_of(version.protocol.value),
             issuer_id=version.google_issuer_id,
-            class_id=class_id,
-            vertical=version.google_vertical,
+            class_suffix=class_suffix(version.workspace_id, version.template_id),
             issuer_name=google.issuer_name,
             title=google.title,
             logo_url=google.logo_url,
@@ -35,5 +40,6 @@ class WalletGoogleClasses:
         )
         try:
             return build_class(content)
-        except PassContentRejected as refusal:
-            raise ContentRejected(refusal.code, refusal.field, refusal.detail) from refusal
+        except GoogleContentRejected as refusal:
+            field = f"google.{refusal.field}"
+            raise ContentRejected(refusal.code, field, refusal.detail) from refusal

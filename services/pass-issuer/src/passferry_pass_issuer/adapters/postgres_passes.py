@@ -214,6 +214,8 @@ class PostgresPasses:
 
 
 def _lookup(reference: str) -> tuple[str, UUID | str | None]:
+    if "\x00" in reference:
+        return FIND_BY_ID, None
     if reference.startswith(EXTERNAL_PREFIX):
         return FIND_BY_EXTERNAL_ID, reference.removeprefix(EXTERNAL_PREFIX)
     try:

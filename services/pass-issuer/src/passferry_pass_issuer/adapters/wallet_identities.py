@@ -32,10 +32,12 @@ _FIELDS = {
     "key_mismatch": "private_key_pem",
     "key_unsupported": "private_key_pem",
     "key_too_small": "private_key_pem",
+    "password_missing": "password",
+    "password_wrong": "password",
     "pass_type_mismatch": "pass_type_identifier",
     "team_mismatch": "team_identifier",
 }
-_OF_BOTH_FORMS = {"pass_type_identifier", "team_identifier"}
+_OF_BOTH_FORMS = {"pass_type_identifier", "team_identifier", "password"}
 
 
 class AuthoritiesUnusable(Exception):
@@ -117,9 +119,7 @@ class WalletServiceAccountChecker:
         try:
             account = load_service_account(service_account)
         except ServiceAccountRejected as refusal:
-            raise ContentRejected(
-                getattr(refusal, "code", "service_account_invalid"), "service_account", str(refusal)
-            ) from refusal
+            raise ContentRejected(refusal.code, "service_account", refusal.detail) from refusal
         return CheckedServiceAccount(
             client_email=account.client_email, private_key_id=account.private_key_id
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_wallet.apple.bundle import check_asset
-from passferry_wallet.rejections import PassContentRejected
+from passferry_wallet.apple.rejections import PassContentRejected
 
 
 def check_image(name: str, content: bytes) -> None:

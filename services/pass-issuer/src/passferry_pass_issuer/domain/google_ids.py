@@ -18,9 +18,17 @@ def vertical_of(protocol: Protocol) -> str:
     return _VERTICALS[protocol]
 
 
+def class_suffix(workspace_id: UUID, template_id: UUID) -> str:
+    return f"{workspace_id}-{template_id}"
+
+
+def object_suffix(workspace_id: UUID, pass_id: UUID) -> str:
+    return f"{workspace_id}-{pass_id}"
+
+
 def class_id_of(issuer_id: str, workspace_id: UUID, template_id: UUID) -> str:
-    return f"{issuer_id}.{workspace_id}-{template_id}"
+    return f"{issuer_id}.{class_suffix(workspace_id, template_id)}"
 
 
 def object_id_of(issuer_id: str, workspace_id: UUID, pass_id: UUID) -> str:
-    return f"{issuer_id}.{workspace_id}-{pass_id}"
+    return f"{issuer_id}.{object_suffix(workspace_id, pass_id)}"

@@ -232,6 +232,8 @@ def _expression(node: _Node) -> ValueExpression:
 def _default(node: _Node) -> str | int | None:
     value = node.get("default")
     if isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) >= 2**63:
+            raise ContentRejected("invalid", node.at("default"), "is beyond 64 bits")
         return value
     return node.optional_text("default", most=MAX_TEXT)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 from starlette.responses import Response
 
 from passferry_contracts.fields import AmountMinor, Name, Unit
@@ -33,10 +34,18 @@ router = APIRouter(prefix="/api/v1/workspaces/{workspace_id}/programs", tags=["p
 Viewer = Annotated[Scope, Depends(require(Role.VIEWER))]
 Manager = Annotated[Scope, Depends(require(Role.MANAGER))]
 
-PassKitId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+def _storable(value: Any) -> Any:
+    # JSON of the outside may hold what neither Postgres nor an event can: NUL, NaN, Infinity.
+    if "\\u0000" in json.dumps(value, allow_nan=False):
+        raise ValueError("control characters are not allowed")
+    return value
+
+
+PassKitId = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,64}$")]
 PassKitName = Literal["program_id", "tier_id", "campaign_id", "offer_id", "production_id"]
-Rules = Annotated[dict[str, Any], Field(max_length=64)]
-Thresholds = Annotated[list[dict[str, Any]], Field(max_length=32)]
+Rules = Annotated[dict[str, Any], Field(max_length=64), AfterValidator(_storable)]
+Thresholds = Annotated[list[dict[str, Any]], Field(max_length=32), AfterValidator(_storable)]
 NonNegative = Annotated[AmountMinor, Field(ge=0)]
 
 

@@ -1,0 +1,134 @@
+"""Applies what the ledger, phones and people did to passes: the newest of a batch wins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from passferry_contracts.event import PassEvent
+from passferry_contracts.events.balances import PassBalanceChanged, PassRedeemed
+from passferry_contracts.events.wallet import DeviceRegistered, PassInstalled, PassLinkOpened
+from passferry_contracts.types import Platform
+from passferry_pass_issuer.application.ports import PassChange, Transactions
+from passferry_pass_issuer.application.render_revisions import (
+    PassKey,
+    RenderRevisions,
+    RevisionStore,
+    tell_status,
+)
+from passferry_pass_issuer.domain.revision import with_balance, with_redemption
+from passferry_pass_issuer.domain.wallet_pass import WalletPass
+from passferry_pass_issuer.metrics import PASS_EVENTS
+from passferry_runtime.clock import Clock
+from passferry_runtime.errors import RetryLater
+
+Cause = Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class GivenEvent:
+    """An event with its id; `at` is when its change was committed."""
+
+    event_id: str
+    data: PassEvent
+
+    @property
+    def key(self) -> PassKey:
+        return self.data.workspace_id, self.data.pass_id
+
+    @property
+    def at(self) -> datetime | None:
+        if isinstance(self.data, PassBalanceChanged):
+            return self.data.changed_at
+        if isinstance(self.data, PassRedeemed):
+            return self.data.redeemed_at
+        return None
+
+    @property
+    def cause(self) -> Cause:
+        reason = self.data.reason if isinstance(self.data, PassBalanceChanged) else None
+        return {"event_type": self.data.event_type, "event_id": self.event_id, "reason": reason}
+
+
+#: None: the event says nothing new of the pass.
+Effect = Callable[[WalletPass, PassEvent], WalletPass | None]
+
+
+def ledger_effect(wallet_pass: WalletPass, event: PassEvent) -> WalletPass | None:
+    if isinstance(event, PassBalanceChanged):
+        return with_balance(
+            wallet_pass,
+            balance_minor=event.new_balance_minor,
+            version=event.version,
+            exhausted=event.exhausted,
+        )
+    if isinstance(event, PassRedeemed):
+        return with_redemption(wallet_pass, version=event.version, exhausted=event.exhausted)
+    return None
+
+
+def wallet_effect(wallet_pass: WalletPass, event: PassEvent) -> WalletPass | None:
+    """On Apple from the first opening there, on Google from the first opening elsewhere."""
+    if isinstance(event, DeviceRegistered):
+        return None if wallet_pass.is_on_apple else replace(wallet_pass, is_on_apple=True)
+    if isinstance(event, PassLinkOpened):
+        if event.platform is Platform.APPLE:
+            is_known = wallet_pass.is_on_apple and not event.needs_rendering
+            return None if is_known else replace(wallet_pass, is_on_apple=True)
+        is_known = wallet_pass.is_on_google and not event.needs_rendering
+        return None if is_known else replace(wallet_pass, is_on_google=True)
+    if isinstance(event, PassInstalled) and event.platform is Platform.GOOGLE:
+        return None if wallet_pass.is_on_google else replace(wallet_pass, is_on_google=True)
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyEvents:
+    """One transaction for a batch that may span workspaces."""
+
+    transactions: Transactions
+    store: RevisionStore
+    revisions: RenderRevisions
+    clock: Clock
+    effect: Effect
+
+    async def __call__(self, events: Sequence[GivenEvent]) -> list[RetryLater | None]:
+        """One outcome per event; a pass that is not known yet is a passing reason."""
+        workspaces = {event.data.workspace_id for event in events}
+        async with self.transactions.transaction(workspaces) as transaction:
+            passes = await self.store.lock(transaction, {event.key for event in events})
+            by_pass: dict[PassKey, list[GivenEvent]] = {}
+            for event in events:
+                by_pass.setdefault(event.key, []).append(event)
+            changes = [
+                change
+                for key, given in by_pass.items()
+                if key in passes and (change := self._fold(passes[key], given)) is not None
+            ]
+            stored = await self.revisions.store_changed(transaction, changes)
+            for change, row in zip(changes, stored, strict=True):
+                tell_status(transaction, change.before, row, changed_at=self.clock.now())
+        return [
+            None if event.key in passes else RetryLater("pass_unknown", "no such pass yet")
+            for event in events
+        ]
+
+    def _fold(self, before: WalletPass, events: Sequence[GivenEvent]) -> PassChange | None:
+        """All that is new of one pass, as one change."""
+        row, causes, caused_at = before, list[Cause](), None
+        for event in events:
+            after = self.effect(row, event.data)
+            PASS_EVENTS.labels(
+                event_type=event.data.event_type, result="old" if after is None else "new"
+            ).inc()
+            if after is None:
+                continue
+            row = after
+            causes.append(event.cause)
+            caused_at = caused_at or event.at
+        if not causes:
+            return None
+        return PassChange(
+            before=before, after=row, causes=causes, caused_at=caused_at or self.clock.now()
+        )

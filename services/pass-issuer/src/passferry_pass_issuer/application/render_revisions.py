@@ -1,0 +1,297 @@
+"""Makes revisions: render, sign where the pass is on Apple, store, tell."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+from uuid import UUID
+
+from passferry_contracts.registry import PASS_RENDERED, PASS_UPDATED
+from passferry_pass_issuer.application.pass_events import pass_rendered, pass_status_changed
+from passferry_pass_issuer.application.ports import (
+    Catalogue,
+    Cipher,
+    Credentials,
+    GoogleCredential,
+    Holders,
+    PassChange,
+    RevisionRenderer,
+    SigningMaterial,
+    Transaction,
+    Transactions,
+)
+from passferry_pass_issuer.domain import secret_contexts
+from passferry_pass_issuer.domain.google_ids import vertical_of
+from passferry_pass_issuer.domain.rendering_subject import (
+    HolderFacts,
+    ProgramFacts,
+    RenderSubject,
+    TemplateFacts,
+)
+from passferry_pass_issuer.domain.wallet_pass import WalletPass
+from passferry_pass_issuer.metrics import REVISIONS, UNSIGNED_REVISIONS
+from passferry_runtime.clock import Clock
+
+SIGNING_PAGE = 128
+SAVE_LINK_LIFE = timedelta(hours=12)
+MAX_CAUSES = 32
+NO_PASS = UUID(int=0)
+
+PassKey = tuple[UUID, UUID]
+VersionKey = tuple[UUID, UUID, int]
+
+
+class RevisionStore(Protocol):
+    async def lock(
+        self, transaction: Transaction, keys: Collection[PassKey]
+    ) -> dict[PassKey, WalletPass]: ...
+
+    async def ids_of(
+        self, transaction: Transaction, wanted: Collection[tuple[UUID, str]]
+    ) -> dict[tuple[UUID, str], UUID]: ...
+
+    async def unsigned(
+        self,
+        transaction: Transaction,
+        workspace_id: UUID,
+        pass_type_identifier: str,
+        *,
+        after: UUID,
+        limit: int,
+    ) -> list[UUID]: ...
+
+    async def update(self, transaction: Transaction, passes: Sequence[WalletPass]) -> None: ...
+
+
+class Signer(Protocol):
+    async def sign_manifests(
+        self, jobs: Sequence[tuple[SigningMaterial, str]], *, signing_time: datetime
+    ) -> list[bytes]: ...
+
+    async def sign_save_link(
+        self,
+        credential: GoogleCredential,
+        *,
+        vertical: str,
+        object_body: Mapping[str, Any],
+        now: datetime,
+    ) -> tuple[str, bool]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    templates: Mapping[VersionKey, TemplateFacts]
+    programs: Mapping[PassKey, ProgramFacts]
+    holders: Mapping[PassKey, HolderFacts]
+
+    def template_of(self, wallet_pass: WalletPass) -> TemplateFacts:
+        key = wallet_pass.workspace_id, wallet_pass.template_id, wallet_pass.template_version
+        return self.templates[key]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderRevisions:
+    """The one way in which revisions come to be, whatever caused them."""
+
+    store: RevisionStore
+    catalogue: Catalogue
+    holders: Holders
+    credentials: Credentials
+    renderer: RevisionRenderer
+    signer: Signer
+    cipher: Cipher
+    clock: Clock
+    public_base_url: str
+
+    async def store_changed(
+        self, transaction: Transaction, changes: Sequence[PassChange]
+    ) -> list[WalletPass]:
+        """Rows as stored, in the order of `changes`; see `ports.RevisionWriter`."""
+        if not changes:
+            return []
+        now = self.clock.now()
+        facts = await self._facts(transaction, [change.after for change in changes])
+        drawn = [self._draw(change, facts, now) for change in changes]
+        signed = await self._sign(transaction, drawn, now)
+        finished = [
+            await self._with_save_link(transaction, change.before, row, facts, now)
+            for change, row in zip(changes, signed, strict=True)
+        ]
+        await self.store.update(transaction, finished)
+        for change, row in zip(changes, finished, strict=True):
+            if _is_news(change.before, row):
+                transaction.emit(PASS_RENDERED, pass_rendered(row, facts.template_of(row)))
+            is_raised = row.revision > change.before.revision
+            REVISIONS.labels(outcome="raised" if is_raised else "unchanged").inc()
+        return finished
+
+    async def _facts(self, transaction: Transaction, passes: Sequence[WalletPass]) -> _Facts:
+        templates = {(p.workspace_id, p.template_id, p.template_version) for p in passes}
+        return _Facts(
+            await self.catalogue.templates(transaction, templates),
+            await self.catalogue.programs(
+                transaction, {(p.workspace_id, p.program_id) for p in passes}
+            ),
+            await self.holders.facts(transaction, {(p.workspace_id, p.holder_id) for p in passes}),
+        )
+
+    def _draw(self, change: PassChange, facts: _Facts, now: datetime) -> WalletPass:
+        """The next revision, or the same one when people would see no difference."""
+        after = change.after
+        rendering = self.renderer.render(self._subject(after, facts))
+        if rendering.content_sha256 == change.before.content_sha256:
+            return replace(after, updated_at=now)
+        return replace(
+            after,
+            revision=change.before.revision + 1,
+            content_sha256=rendering.content_sha256,
+            pass_json=rendering.pass_json,
+            manifest=rendering.manifest,
+            google_object_id=rendering.google_object_id,
+            google_object_body=rendering.google_object,
+            signature=None,
+            causes=tuple(change.causes)[:MAX_CAUSES],
+            caused_at=change.caused_at,
+            rendered_at=now,
+            updated_at=now,
+        )
+
+    def _subject(self, wallet_pass: WalletPass, facts: _Facts) -> RenderSubject:
+        workspace_id = wallet_pass.workspace_id
+        context = secret_contexts.authentication_token(workspace_id, wallet_pass.pass_id)
+        token = self.cipher.decrypt(wallet_pass.authentication_token_ciphertext, context=context)
+        return RenderSubject(
+            workspace_id=workspace_id,
+            pass_id=wallet_pass.pass_id,
+            external_id=wallet_pass.external_id,
+            serial_number=wallet_pass.serial_number,
+            authentication_token=token.decode(),
+            code=wallet_pass.code,
+            status=wallet_pass.status,
+            status_reason=wallet_pass.status_reason,
+            balance_minor=wallet_pass.balance_minor,
+            unit=wallet_pass.unit,
+            unit_scale=wallet_pass.unit_scale,
+            field_values=wallet_pass.field_values,
+            expires_at=wallet_pass.expires_at,
+            created_at=wallet_pass.created_at,
+            program=facts.programs[workspace_id, wallet_pass.program_id],
+            template=facts.template_of(wallet_pass),
+            holder=facts.holders[workspace_id, wallet_pass.holder_id],
+            web_service_url=f"{self.public_base_url}/w/{workspace_id}",
+        )
+
+    async def _sign(
+        self, transaction: Transaction, rows: Sequence[WalletPass], now: datetime
+    ) -> list[WalletPass]:
+        """Only passes that are on Apple, and only revisions without a signature."""
+        jobs: list[tuple[int, SigningMaterial, str]] = []
+        for index, row in enumerate(rows):
+            if not row.is_on_apple or row.manifest is None or row.pass_type_identifier is None:
+                continue
+            if row.signature is not None and row.signed_revision == row.revision:
+                continue
+            material = await self.credentials.signing_material(
+                transaction, row.workspace_id, row.pass_type_identifier
+            )
+            if material is None:
+                # Told by the health check; signed when the identity is uploaded.
+                UNSIGNED_REVISIONS.inc()
+                continue
+            jobs.append((index, material, row.manifest))
+        signatures = await self.signer.sign_manifests(
+            [(material, manifest) for _, material, manifest in jobs], signing_time=now
+        )
+        signed = list(rows)
+        for (index, _, _), signature in zip(jobs, signatures, strict=True):
+            row = rows[index]
+            signed[index] = replace(row, signature=signature, signed_revision=row.revision)
+        return signed
+
+    async def _with_save_link(
+        self,
+        transaction: Transaction,
+        before: WalletPass,
+        row: WalletPass,
+        facts: _Facts,
+        now: datetime,
+    ) -> WalletPass:
+        """A fresh save link for a pass that is on its way to Google."""
+        issuer_id = facts.template_of(row).google_issuer_id
+        body = row.google_object_body
+        if not row.is_on_google or body is None or issuer_id is None:
+            return row
+        is_fresh = row.save_link_signed_at is not None and (
+            now - row.save_link_signed_at < SAVE_LINK_LIFE
+        )
+        # A saved pass is kept up to date by its object: its link is renewed on demand only.
+        if row.save_link is not None and is_fresh:
+            return row
+        credential = await self.credentials.google_credential(
+            transaction, row.workspace_id, issuer_id
+        )
+        if credential is None:
+            return row
+        link, is_whole = await self.signer.sign_save_link(
+            credential, vertical=vertical_of(row.protocol), object_body=body, now=now
+        )
+        if not is_whole and not before.is_on_google:
+            # It names an object that does not exist yet: wait for the notifier to insert it.
+            return row
+        return replace(
+            row, save_link=link, save_link_signed_at=now, save_link_revision=row.revision
+        )
+
+
+def _is_news(before: WalletPass, after: WalletPass) -> bool:
+    return (
+        after.revision != before.revision
+        or after.signed_revision != before.signed_revision
+        or after.save_link != before.save_link
+        or after.is_on_google != before.is_on_google
+    )
+
+
+def tell_status(
+    transaction: Transaction, before: WalletPass, stored: WalletPass, *, changed_at: datetime
+) -> None:
+    """Tell of a pass that ended with this change, once."""
+    if stored.status is not before.status:
+        transaction.emit(PASS_UPDATED, pass_status_changed(stored, changed_at=changed_at))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignWaiting:
+    """Signs what waited for an identity, page by page."""
+
+    transactions: Transactions
+    store: RevisionStore
+    revisions: RenderRevisions
+    clock: Clock
+
+    async def __call__(self, workspace_id: UUID, pass_type_identifier: str) -> int:
+        """How many passes were signed."""
+        signed, after = 0, NO_PASS
+        while True:
+            async with self.transactions.transaction([workspace_id]) as transaction:
+                page = await self.store.unsigned(
+                    transaction,
+                    workspace_id,
+                    pass_type_identifier,
+                    after=after,
+                    limit=SIGNING_PAGE,
+                )
+                locked = await self.store.lock(
+                    transaction, [(workspace_id, pass_id) for pass_id in page]
+                )
+                changes = [
+                    PassChange(before=row, after=row, causes=row.causes, caused_at=row.caused_at)
+                    for row in locked.values()
+                ]
+                stored = await self.revisions.store_changed(transaction, changes)
+            signed += sum(row.signed_revision == row.revision for row in stored)
+            if len(page) < SIGNING_PAGE:
+                return signed
+            after = page[-1]

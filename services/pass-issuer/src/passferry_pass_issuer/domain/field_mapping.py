@@ -1,0 +1,129 @@
+"""What a template's value expression shows for one pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+
+from passferry_pass_issuer.domain.rendering_subject import RenderSubject
+from passferry_pass_issuer.domain.template import FIELD_PREFIX, Scalar, ValueExpression
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """`unscaled` / 10**`scale`, exactly."""
+
+    unscaled: int
+    scale: int
+
+    def __str__(self) -> str:
+        return format(Decimal(self.unscaled).scaleb(-self.scale), "f")
+
+
+#: Numbers stay exact; a datetime has its zone.
+Shown = str | int | Scaled | datetime
+
+
+def evaluate(expression: ValueExpression, subject: RenderSubject) -> Shown | None:
+    """The value in the form that its format asks for; None when there is nothing to show."""
+    raw = _raw(expression, subject)
+    if raw is None or raw == "":
+        raw = expression.default
+    if raw is None:
+        return None
+    match expression.format:
+        case "integer":
+            return _integer(raw, expression, subject)
+        case "decimal" | "currency":
+            return _decimal(raw, subject)
+        case "date":
+            return _moment(raw)
+        case _:
+            return _text(raw)
+
+
+def evaluate_text(expression: ValueExpression | None, subject: RenderSubject) -> str | None:
+    """The value as words."""
+    if expression is None:
+        return None
+    shown = evaluate(expression, subject)
+    return None if shown is None else _text(shown)
+
+
+def _raw(expression: ValueExpression, subject: RenderSubject) -> Scalar | date:
+    source = expression.source
+    if source == "text":
+        return expression.text
+    if source.startswith(FIELD_PREFIX):
+        return subject.field_values.get(source.removeprefix(FIELD_PREFIX))
+    return _known(source, subject)
+
+
+def _known(source: str, subject: RenderSubject) -> Scalar | date:
+    match source:
+        case "balance":
+            return subject.balance_minor
+        case "unit":
+            return subject.unit
+        case "program.name":
+            return subject.program.name
+        case "holder.full_name":
+            return subject.holder.full_name
+        case "holder.email":
+            return subject.holder.email
+        case "holder.external_id":
+            return subject.holder.external_id
+        case "holder.birthday":
+            return subject.holder.birthday
+        case "pass.external_id":
+            return subject.external_id
+        case "pass.serial_number":
+            return subject.serial_number
+        case "pass.code":
+            return subject.code
+        case "pass.status":
+            return subject.status.value
+        case "pass.status_reason":
+            return subject.status_reason
+        case "pass.expires_at":
+            return subject.expires_at
+        case "pass.created_at":
+            return subject.created_at
+        case _:
+            return None
+
+
+def _integer(raw: Scalar | date, expression: ValueExpression, subject: RenderSubject) -> int | str:
+    if isinstance(raw, int) and not isinstance(raw, bool):
+        # A balance counts in minor units; whole ones are shown, rounded towards zero.
+        scale = subject.unit_scale if expression.source == "balance" else 0
+        return int(Decimal(raw).scaleb(-scale))
+    try:
+        return int(str(raw))
+    except ValueError:
+        return _text(raw)
+
+
+def _decimal(raw: Scalar | date, subject: RenderSubject) -> Scaled | str:
+    if isinstance(raw, int) and not isinstance(raw, bool):
+        return Scaled(raw, subject.unit_scale)
+    return _text(raw)
+
+
+def _moment(raw: Scalar | date) -> datetime | str:
+    if isinstance(raw, datetime):
+        return raw
+    if isinstance(raw, date):
+        return datetime.combine(raw, time(), UTC)
+    try:
+        moment = datetime.fromisoformat(str(raw))
+    except ValueError:
+        return _text(raw)
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _text(value: Shown | Scalar | date) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%d")
+    return str(value)

@@ -1,0 +1,36 @@
+"""What events do to a pass. Versions compare per event type; what ended never comes back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from passferry_contracts.types import BalanceOwner, PassStatus
+from passferry_pass_issuer.domain.wallet_pass import WalletPass
+
+EXHAUSTED = "exhausted"
+
+
+def with_balance(
+    wallet_pass: WalletPass, *, balance_minor: int, version: int, exhausted: bool
+) -> WalletPass | None:
+    """The pass after the ledger's change; None when it is older than what is shown."""
+    is_ours = wallet_pass.balance_owner is BalanceOwner.PASSFERRY
+    if not is_ours or version <= wallet_pass.ledger_version:
+        return None
+    changed = replace(wallet_pass, balance_minor=balance_minor, ledger_version=version)
+    return used_up(changed) if exhausted else changed
+
+
+def with_redemption(wallet_pass: WalletPass, *, version: int, exhausted: bool) -> WalletPass | None:
+    is_ours = wallet_pass.balance_owner is BalanceOwner.PASSFERRY
+    if not is_ours or version <= wallet_pass.redeemed_version:
+        return None
+    changed = replace(wallet_pass, redeemed_version=version)
+    return used_up(changed) if exhausted else changed
+
+
+def used_up(wallet_pass: WalletPass) -> WalletPass:
+    """Voided once; a pass that ended before stays as it ended."""
+    if wallet_pass.status is not PassStatus.ACTIVE:
+        return wallet_pass
+    return replace(wallet_pass, status=PassStatus.VOIDED, status_reason=EXHAUSTED)

@@ -1,0 +1,50 @@
+"""What the pass-issuer learns from Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from passferry_contracts.event import PassEvent
+from passferry_contracts.events.inbound import InboundEvent
+from passferry_contracts.registry import (
+    PASS_BALANCE_CHANGED,
+    PASS_INBOUND,
+    PASS_REDEEMED,
+    WALLET_ACTIVITY,
+)
+from passferry_pass_issuer.application.admit_inbound import GivenInbound
+from passferry_pass_issuer.application.apply_events import GivenEvent
+from passferry_runtime.errors import Rejected, RetryLater
+from passferry_runtime.kafka.records import Incoming, Outcome, Route
+
+#: A batch is rendered and signed before any of it is told, so large ones would cost latency.
+BATCH = 64
+
+Apply = Callable[[Sequence[GivenEvent]], Awaitable[Sequence[RetryLater | None]]]
+Admit = Callable[[Sequence[GivenInbound]], Awaitable[Sequence[RetryLater | Rejected | None]]]
+
+
+def routes(*, from_ledger: Apply, from_wallets: Apply, admit: Admit) -> list[Route]:
+    def applying(apply: Apply) -> Callable[[Sequence[Incoming]], Awaitable[Sequence[Outcome]]]:
+        async def handle(batch: Sequence[Incoming]) -> Sequence[Outcome]:
+            given = [
+                GivenEvent(each.id, each.data) for each in batch if isinstance(each.data, PassEvent)
+            ]
+            return await apply(given)
+
+        return handle
+
+    async def handle_inbound(batch: Sequence[Incoming]) -> Sequence[Outcome]:
+        given = [
+            GivenInbound(each.id, each.data)
+            for each in batch
+            if isinstance(each.data, InboundEvent)
+        ]
+        return await admit(given)
+
+    return [
+        Route(topic=PASS_BALANCE_CHANGED, handler=applying(from_ledger), max_batch=BATCH),
+        Route(topic=PASS_REDEEMED, handler=applying(from_ledger), max_batch=BATCH),
+        Route(topic=WALLET_ACTIVITY, handler=applying(from_wallets), max_batch=BATCH),
+        Route(topic=PASS_INBOUND, handler=handle_inbound, max_batch=BATCH),
+    ]
