@@ -88,7 +88,8 @@ class Authority:
         )
         if marker is not None:
             builder = builder.add_extension(x509.UnrecognizedExtension(MARKER, marker), False)
-        return Leaf(builder.sign(issuer_key, hashes.SHA256()), private_key)
+        signing_key = changes.get("signed_with", issuer_key)
+        return Leaf(builder.sign(signing_key, hashes.SHA256()), private_key)
 
     def _generation(self, generation: str) -> tuple[x509.Certificate, PrivateKey]:
         key = rsa.generate_private_key(65537, 2048)

@@ -1,4 +1,4 @@
-"""The secret between a pass and its web service. proves: A6, A20"""
+"""The secret between a pass and its web service. proves: A20 (the comparison)"""
 
 from __future__ import annotations
 

@@ -96,6 +96,13 @@ def test_an_intermediate_of_equal_name_with_another_key_is_not_accepted(
     assert refusal.value.code == "wwdr_not_found"
 
 
+def test_a_leaf_that_only_names_the_intermediate_is_not_accepted(authority, load):
+    forged = authority.leaf("ec", signed_with=ec.generate_private_key(ec.SECP256R1()))
+    with pytest.raises(SigningIdentityRejected) as refusal:
+        load(forged)
+    assert refusal.value.code == "wwdr_not_found"
+
+
 def test_an_intermediate_that_ended_is_told_apart_from_a_missing_one(authority, load):
     late = NOW + timedelta(days=3651)
     leaf = authority.leaf(not_after=late + timedelta(days=1))

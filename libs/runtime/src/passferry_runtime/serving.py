@@ -240,7 +240,10 @@ async def _listening(
     service: Service, settings: ServiceSettings, group: asyncio.TaskGroup
 ) -> AsyncIterator[int]:
     family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
-    listener = socket.create_server((settings.http_host, settings.http_port), family=family)
+    # The protocol is named: event loops set TCP_NODELAY on connections of such a listener only.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((settings.http_host, settings.http_port))
     server = _Server(
         uvicorn.Config(
             service.http,

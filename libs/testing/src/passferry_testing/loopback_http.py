@@ -24,6 +24,11 @@ class _QuietServer(uvicorn.Server):
 async def serve_http(app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[int]:
     """Serve `app` while the context is open; yields the port. Port 0 takes a free one."""
     listener = socket.create_server((host, port), backlog=1024)
+    # The protocol is named: asyncio sets TCP_NODELAY on connections of such a listener only.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    listener.listen(1024)
     listener.setblocking(False)
     config = uvicorn.Config(
         app,

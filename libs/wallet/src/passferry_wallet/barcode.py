@@ -74,9 +74,9 @@ def is_code128(message: str) -> bool:
 
 def qr_svg(text: str) -> str:
     """An SVG document that scales to the size of what holds it."""
-    return _qr(text).svg_inline(
-        border=_QUIET_ZONE_MODULES, omitsize=True, xmldecl=False, svgns=True
-    )
+    buffer = io.BytesIO()
+    _qr(text).save(buffer, kind="svg", border=_QUIET_ZONE_MODULES, omitsize=True, xmldecl=False)
+    return buffer.getvalue().decode()
 
 
 def qr_png(text: str) -> bytes:

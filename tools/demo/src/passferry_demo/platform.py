@@ -67,7 +67,7 @@ class Platform:
 
     @property
     def google_url(self) -> str:
-        return str(self.addresses["google"]["url"])
+        return str(self.addresses["google"]["base_url"])
 
     @property
     def dittofeed_url(self) -> str:
@@ -141,7 +141,7 @@ def _start_simulators(platform: Platform) -> None:
     commands = {
         "apns": ["apns_simulator", "--port", "0", "--state-dir", str(state), "--authority", authority,
                  "--token-update-interval", "1"],
-        "google": ["google_simulator", "--port", str(platform.ports["google"])],
+        "google": ["google_simulator", "--port", str(platform.ports["google"]), "--state-dir", str(state)],
         "dittofeed": ["dittofeed_recorder", "--port", "0"],
     }  # fmt: skip
     for name, (module, *arguments) in commands.items():

@@ -15,7 +15,7 @@ import httpx
 
 from passferry_demo.operator import StepRefused, Workspace
 from passferry_demo.platform import Platform
-from passferry_testing.virtual_iphone import HeldPass, VirtualIPhone
+from passferry_testing.virtual_iphone import HeldPass, InstallFailed, VirtualIPhone
 from passferry_testing.virtual_iphone_fleet import PhoneFleet
 
 ANDROID = (
@@ -24,6 +24,7 @@ ANDROID = (
 )
 _SAVE_LINK = re.compile(r'href="(https?://[^"]+/gp/v/save/[^"]+)"')
 RECONNECT_S = 0.2
+INSTALL_PATIENCE_S = 20.0
 
 
 @dataclass(slots=True)
@@ -64,8 +65,16 @@ class Wallets:
         phone = self.fleet.add_phone()
         self.phones[workspace.slug, external_id] = phone
         started_at = time.monotonic()
-        await phone.install(workspace.passes[external_id]["link"])
-        return time.monotonic() - started_at
+        while True:
+            try:
+                await phone.install(workspace.passes[external_id]["link"])
+            except InstallFailed:
+                # A link that was made a moment ago is on its way to the web service.
+                if time.monotonic() - started_at > INSTALL_PATIENCE_S:
+                    raise
+                await asyncio.sleep(0.2)
+            else:
+                return time.monotonic() - started_at
 
     async def save_to_google(self, workspace: Workspace, external_id: str) -> None:
         """Open the link on an Android phone and press the button."""
