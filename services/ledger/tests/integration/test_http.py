@@ -336,7 +336,7 @@ async def test_nothing_of_one_workspace_is_shown_to_another(api: Api) -> None:
         answer = await api.send(mine, action, GOOD, pass_ref=str(theirs.pass_id), key=action)
         assert (answer.status_code, answer.json()["code"]) == (404, "pass_unknown")
     page = (await api.read(mine.workspace_id, "/balances")).json()
-    assert [each["pass_id"] for each in page["balances"]] == [str(mine.pass_id)]
+    assert [each["pass_id"] for each in page["data"]] == [str(mine.pass_id)]
     assert await api.real.balance(theirs) == 77
 
 
@@ -358,7 +358,7 @@ async def test_reads_go_page_by_page(api: Api) -> None:
     while cursor is not None:
         path = f"/passes/{account.pass_id}/entries?limit=2" + (cursor and f"&cursor={cursor}")
         page = (await api.read(account.workspace_id, path)).json()
-        changes += [entry["change_minor"] for entry in page["entries"]]
+        changes += [entry["change_minor"] for entry in page["data"]]
         cursor = page["next_cursor"]
     assert changes == [5, 4, 3, 2, 1]
     balance = (await api.read(account.workspace_id, f"/passes/{account.pass_id}/balance")).json()

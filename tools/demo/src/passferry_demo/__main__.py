@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import signal
 import sys
 import time
 from pathlib import Path
 
 import httpx
+import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -26,25 +26,27 @@ LINES_PER_SECOND = 60.0
 
 async def tell_story(console: Console, platform: Platform, *, pace: float | None) -> Outcome:
     limits = httpx.Limits(max_connections=64)
-    async with httpx.AsyncClient(timeout=20, limits=limits, trust_env=False) as http:
-        async with Story(platform, http, EXAMPLES).open() as story:
-            await story.set_up(console.print)
-            await story.install(console.print)
-            await story.follow_one_purchase(console.print)
-            started_at = time.monotonic()
-            columns = (
-                TextColumn("the day"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
+    async with (
+        httpx.AsyncClient(timeout=20, limits=limits, trust_env=False) as http,
+        Story(platform, http, EXAMPLES).open() as story,
+    ):
+        await story.set_up(console.print)
+        await story.install(console.print)
+        await story.follow_one_purchase(console.print)
+        started_at = time.monotonic()
+        columns = (
+            TextColumn("the day"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task("day", total=len(story.lines))
+            await story.play_day(
+                lambda done, total: bar.update(task, completed=done), lines_per_second=pace
             )
-            with Progress(*columns, console=console) as bar:
-                task = bar.add_task("day", total=len(story.lines))
-                await story.play_day(
-                    lambda done, total: bar.update(task, completed=done), lines_per_second=pace
-                )
-            reconciliation = await story.settle()
-            return await story.finish(reconciliation, time.monotonic() - started_at)
+        reconciliation = await story.settle()
+        return await story.finish(reconciliation, time.monotonic() - started_at)
 
 
 def main() -> int:
@@ -56,7 +58,7 @@ def main() -> int:
     try:
         with running_platform(console.print) as platform:
             try:
-                outcome = asyncio.run(tell_story(console, platform, pace=options.pace))
+                outcome = uvloop.run(tell_story(console, platform, pace=options.pace))
             except Exception:
                 _show_log_ends(console, platform)
                 raise

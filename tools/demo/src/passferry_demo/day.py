@@ -123,9 +123,10 @@ class DayPlayer:
         return None
 
     def _count(self, answer: httpx.Response) -> None:
-        if answer.is_success:
-            is_replay = answer.headers.get("Idempotency-Replayed") == "true"
-            self.outcomes["replayed" if is_replay else "applied"] += 1
+        if answer.headers.get("Idempotency-Replayed") == "true":
+            self.outcomes["replayed"] += 1
+        elif answer.is_success:
+            self.outcomes["applied"] += 1
         else:
             self.outcomes[str(answer.json().get("code", answer.status_code))] += 1
 

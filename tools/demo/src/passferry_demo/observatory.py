@@ -103,8 +103,7 @@ class Observatory:
     def results(self) -> Counter[str]:
         counted: Counter[str] = Counter()
         for each in self.recorder.payloads(CommandCompleted):
-            name = each.code or "applied"
-            counted["replayed" if each.replayed and each.outcome == "applied" else name] += 1
+            counted["replayed" if each.replayed else each.code or "applied"] += 1
         return counted
 
     def hops(self, since: datetime) -> Hops:

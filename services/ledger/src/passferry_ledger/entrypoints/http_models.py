@@ -103,10 +103,10 @@ class BalanceAnswer(BaseModel):
 
 
 class BalancesAnswer(BaseModel):
-    """`next_after` is the `after` of the next page; null on the last."""
+    """`next_cursor` is the `cursor` of the next page; null on the last."""
 
-    balances: list[BalanceAnswer]
-    next_after: UUID | None
+    data: list[BalanceAnswer]
+    next_cursor: UUID | None
 
 
 class EntryAnswer(BaseModel):
@@ -130,7 +130,7 @@ class EntriesAnswer(BaseModel):
     """Newest first. `next_cursor` is the `cursor` of the next page; null on the last."""
 
     pass_id: UUID
-    entries: list[EntryAnswer]
+    data: list[EntryAnswer]
     next_cursor: str | None
 
 

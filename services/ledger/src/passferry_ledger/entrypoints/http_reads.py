@@ -29,16 +29,16 @@ MAX_CURSOR = 20
 
 @router.get("/balances")
 async def read_balances(
-    request: Request, scope: ReadScope, after: UUID | None = None, limit: Limit = 100
+    request: Request, scope: ReadScope, cursor: UUID | None = None, limit: Limit = 100
 ) -> BalancesAnswer:
     """All balances that the ledger keeps, page by page in the order of pass ids."""
     reads: ReadBalances = request.state.read_balances
     try:
-        accounts, next_after = await reads.balances(scope.workspace_id, after=after, limit=limit)
+        accounts, following = await reads.balances(scope.workspace_id, after=cursor, limit=limit)
     except RetryLater as error:
         raise _unavailable(error) from error
     return BalancesAnswer(
-        balances=[balance_answer(account) for account in accounts], next_after=next_after
+        data=[balance_answer(account) for account in accounts], next_cursor=following
     )
 
 
@@ -75,7 +75,7 @@ async def read_entries(
     before = statement.next_before_version
     return EntriesAnswer(
         pass_id=statement.account.pass_id,
-        entries=[entry_answer(entry) for entry in statement.entries],
+        data=[entry_answer(entry) for entry in statement.entries],
         next_cursor=None if before is None else f"v{before}",
     )
 

@@ -150,7 +150,24 @@ class PostgresRevisions:
             event = self._changed.pop(plan.key, None)
             if event is not None:
                 event.set()
+        await self._publish_completed_meanwhile(plans)
         return _count(plans)
+
+    async def _publish_completed_meanwhile(self, plans: Sequence[_Plan]) -> None:
+        """A template that was completed while its revision was put to wait did not see it."""
+        waiting = {
+            (plan.rendered.workspace_id, plan.rendered.template_id, plan.rendered.template_version)
+            for plan in plans
+            if plan.decision is Decision.WAIT_FOR_TEMPLATE
+        }
+        for key in waiting:
+            workspace_id, template_id, template_version = key
+            async with self._database.transaction({workspace_id}) as tx:
+                found = await tx.fetch(
+                    COMPLETE_TEMPLATES, [workspace_id], [template_id], [template_version]
+                )
+            if found:
+                await self.publish_waiting(*key)
 
     async def publish_waiting(
         self, workspace_id: UUID, template_id: UUID, template_version: int

@@ -1,0 +1,1 @@
+"""Postgres, Redis, Kafka and HTTP behind the ports."""

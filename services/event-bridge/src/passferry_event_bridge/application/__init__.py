@@ -1,0 +1,1 @@
+"""Use cases of the bridge, and what they need from outside."""

@@ -1,0 +1,1 @@
+"""Kafka routes, HTTP routes and the forwarding worker."""

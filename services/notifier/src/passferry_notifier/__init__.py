@@ -1,0 +1,1 @@
+"""The bell: rings devices through APNs and keeps Google Wallet objects current."""

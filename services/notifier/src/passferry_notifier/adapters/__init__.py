@@ -1,0 +1,1 @@
+"""Postgres, Redis, APNs, Google and Kafka behind the ports."""

@@ -1,0 +1,1 @@
+"""Kafka routes and the HTTP API."""
