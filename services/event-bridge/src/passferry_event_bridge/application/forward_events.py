@@ -16,6 +16,7 @@ from passferry_event_bridge.application.ports import (
     Observer,
     OpenedSink,
     PendingEvent,
+    Sink,
     SinkGateway,
     SinkKey,
     SinkStore,
@@ -27,6 +28,8 @@ from passferry_event_bridge.domain.profiles import MAX_BATCH_ITEMS, MAX_BODY_BYT
 
 #: So many bad events in a row, with none accepted between, are a fault of the sink.
 MAX_BAD_IN_A_ROW = 20
+#: So many failed requests in a row show in health.
+FAILURES_TO_TELL = 3
 #: Around the items of a batch.
 ENVELOPE_BYTES = 64
 
@@ -48,6 +51,8 @@ class _Run:
     """One drain of a sink: its failures and bad events in a row."""
 
     key: SinkKey
+    #: As it was for the last request: one that was renewed since is not stopped.
+    sink: Sink | None = None
     failures: int = 0
     bad_in_a_row: int = 0
 
@@ -65,6 +70,8 @@ class ForwardEvents:
     is_stopping: Callable[[], bool]
     #: Requests to all sinks at one time.
     in_flight: asyncio.Semaphore
+    #: Sinks that keep failing, with the last reason; for the health check.
+    troubles: dict[SinkKey, str]
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     jitter: Callable[[], float] = field(default=random.random)
     max_bad_in_a_row: int = MAX_BAD_IN_A_ROW
@@ -78,6 +85,7 @@ class ForwardEvents:
         except TurnLost:
             return
         finally:
+            self.troubles.pop(key, None)
             await self.turns.give_back(key)
 
     async def _drain(self, run: _Run) -> None:
@@ -88,9 +96,8 @@ class ForwardEvents:
             try:
                 await self._deliver(run, events)
             except SinkStopped as stopped:
-                opened = await self.sinks.get(*run.key)
-                if opened is not None and opened.status == "active":
-                    await self.sinks.stop(opened, reason=stopped.reason)
+                if run.sink is not None:
+                    await self.sinks.stop(run.sink, reason=stopped.reason)
                 return
 
     async def _deliver(self, run: _Run, events: Sequence[PendingEvent]) -> None:
@@ -100,8 +107,11 @@ class ForwardEvents:
             if answer.verdict is not Verdict.RETRY:
                 break
             run.failures += 1
+            if run.failures >= FAILURES_TO_TELL:
+                self.troubles[run.key] = answer.reason
             await self.sleep(retry_delay_s(run.failures, answer=answer, jitter=self.jitter()))
         run.failures = 0
+        self.troubles.pop(run.key, None)
         if answer.verdict is Verdict.ACCEPTED:
             run.bad_in_a_row = 0
             await self._accepted(run, events)
@@ -117,7 +127,7 @@ class ForwardEvents:
     async def _send(self, run: _Run, events: Sequence[PendingEvent]) -> Answer:
         if self.is_stopping() or not self.turns.is_ours(run.key):
             raise TurnLost
-        opened = await self._opened(run.key)
+        opened = await self._opened(run)
         items = [item for event in events for item in event.items]
         async with self.in_flight:
             started_at = time.perf_counter()
@@ -127,14 +137,16 @@ class ForwardEvents:
         self.observer.answered(opened.sink.profile, outcome, elapsed_s)
         return answer
 
-    async def _opened(self, key: SinkKey) -> OpenedSink:
+    async def _opened(self, run: _Run) -> OpenedSink:
         # Read before each request: it may have been changed, stopped or deleted meanwhile.
         try:
-            opened = await self.sinks.open(key)
+            opened = await self.sinks.open(run.key)
         except CredentialUnreadable as error:
+            run.sink = error.sink
             raise SinkStopped("credential_unreadable") from error
         if opened is None or opened.sink.status != "active":
             raise TurnLost
+        run.sink = opened.sink
         return opened
 
     async def _accepted(self, run: _Run, events: Sequence[PendingEvent]) -> None:

@@ -71,8 +71,8 @@ class ManageSinks:
     async def get(self, workspace_id: UUID, sink_id: str) -> Sink:
         return _found(await self.sinks.get(workspace_id, sink_id))
 
-    async def list(self, workspace_id: UUID) -> list[Sink]:
-        return await self.sinks.list(workspace_id)
+    async def of_workspace(self, workspace_id: UUID) -> list[Sink]:
+        return await self.sinks.of_workspace(workspace_id)
 
     async def status(self, workspace_id: UUID, sink_id: str) -> SinkStatus:
         sink = await self.get(workspace_id, sink_id)

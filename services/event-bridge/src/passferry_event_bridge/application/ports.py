@@ -99,11 +99,9 @@ class Backlog(Protocol):
 class SinkStore(Protocol):
     async def get(self, workspace_id: UUID, sink_id: str) -> Sink | None: ...
 
-    async def list(self, workspace_id: UUID) -> list[Sink]: ...
+    async def of_workspace(self, workspace_id: UUID) -> list[Sink]: ...
 
-    async def put(
-        self, sink: Sink, *, credential: str, actor: str, limit: int
-    ) -> Sink | None:
+    async def put(self, sink: Sink, *, credential: str, actor: str, limit: int) -> Sink | None:
         """Make or replace it; None when the workspace has `limit` sinks already."""
 
     async def delete(self, workspace_id: UUID, sink_id: str, *, actor: str) -> bool: ...
@@ -121,6 +119,10 @@ class SinkStore(Protocol):
 
 class CredentialUnreadable(Exception):
     """The credential does not open with the key ring of this service."""
+
+    def __init__(self, sink: Sink) -> None:
+        super().__init__(sink.sink_id)
+        self.sink = sink
 
 
 class SinkGateway(Protocol):

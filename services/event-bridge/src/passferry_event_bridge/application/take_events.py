@@ -52,15 +52,16 @@ class TakeEvents:
             return outcomes
         async with self.intake.open(named) as transaction:
             work = await self._begin(transaction, batch, named)
-            blocked: set[PassKey] = set()
+            # By record key, as the consumer does: what comes after a parked record is parked too,
+            # and must not be taken as well.
+            blocked: set[bytes] = set()
             for index, (fact, record) in enumerate(batch):
-                key = (fact.workspace_id, fact.pass_id)
-                if outcomes[index] is None and key in blocked:
+                if outcomes[index] is None and record.key in blocked:
                     outcomes[index] = RetryLater("waits_behind", "an earlier event waits")
                 if outcomes[index] is None:
                     outcomes[index] = self._take(work, fact, record, counts)
                 if isinstance(outcomes[index], RetryLater):
-                    blocked.add(key)
+                    blocked.add(record.key)
             await transaction.save_passes([work.passes[key] for key in sorted(work.changed)])
             await transaction.add(work.pending)
         self.wake({(each.workspace_id, each.sink_id) for each in work.pending})
@@ -76,7 +77,9 @@ class TakeEvents:
     async def _begin(
         self, transaction: IntakeTransaction, batch: Sequence[Arrival], named: set[UUID]
     ) -> _Work:
-        keys = {(fact.workspace_id, fact.pass_id) for fact, _ in batch if fact.workspace_id in named}
+        keys = {
+            (fact.workspace_id, fact.pass_id) for fact, _ in batch if fact.workspace_id in named
+        }
         passes = await transaction.known_passes(keys)
         return _Work(passes, await transaction.sinks_of(named))
 

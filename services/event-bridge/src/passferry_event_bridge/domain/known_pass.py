@@ -8,6 +8,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+#: Beyond it, more devices of one pass are not counted.
+MAX_DEVICES = 200
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
@@ -120,6 +123,8 @@ def _after_update(known: KnownPass, fact: Fact) -> KnownPass:
 def _after_device(known: KnownPass, fact: Fact) -> KnownPass:
     device = frozenset({fact.fields["device_library_identifier"]})
     if fact.event_type == "device.registered":
+        if len(known.devices) >= MAX_DEVICES:
+            return known
         return replace(known, devices=known.devices | device)
     return replace(known, devices=known.devices - device)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from collections.abc import Mapping
 
 #: What fits every profile.
 MAX_BATCH_ITEMS = 100

@@ -28,7 +28,7 @@ INSERT INTO delivery AS known (workspace_id, delivery_id, pass_id, channel, targ
     pass_type_identifier, push_token_sha256, revision, notification_type, cause_type, state,
     next_attempt_at, caused_at, created_at)
 SELECT workspace_id, delivery_id, pass_id, channel, target, pass_type_identifier, sha256,
-    revision, notification_type, cause_type, 'pending', $11, caused_at, $12
+    revision, notification_type, cause_type, 'pending', $11::timestamptz, caused_at, $12::timestamptz
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
     $8::bigint[], $9::text[], $10::text[], $13::timestamptz[])
     AS given(workspace_id, delivery_id, pass_id, channel, target, pass_type_identifier, sha256,
@@ -70,7 +70,7 @@ WITH given AS (
 UPDATE delivery
 SET state = given.state, is_silent = given.is_silent, attempts = given.attempts,
     reason = given.reason, next_attempt_at = given.next_attempt_at,
-    completed_at = CASE WHEN given.state <> 'pending' THEN $8 END
+    completed_at = CASE WHEN given.state <> 'pending' THEN $8::timestamptz END
 FROM given JOIN locked USING (workspace_id, delivery_id)
 WHERE delivery.workspace_id = given.workspace_id AND delivery.delivery_id = given.delivery_id
     AND delivery.state = 'pending'
@@ -217,9 +217,7 @@ class PostgresDeliveries:
             for each in completions:
                 if each.state != "pending" and each.delivery.delivery_id in updated:
                     gone_at = _gone_at(each, struck_out)
-                    event_id = str(
-                        derived_id("delivery.completed", str(each.delivery.delivery_id))
-                    )
+                    event_id = str(derived_id("delivery.completed", str(each.delivery.delivery_id)))
                     tx.emit(DELIVERY_COMPLETED, _event(each, gone_at, now), event_id=event_id)
         return lost
 

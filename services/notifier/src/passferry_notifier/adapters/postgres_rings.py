@@ -92,7 +92,7 @@ WHERE delivery.workspace_id = given.workspace_id AND delivery.pass_id = given.pa
 """
 
 FORGET_DEVICES = "DELETE FROM device_registration WHERE workspace_id = $1 AND pass_id = $2"
-FORGET_PASS = "DELETE FROM published_pass WHERE workspace_id = $1 AND pass_id = $2"
+FORGET_PUBLICATION = "DELETE FROM published_pass WHERE workspace_id = $1 AND pass_id = $2"
 
 CLAIM = """
 UPDATE delivery SET next_attempt_at = $3
@@ -196,7 +196,7 @@ class PostgresRings:
         """The pass is deleted; rings that are under way still go out."""
         async with self._database.transaction({workspace_id}) as tx:
             await tx.execute(FORGET_DEVICES, workspace_id, pass_id)
-            await tx.execute(FORGET_PASS, workspace_id, pass_id)
+            await tx.execute(FORGET_PUBLICATION, workspace_id, pass_id)
 
     async def claim(
         self, workspaces: Sequence[UUID], *, now: datetime, lease_until: datetime

@@ -208,9 +208,7 @@ class DeliveryStore(Protocol):
 
     async def renew(self, deliveries: Sequence[Delivery], *, lease_until: datetime) -> None: ...
 
-    async def complete(
-        self, completions: Sequence[Completion], *, now: datetime
-    ) -> set[PassKey]:
+    async def complete(self, completions: Sequence[Completion], *, now: datetime) -> set[PassKey]:
         """Store outcomes and tell others; returns passes that lost a device."""
         ...
 
@@ -278,8 +276,13 @@ class GoogleGateway(Protocol):
 
 
 class NotificationBudget(Protocol):
-    async def take(self, workspace_id: UUID, object_id: str, now: datetime) -> bool:
-        """One of the notifications that Google allows per object and day; False: none is left."""
+    async def take(
+        self, workspace_id: UUID, object_id: str, delivery_id: UUID, now: datetime
+    ) -> bool:
+        """One of the notifications that Google allows per object and day; False: none is left.
+
+        Asking again for the same delivery takes no second one.
+        """
         ...
 
 

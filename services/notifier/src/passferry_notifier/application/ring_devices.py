@@ -25,7 +25,7 @@ from passferry_notifier.domain.deliveries import Action, Verdict
 
 #: A credential that is missing makes everything due when it comes; this is for the case that
 #: the news of it was lost.
-MISSING_CREDENTIAL_WAIT_S = 300.0
+MISSING_CREDENTIAL_WAIT_S = 60.0
 
 CREDENTIAL_MISSING = Verdict(
     action=Action.POSTPONED,
@@ -57,6 +57,9 @@ class RingDevices:
 
     async def __call__(self, rings: Sequence[Ring], *, are_complete: bool) -> None:
         """`are_complete`: the rings of a pass are all its devices, so the cache may be filled."""
+        if not rings:
+            return
+        await self.credentials.until_known()
         sendable: list[tuple[Ring, AppleCredential]] = []
         for ring in rings:
             credential = self._credential_of(ring)

@@ -41,6 +41,13 @@ WHERE workspace_id = ANY($1::uuid[]) AND NOT is_complete AND NOT EXISTS (
 RETURNING workspace_id, template_id, template_version
 """
 
+#: Templates and images of a workspace take turns: two transactions that do not see each other's
+#: rows would each find something missing, and nobody would complete the template.
+TAKE_TURNS = """
+SELECT pg_advisory_xact_lock(hashtextextended('template of ' || workspace_id::text, 0))
+FROM unnest($1::uuid[]) AS workspace_id ORDER BY workspace_id
+"""
+
 UPSERT_LINK = """
 INSERT INTO link (workspace_id, link_id, token_sha256, pass_id, expires_at, revoked)
 VALUES ($1, $2, $3, $4, $5, $6)
@@ -55,7 +62,9 @@ class PostgresTemplates:
 
     async def store_templates(self, templates: Sequence[TemplatePublished]) -> list[TemplateKey]:
         """Returns the templates that are complete from now on."""
-        async with self._database.transaction({each.workspace_id for each in templates}) as tx:
+        workspaces = sorted({each.workspace_id for each in templates})
+        async with self._database.transaction(workspaces) as tx:
+            await tx.execute(TAKE_TURNS, workspaces)
             for each in templates:
                 key = (each.workspace_id, each.template_id, each.template_version)
                 await tx.execute(UPSERT_TEMPLATE, *key, each.name, each.published_at)
@@ -63,12 +72,14 @@ class PostgresTemplates:
                     UPSERT_FILE,
                     [(*key, name, reference.sha256) for name, reference in each.assets.items()],
                 )
-            rows = await tx.fetch(COMPLETE, list({each.workspace_id for each in templates}))
+            rows = await tx.fetch(COMPLETE, workspaces)
         return [(r["workspace_id"], r["template_id"], r["template_version"]) for r in rows]
 
     async def store_assets(self, assets: Sequence[TemplateAssetStored]) -> list[TemplateKey]:
         """Returns the templates that are complete from now on."""
-        async with self._database.transaction({each.workspace_id for each in assets}) as tx:
+        workspaces = sorted({each.workspace_id for each in assets})
+        async with self._database.transaction(workspaces) as tx:
+            await tx.execute(TAKE_TURNS, workspaces)
             await tx.executemany(
                 UPSERT_ASSET,
                 [
@@ -76,7 +87,7 @@ class PostgresTemplates:
                     for each in assets
                 ],
             )
-            rows = await tx.fetch(COMPLETE, list({each.workspace_id for each in assets}))
+            rows = await tx.fetch(COMPLETE, workspaces)
         return [(r["workspace_id"], r["template_id"], r["template_version"]) for r in rows]
 
     async def store_links(self, links: Sequence[LinkChanged]) -> None:

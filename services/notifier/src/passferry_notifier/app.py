@@ -1,0 +1,226 @@
+"""Puts the notifier together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import httpx
+
+from passferry_contracts.types import Channel as DeliveryChannel
+from passferry_notifier.adapters.apns_provider_tokens import ProviderTokens
+from passferry_notifier.adapters.google_limits import RedisNotificationBudget, RequestQuota
+from passferry_notifier.adapters.httpx_google import HttpxGoogle
+from passferry_notifier.adapters.postgres_deliveries import PostgresDeliveries
+from passferry_notifier.adapters.postgres_google import PostgresGoogle
+from passferry_notifier.adapters.postgres_rings import PostgresRings
+from passferry_notifier.adapters.prometheus_meter import PrometheusMeter
+from passferry_notifier.adapters.push_token_ring import PushTokenRing
+from passferry_notifier.adapters.redis_push_tokens import NoPushTokens, RedisPushTokens
+from passferry_notifier.adapters.workspace_credentials import WorkspaceCredentials
+from passferry_notifier.adapters.wreq_apns import WreqApns
+from passferry_notifier.application import ring_devices as ringing
+from passferry_notifier.application import update_google as updating
+from passferry_notifier.application.follow_newsstand import FollowNewsstand
+from passferry_notifier.application.follow_renderings import FollowRenderings
+from passferry_notifier.application.keep_sending import Channel, KeepSending
+from passferry_notifier.application.record_outcomes import Recorder
+from passferry_notifier.application.ring_devices import UNREGISTERED, RingDevices
+from passferry_notifier.application.update_google import SendToGoogle, UpdateGoogle
+from passferry_notifier.domain.retry_policy import RetryPolicy
+from passferry_notifier.entrypoints import api_routes, health_checks, kafka_routes
+from passferry_notifier.settings import NotifierSettings
+from passferry_runtime.auth import AccessDirectory, Authenticator
+from passferry_runtime.clock import SystemClock
+from passferry_runtime.crypto import KeyRing
+from passferry_runtime.http import create_app
+from passferry_runtime.kafka.consumer import Consumer
+from passferry_runtime.kafka.settings import kafka_settings
+from passferry_runtime.lifecycle import Check, CheckResult, Service, Worker
+from passferry_runtime.outbox import OutboxRelay
+from passferry_runtime.postgres import Database
+from passferry_runtime.redis import open_redis
+
+NAME = "notifier"
+VERSION = "0.1.0"
+
+
+@asynccontextmanager
+async def service(settings: NotifierSettings) -> AsyncIterator[Service]:
+    clock = SystemClock()
+    kafka = kafka_settings(settings, NAME)
+    environment = settings.environment
+    credentials_ring = KeyRing.from_file(
+        settings.credentials_key_ring_file, environment=environment
+    )
+    token_ring = KeyRing.from_file(settings.push_token_key_ring_file, environment=environment)
+    ca_pem = settings.apns_ca_file.read_bytes() if settings.apns_ca_file else None
+    meter = PrometheusMeter(settings.metrics_workspace_limit)
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(
+            Database.open(
+                settings.database_url.get_secret_value(),
+                service=NAME,
+                max_size=settings.database_pool_size,
+                clock=clock,
+            )
+        )
+        redis = None
+        if settings.redis_url is not None:
+            redis = await stack.enter_async_context(
+                open_redis(settings.redis_url.get_secret_value())
+            )
+        client = await stack.enter_async_context(
+            httpx.AsyncClient(
+                follow_redirects=False,
+                timeout=httpx.Timeout(10.0),
+                limits=httpx.Limits(max_connections=100),
+                trust_env=False,
+            )
+        )
+        access = AccessDirectory()
+        access_reader = access.reader(kafka)
+        credentials = WorkspaceCredentials(credentials_ring, kafka)
+        cache = RedisPushTokens(redis, meter) if redis is not None else NoPushTokens()
+        rings = PostgresRings(database)
+        google = PostgresGoogle(database)
+        deliveries = PostgresDeliveries(database)
+        recorder = Recorder(
+            store=deliveries,
+            cache=cache,
+            meter=meter,
+            clock=clock,
+            policy=RetryPolicy(
+                first_s=settings.delivery_first_retry_s,
+                max_attempts=settings.delivery_max_attempts,
+                max_age_s=settings.delivery_max_age_s,
+            ),
+        )
+        ring_devices = RingDevices(
+            credentials=credentials,
+            is_suspended=access.is_suspended,
+            cache=cache,
+            opener=PushTokenRing(token_ring),
+            recorder=recorder,
+            meter=meter,
+        )
+        ring_devices.dispatcher = ringing.dispatcher_for(
+            ring_devices,
+            WreqApns(settings.apns_base_url, ca_pem, ProviderTokens(redis), clock),
+            per_credential=settings.apns_in_flight_per_credential,
+            in_total=settings.apns_in_flight_total,
+            interval_s=settings.ring_interval_s,
+        )
+        update_google = UpdateGoogle(
+            credentials=credentials, is_suspended=access.is_suspended, recorder=recorder
+        )
+        quota = RequestQuota(redis, settings.google_requests_per_second)
+        update_google.dispatcher = updating.dispatcher_for(
+            update_google,
+            SendToGoogle(
+                store=google,
+                gateway=HttpxGoogle(client, settings.google_base_url, quota, clock),
+                budget=RedisNotificationBudget(redis),
+                clock=clock,
+            ),
+            meter,
+        )
+
+        async def claim_rings(
+            workspaces: Sequence[UUID], now: datetime, lease_until: datetime
+        ) -> int:
+            claimed = await rings.claim(workspaces, now=now, lease_until=lease_until)
+            if claimed.orphans:
+                recorder.add(claimed.orphans, UNREGISTERED)
+            await ring_devices(claimed.rings, are_complete=False)
+            return len(claimed.rings) + len(claimed.orphans)
+
+        async def claim_updates(
+            workspaces: Sequence[UUID], now: datetime, lease_until: datetime
+        ) -> int:
+            updates = await google.claim(workspaces, now=now, lease_until=lease_until)
+            await update_google(updates)
+            return len(updates)
+
+        sending = KeepSending(
+            channels=[
+                Channel(dispatcher=ring_devices.dispatcher, claim_due=claim_rings),
+                Channel(dispatcher=update_google.dispatcher, claim_due=claim_updates),
+            ],
+            deliveries=deliveries,
+            recorder=recorder,
+            credentials=credentials,
+            clock=clock,
+            lease_s=settings.delivery_lease_s,
+            retention=timedelta(days=settings.delivery_retention_days),
+        )
+
+        def credentials_changed(workspace_id: UUID) -> None:
+            for missing in (ring_devices.missing, update_google.missing):
+                missing -= {each for each in missing if each[0] == workspace_id}
+            sending.credentials_changed(workspace_id)
+
+        credentials.on_changed = credentials_changed
+        newsstand = FollowNewsstand(
+            store=rings,
+            cache=cache,
+            ring_devices=ring_devices,
+            clock=clock,
+            lease_s=settings.delivery_lease_s,
+        )
+        renderings = FollowRenderings(
+            store=google,
+            update_google=update_google,
+            clock=clock,
+            lease_s=settings.delivery_lease_s,
+        )
+        relay = OutboxRelay(database, kafka)
+        consumer = Consumer(
+            service=NAME,
+            settings=kafka,
+            routes=kafka_routes.routes(newsstand, renderings, meter.registered),
+            database=database,
+        )
+
+        async def database_answers() -> CheckResult:
+            await database.ping()
+            return CheckResult("ok")
+
+        http = create_app(
+            title="Passferry notifier",
+            version=VERSION,
+            auth=Authenticator(
+                access,
+                mode=settings.auth_mode,
+                single_workspace_id=settings.single_workspace_id,
+                clock=clock,
+            ),
+            routers=[api_routes.router(deliveries, rings)],
+        )
+        yield Service(
+            name=NAME,
+            http=http,
+            workers=[
+                access_reader.worker,
+                credentials.reader.worker,
+                consumer.worker,
+                Worker(name="sending", run=sending.run, stop=sending.stop),
+                relay.worker,
+            ],
+            checks=[
+                Check(name="postgres", probe=database_answers),
+                access_reader.check,
+                credentials.reader.check,
+                consumer.check,
+                relay.check,
+                health_checks.channel_check(
+                    DeliveryChannel.APPLE_WALLET, ring_devices.dispatcher, ring_devices.missing
+                ),
+                health_checks.channel_check(
+                    DeliveryChannel.GOOGLE_WALLET, update_google.dispatcher, update_google.missing
+                ),
+                health_checks.credentials_check(credentials.unreadable),
+            ],
+        )

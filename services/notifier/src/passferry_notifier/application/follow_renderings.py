@@ -1,0 +1,107 @@
+"""Follows the press: what Google shall have of each pass and template."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from passferry_contracts.events.directory import TemplatePublished
+from passferry_contracts.events.rendered import PassRendered
+from passferry_contracts.registry import Payload
+from passferry_notifier.application.ports import (
+    GoogleClassRow,
+    GoogleStore,
+    PassKey,
+    RenderedForGoogle,
+)
+from passferry_notifier.application.update_google import UpdateGoogle
+from passferry_runtime.clock import Clock
+
+
+@dataclass(frozen=True, kw_only=True)
+class FollowRenderings:
+    store: GoogleStore
+    update_google: UpdateGoogle
+    clock: Clock
+    lease_s: float
+
+    async def take_renderings(self, payloads: Sequence[Payload]) -> None:
+        """Of several revisions of a pass only the newest matters: an update carries it whole."""
+        newest: dict[PassKey, RenderedForGoogle] = {}
+        for data in payloads:
+            rendering = _rendering(data) if isinstance(data, PassRendered) else None
+            if rendering is None:
+                continue
+            key = (rendering.workspace_id, rendering.pass_id)
+            known = newest.get(key)
+            if known is None or known.revision <= rendering.revision:
+                newest[key] = rendering
+        if not newest:
+            return
+        now = self.clock.now()
+        updates = await self.store.store_objects(
+            list(newest.values()), now=now, lease_until=now + timedelta(seconds=self.lease_s)
+        )
+        await self.update_google(updates)
+
+    async def take_templates(self, payloads: Sequence[Payload]) -> None:
+        newest: dict[tuple[UUID, str], GoogleClassRow] = {}
+        for data in payloads:
+            row = _class_row(data) if isinstance(data, TemplatePublished) else None
+            if row is None:
+                continue
+            known = newest.get((row.workspace_id, row.class_id))
+            if known is None or known.template_version <= row.template_version:
+                newest[row.workspace_id, row.class_id] = row
+        if newest:
+            await self.store.store_classes(list(newest.values()))
+
+    async def forget_pass(self, workspace_id: UUID, pass_id: UUID) -> None:
+        await self.store.forget_pass(workspace_id, pass_id)
+
+
+def _rendering(data: PassRendered) -> RenderedForGoogle | None:
+    google = data.google
+    if google is None:
+        return None
+    cause = data.causes[0].event_type if data.causes else "pass.updated"
+    return RenderedForGoogle(
+        workspace_id=data.workspace_id,
+        pass_id=data.pass_id,
+        issuer_id=google.issuer_id,
+        vertical=google.vertical,
+        class_id=google.class_id,
+        object_id=google.object_id,
+        revision=data.revision,
+        body=google.object_body,
+        body_sha256=_digest(google.object_body),
+        is_wanted=google.is_wanted,
+        cause_type=cause,
+        caused_at=data.caused_at,
+    )
+
+
+def _class_row(data: TemplatePublished) -> GoogleClassRow | None:
+    google = data.google_class
+    if google is None:
+        return None
+    return GoogleClassRow(
+        workspace_id=data.workspace_id,
+        class_id=google.class_id,
+        issuer_id=google.issuer_id,
+        vertical=google.vertical,
+        template_version=data.template_version,
+        body=google.class_body,
+        body_sha256=_digest(google.class_body),
+        synced_sha256=None,
+    )
+
+
+def _digest(body: Mapping[str, Any]) -> str:
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,148 @@
+"""Sends what is due: what failed before, what waited for a credential, what a dead replica left."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from passferry_notifier.application.dispatch import Dispatcher
+from passferry_notifier.application.ports import CredentialDirectory, DeliveryStore
+from passferry_notifier.application.record_outcomes import Recorder
+from passferry_runtime.clock import Clock
+from passferry_runtime.logging import get_logger
+
+log = get_logger(__name__)
+
+POLL_INTERVAL_S = 0.25
+PRUNE_INTERVAL_S = 600.0
+WORKSPACES_AT_ONCE = 500
+RENEW_AT_ONCE = 5_000
+DRAIN_TIMEOUT_S = 12.0
+MAX_BACKLOG = 10_000
+
+Claim = Callable[[Sequence[UUID], Any, Any], Awaitable[int]]
+
+
+@dataclass(kw_only=True)
+class Channel:
+    """One way out: claims due deliveries of some workspaces and hands them to its dispatcher."""
+
+    dispatcher: Dispatcher[Any]
+    claim_due: Claim
+
+
+@dataclass(kw_only=True)
+class KeepSending:
+    """Runs until stopped: claims, renews leases, prunes, and stores outcomes."""
+
+    channels: Sequence[Channel]
+    deliveries: DeliveryStore
+    recorder: Recorder
+    credentials: CredentialDirectory
+    clock: Clock
+    lease_s: float
+    retention: timedelta
+    _changed: set[UUID] = field(default_factory=set)
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _renewed_at: float = 0.0
+    _pruned_at: float = 0.0
+
+    def credentials_changed(self, workspace_id: UUID) -> None:
+        """What waited for a credential of this workspace is tried soon."""
+        self._changed.add(workspace_id)
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def run(self) -> None:
+        recording = asyncio.create_task(self.recorder.run())
+        try:
+            await self._until_credentials_are_known()
+            while not self._stopping.is_set():
+                if recording.done():
+                    await recording
+                found = await self._round()
+                if not found:
+                    await self._pause(POLL_INTERVAL_S)
+            for channel in self.channels:
+                await channel.dispatcher.drain(DRAIN_TIMEOUT_S)
+            self.recorder.stop()
+            await recording
+        finally:
+            recording.cancel()
+            await asyncio.gather(recording, return_exceptions=True)
+
+    async def _until_credentials_are_known(self) -> None:
+        known = asyncio.create_task(self.credentials.until_known())
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait({known, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (known, stopping):
+            task.cancel()
+        await asyncio.gather(known, stopping, return_exceptions=True)
+
+    async def _round(self) -> int:
+        """One look at everything; returns how many deliveries were due."""
+        try:
+            workspaces = await self.deliveries.active_workspaces()
+            await self._reschedule()
+            await self._renew()
+            await self._prune(workspaces)
+            found = 0
+            for start in range(0, len(workspaces), WORKSPACES_AT_ONCE):
+                found += await self._claim(workspaces[start : start + WORKSPACES_AT_ONCE])
+        except Exception as error:
+            # The database may be away; what is due stays due.
+            log.warning("due_deliveries_not_read", error=type(error).__name__)
+            await self._pause(1.0)
+            return 0
+        for channel in self.channels:
+            channel.dispatcher.sweep()
+        return found
+
+    async def _claim(self, workspaces: Sequence[UUID]) -> int:
+        now = self.clock.now()
+        lease_until = now + timedelta(seconds=self.lease_s)
+        found = 0
+        for channel in self.channels:
+            if channel.dispatcher.has_room and self.recorder.backlog < MAX_BACKLOG:
+                found += await channel.claim_due(workspaces, now, lease_until)
+        return found
+
+    async def _reschedule(self) -> None:
+        while self._changed:
+            workspace_id = self._changed.pop()
+            try:
+                await self.deliveries.reschedule(workspace_id, now=self.clock.now())
+            except BaseException:
+                self._changed.add(workspace_id)
+                raise
+
+    async def _renew(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._renewed_at < self.lease_s / 3:
+            return
+        held = [each for channel in self.channels for each in channel.dispatcher.held()]
+        lease_until = self.clock.now() + timedelta(seconds=self.lease_s)
+        for start in range(0, len(held), RENEW_AT_ONCE):
+            await self.deliveries.renew(
+                held[start : start + RENEW_AT_ONCE], lease_until=lease_until
+            )
+        self._renewed_at = now
+
+    async def _prune(self, workspaces: Sequence[UUID]) -> None:
+        now = asyncio.get_running_loop().time()
+        if workspaces and now - self._pruned_at >= PRUNE_INTERVAL_S:
+            before = self.clock.now() - self.retention
+            for start in range(0, len(workspaces), WORKSPACES_AT_ONCE):
+                batch = workspaces[start : start + WORKSPACES_AT_ONCE]
+                await self.deliveries.prune(batch, before=before)
+            self._pruned_at = now
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)

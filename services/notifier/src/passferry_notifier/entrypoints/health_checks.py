@@ -1,0 +1,45 @@
+"""Degraded is visible: credentials that are missing, refused or unreadable."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+from uuid import UUID
+
+from passferry_contracts.types import Channel
+from passferry_notifier.application.dispatch import Dispatcher
+from passferry_notifier.metrics import CREDENTIALS_MISSING, CREDENTIALS_PAUSED, DELIVERIES_HELD
+from passferry_runtime.lifecycle import Check, CheckResult
+
+MAX_NAMED = 5
+
+
+def channel_check(
+    channel: Channel, dispatcher: Dispatcher[Any], missing: Collection[tuple[UUID, str]]
+) -> Check:
+    """Never gates readiness: one workspace's fault is no reason to stop serving others."""
+
+    async def probe() -> CheckResult:
+        paused = dispatcher.paused
+        CREDENTIALS_PAUSED.labels(channel=channel.value).set(len(paused))
+        CREDENTIALS_MISSING.labels(channel=channel.value).set(len(missing))
+        DELIVERIES_HELD.labels(channel=channel.value).set(len(dispatcher.held()))
+        faults = [f"missing {name} in {workspace}" for workspace, name in sorted(missing, key=str)]
+        faults += [f"refused: {reason}" for reason in paused.values()]
+        return _result(faults)
+
+    return Check(name=channel.value, probe=probe, gates_readiness=False)
+
+
+def credentials_check(unreadable: Mapping[UUID, str]) -> Check:
+    async def probe() -> CheckResult:
+        return _result([f"{code} in {workspace}" for workspace, code in unreadable.items()])
+
+    return Check(name="credentials", probe=probe, gates_readiness=False)
+
+
+def _result(faults: list[str]) -> CheckResult:
+    if not faults:
+        return CheckResult("ok")
+    more = f" and {len(faults) - MAX_NAMED} more" if len(faults) > MAX_NAMED else ""
+    return CheckResult("degraded", "; ".join(faults[:MAX_NAMED]) + more)
