@@ -176,6 +176,7 @@ def test_a_name_that_starts_with_df_is_refused(make: SimpleNamespace) -> None:
 
 def test_devices_are_counted_and_told_as_traits_only(make: SimpleNamespace) -> None:
     known = opened(make)
+    new = {"is_new": True, "registered_at": NOW, "push_token_ciphertext": "AAAA"}
     device: dict[str, Any] = {
         "workspace_id": WORKSPACE,
         "pass_id": PASS,
@@ -185,13 +186,11 @@ def test_devices_are_counted_and_told_as_traits_only(make: SimpleNamespace) -> N
     }
     counts = []
     for name, kind, extra in [
-        ("a", DeviceRegistered, {"is_new": True, "registered_at": NOW}),
-        ("b", DeviceRegistered, {"is_new": True, "registered_at": NOW}),
-        ("b", DeviceRegistered, {"is_new": False, "registered_at": NOW}),
+        ("a", DeviceRegistered, new),
+        ("b", DeviceRegistered, new),
+        ("b", DeviceRegistered, {**new, "is_new": False}),
         ("a", DeviceUnregistered, {"reason": "requested", "unregistered_at": NOW}),
     ]:
-        if kind is DeviceRegistered:
-            extra = {**extra, "push_token_ciphertext": "AAAA"}
         happened = fact(kind(**device, device_library_identifier=name, **extra))
         known = known_pass.after(known, happened)
         (item,) = items_of(happened, known, version="1")

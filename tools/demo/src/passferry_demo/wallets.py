@@ -87,12 +87,18 @@ class Wallets:
             await asyncio.sleep(0.1)
         else:
             raise StepRefused(f"no save link: {page.status_code} {page.text[:300]}")
-        headers = {"Accept": "application/json"}
-        saved = await self.http.get(found[1], headers=headers)
-        if not saved.is_success:
-            raise StepRefused(f"Google refused to save: {saved.status_code} {saved.text[:500]}")
+        await self._press_save(found[1])
         object_id = workspace.passes[external_id]["google_object_id"]
         self.google_objects[workspace.slug, external_id] = object_id
+
+    async def _press_save(self, save_link: str) -> None:
+        """As a person does: again after a moment, should it not work at once."""
+        for _ in range(20):
+            saved = await self.http.get(save_link, headers={"Accept": "application/json"})
+            if saved.is_success:
+                return
+            await asyncio.sleep(0.25)
+        raise StepRefused(f"Google refused to save: {saved.status_code} {saved.text[:500]}")
 
     def shown(self, slug: str, external_id: str) -> int | None:
         """The balance on the iPhone's screen."""
