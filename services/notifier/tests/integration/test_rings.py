@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import httpx
 import pytest
+from prometheus_client import generate_latest
 from redis.asyncio import Redis
 
 from passferry_contracts.events.deliveries import DeliveryCompleted
@@ -86,9 +88,9 @@ async def test_a_burst_is_few_rings_and_the_last_state_is_told(world: Any) -> No
     """proves: A17, N5"""
     shop, pass_id, _ = await with_devices(world, 1)
     async with world.notifier(), world.harness.recording(DELIVERY_COMPLETED) as heard:
-        for revision in range(2, 52):
-            await shop.tell(shop.published(pass_id, revision)) if revision % 10 == 0 else None
-        await shop.tell(*(shop.published(pass_id, revision) for revision in range(41, 52)))
+        for start in range(2, 52, 10):
+            burst = [shop.published(pass_id, revision) for revision in range(start, start + 10)]
+            await shop.tell(*burst)
         await heard.expect(DeliveryCompleted, 1, where=lambda each: each.revision == 51)
     assert 1 <= world.apns.journal.accepted <= 8
 
@@ -178,7 +180,7 @@ async def test_a_gone_token_is_dropped_but_not_when_it_registered_again_since(wo
 
 async def test_bad_tokens_everywhere_wipe_nobody_out(world: Any) -> None:
     """proves: N3, J6"""
-    shop, pass_id, phones = await with_devices(world, 10)
+    shop, pass_id, _ = await with_devices(world, 10)
     world.apns.faults.add([ApnsFault(action="answer", status=400, reason="BadDeviceToken")])
     async with world.notifier(), world.harness.recording(DELIVERY_COMPLETED) as heard:
         for revision in range(2, 7):
@@ -244,7 +246,7 @@ async def test_passing_errors_are_retried_with_the_same_id(world: Any, fault: Ap
 
 async def test_what_never_works_fails_with_its_reason_after_a_bound(world: Any) -> None:
     """proves: J15, J101"""
-    shop, pass_id, (phone,) = await with_devices(world, 1)
+    shop, pass_id, _ = await with_devices(world, 1)
     world.apns.faults.add([ApnsFault(action="answer", status=503, reason="ServiceUnavailable")])
     async with (
         world.notifier(delivery_max_attempts=3),
@@ -268,7 +270,7 @@ async def test_our_own_mistake_is_not_retried(world: Any) -> None:
 
 async def test_a_refused_certificate_waits_for_a_new_one_and_loses_nothing(world: Any) -> None:
     """proves: A23, J15, J10"""
-    shop, pass_id, phones = await with_devices(world, 3)
+    shop, pass_id, _ = await with_devices(world, 3)
     healthy, other_pass, (other_phone,) = await with_devices(world, 1)
     fault = ApnsFault(action="answer", status=403, reason="BadCertificate", scope=shop.pass_type)
     world.apns.faults.add([fault])
@@ -314,7 +316,7 @@ async def test_without_a_credential_deliveries_wait_visibly_until_it_comes(world
 
 async def test_a_provider_token_is_made_once_for_many_pushes(world: Any) -> None:
     """proves: N8"""
-    shop, pass_id, phones = await with_devices(world, 5)
+    shop, pass_id, _ = await with_devices(world, 5)
     await shop.tell_credentials(entry=shop.provider_key())
     async with world.notifier(), world.harness.recording(DELIVERY_COMPLETED) as heard:
         await shop.tell(shop.published(pass_id, 2))
@@ -380,7 +382,7 @@ async def test_a_restart_sends_what_was_open_and_repeats_nothing_confirmed(world
 async def test_two_workspaces_never_meet(world: Any) -> None:
     """proves: J10, N3"""
     one, one_pass, (one_phone,) = await with_devices(world, 1)
-    two, two_pass, (two_phone,) = await with_devices(world, 1)
+    two, _, _ = await with_devices(world, 1)
     async with world.notifier() as running, world.harness.recording(DELIVERY_COMPLETED) as heard:
         await one.tell(one.published(one_pass, 2))
         await heard.expect(DeliveryCompleted, 1)
@@ -403,3 +405,42 @@ async def test_two_workspaces_never_meet(world: Any) -> None:
     ]
     assert count == {"pass_id": str(one_pass), "devices": 1}
     assert blocked.status_code == 404
+
+
+async def test_the_required_metrics_are_there_without_names_of_passes(world: Any) -> None:
+    """proves: J62"""
+    shop, pass_id, (phone,) = await with_devices(world, 1)
+    async with world.notifier(), world.harness.recording(DELIVERY_COMPLETED) as heard:
+        await shop.tell(shop.published(pass_id, 2))
+        await heard.expect(DeliveryCompleted, 1)
+    text = generate_latest().decode()
+    own = f'workspace_id="{shop.workspace_id}"'
+    sent = 'pass_notifications_sent_total{channel="apple_wallet"'
+    assert f'{sent},notification_type="balance_update",{own}}} 1.0' in text
+    name = "pass_notification_delivery_duration_seconds_bucket"
+    edges = [line for line in text.splitlines() if line.startswith(name) and own in line]
+    assert [line.split('le="')[1].split('"')[0] for line in edges] == [
+        *("0.1", "0.5", "1.0", "2.0", "5.0", "10.0", "+Inf")
+    ]
+    assert f'pass_device_registrations_total{{device_type="apple",{own}}} 1.0' in text
+    assert 'passferry_event_to_push_seconds_count{channel="apple_wallet"' in text
+    for secret in (str(pass_id), phone.token, phone.device):
+        assert secret not in text
+
+
+async def test_an_expired_certificate_is_a_credential_fault_not_a_lost_ring(world: Any) -> None:
+    """TLS 1.3 refuses it after the handshake. proves: A23"""
+    shop, pass_id, _ = await with_devices(world, 1)
+    expired = shop.certificate(not_after=datetime.now(UTC) - timedelta(days=1))
+    await shop.tell_credentials(entry=expired)
+    async with world.notifier() as running, world.harness.recording(DELIVERY_COMPLETED) as heard:
+        (check,) = [each for each in running.checks if each.name == "apple_wallet"]
+        await shop.tell(shop.published(pass_id, 2))
+
+        async def is_refused() -> bool:
+            return "certificate_refused" in (await check.probe()).detail
+
+        await eventually(is_refused)
+        await shop.tell_credentials()
+        (done,) = await heard.expect(DeliveryCompleted, 1)
+    assert done.outcome is DeliveryOutcome.DELIVERED

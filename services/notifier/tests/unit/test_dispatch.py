@@ -166,3 +166,19 @@ async def test_idle_lanes_and_queues_are_forgotten() -> None:
     await settled()
     dispatcher.sweep()
     assert dispatcher._lanes == {}
+
+
+async def test_a_lane_that_was_put_off_does_not_break_a_pause() -> None:
+    """proves: A23"""
+    refused = Verdict(action=Action.CREDENTIAL_FAULT, reason="bad_certificate")
+    provider, pass_id = FakeProvider(refused), uuid4()
+    dispatcher = provider.dispatcher()
+    provider.may_answer.clear()
+    dispatcher.submit([work(revision=1, pass_id=pass_id)])
+    await settled()
+    dispatcher.submit([work(revision=2, pass_id=pass_id)])
+    provider.may_answer.set()
+    await settled()
+    assert len(provider.asked) == 1
+    assert len(provider.outcomes) == 2
+    assert dispatcher.held() == []

@@ -46,8 +46,9 @@ class _Held:
 class WorkspaceCredentials:
     """`on_changed` is called with each workspace whose credentials came or went."""
 
-    def __init__(self, ring: KeyRing, settings: KafkaSettings) -> None:
+    def __init__(self, ring: KeyRing, settings: KafkaSettings, *, known_with: TableReader) -> None:
         self._ring = ring
+        self._known_with = known_with
         self._held: dict[UUID, _Held] = {}
         #: Workspaces whose credentials could not be read, with the code of the reason.
         self.unreadable: dict[UUID, str] = {}
@@ -61,6 +62,8 @@ class WorkspaceCredentials:
 
     async def until_known(self) -> None:
         await self.reader.caught_up(KNOWN_TIMEOUT_S)
+        # Who is suspended must be known as well before anything goes out.
+        await self._known_with.caught_up(KNOWN_TIMEOUT_S)
 
     def apple(self, workspace_id: UUID, pass_type_identifier: str) -> AppleCredential | None:
         held = self._held.get(workspace_id)

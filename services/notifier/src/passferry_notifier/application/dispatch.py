@@ -158,7 +158,12 @@ class Dispatcher(Generic[Detail]):
                 lane.is_scheduled = False
             return
         queue_name = next(reversed(lane.waiting.values())).queue
-        self._queues.setdefault(queue_name, _Queue()).ready.append(name)
+        queue = self._queues.setdefault(queue_name, _Queue())
+        pause_s = queue.paused_until - asyncio.get_running_loop().time()
+        if pause_s > 0:
+            self._give_back([lane], queue.reason, pause_s)
+            return
+        queue.ready.append(name)
         self._pump(queue_name)
 
     def _pump(self, queue_name: str) -> None:
@@ -240,16 +245,18 @@ class Dispatcher(Generic[Detail]):
             queue.is_proven = False
             queue.reason = reason
             log.error("credential_refused", credential=name, reason=reason, pause_s=pause_s)
-        verdict = Verdict(
-            action=Action.POSTPONED, reason=reason, retry_after_s=queue.paused_until - now
-        )
+        lanes = [self._lanes[lane_name] for lane_name in queue.ready]
+        queue.ready.clear()
+        return self._give_back(lanes, reason, queue.paused_until - now)
+
+    def _give_back(self, lanes: Iterable[_Lane[Detail]], reason: str, pause_s: float) -> Verdict:
+        """What waits in these lanes goes back to the database for as long as the pause lasts."""
+        verdict = Verdict(action=Action.POSTPONED, reason=reason, retry_after_s=pause_s)
         waiting: list[Work[Detail]] = []
-        for lane_name in queue.ready:
-            lane = self._lanes[lane_name]
+        for lane in lanes:
             lane.is_scheduled = False
             waiting += lane.waiting.values()
             lane.waiting = {}
-        queue.ready.clear()
         self._held -= len(waiting)
         if waiting:
             self._on_outcome(waiting, verdict)

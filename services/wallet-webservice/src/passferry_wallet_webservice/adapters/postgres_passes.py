@@ -6,9 +6,10 @@ from uuid import UUID
 
 from passferry_runtime.postgres import Database, Record
 from passferry_wallet_webservice.application.ports import FoundLink, ServedPass
+from passferry_wallet_webservice.domain.publication import RecentContents
 
 _COLUMNS = """workspace_id, pass_id, pass_type_identifier, serial_number, revision, status,
-    template_id, template_version, pass_json, manifest, signature, token_sha256, last_modified,
+    template_id, template_version, pass_json, manifest, signature, token_sha256, last_modified, recent_contents,
     save_link, save_link_signed_at"""
 
 BY_SERIAL = f"""
@@ -67,4 +68,8 @@ class PostgresPasses:
 
 
 def _served(row: Record | None) -> ServedPass | None:
-    return None if row is None else ServedPass(**dict(row))
+    if row is None:
+        return None
+    columns = dict(row)
+    columns["recent_contents"] = RecentContents.from_json(columns["recent_contents"])
+    return ServedPass(**columns)

@@ -20,6 +20,7 @@ from passferry_wallet_webservice.domain.publication import (
     Candidate,
     Current,
     Decision,
+    RecentContents,
     decide,
     next_last_modified,
 )
@@ -32,7 +33,7 @@ WHERE is_complete AND (workspace_id, template_id, template_version) IN
 
 CURRENT = """
 SELECT workspace_id, pass_id, revision, signature IS NOT NULL AS is_signed, pass_json, manifest,
-    update_tag, last_modified
+    update_tag, last_modified, recent_contents
 FROM published_pass
 WHERE (workspace_id, pass_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))
 ORDER BY workspace_id, pass_id
@@ -50,17 +51,17 @@ RETURNING value
 UPSERT = """
 INSERT INTO published_pass (workspace_id, pass_id, pass_type_identifier, serial_number, revision,
     status, template_id, template_version, pass_json, manifest, signature, token_sha256,
-    update_tag, last_modified, google_object_id, save_link, save_link_signed_at, published_at)
+    update_tag, last_modified, recent_contents, google_object_id, save_link, save_link_signed_at, published_at)
 SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bigint[],
     $6::text[], $7::uuid[], $8::bigint[], $9::text[], $10::text[], $11::bytea[], $12::bytea[],
-    $13::bigint[], $14::timestamptz[], $15::text[], $16::text[], $17::timestamptz[],
-    $18::timestamptz[])
+    $13::bigint[], $14::timestamptz[], $15::jsonb[], $16::text[], $17::text[],
+    $18::timestamptz[], $19::timestamptz[])
 ON CONFLICT (workspace_id, pass_id) DO UPDATE SET
     revision = excluded.revision, status = excluded.status, template_id = excluded.template_id,
     template_version = excluded.template_version, pass_json = excluded.pass_json,
     manifest = excluded.manifest, signature = excluded.signature,
     token_sha256 = excluded.token_sha256, update_tag = excluded.update_tag,
-    last_modified = excluded.last_modified,
+    last_modified = excluded.last_modified, recent_contents = excluded.recent_contents,
     google_object_id = coalesce(excluded.google_object_id, published_pass.google_object_id),
     save_link = coalesce(excluded.save_link, published_pass.save_link),
     save_link_signed_at =
@@ -300,10 +301,12 @@ def _signature(apple: AppleRendering) -> bytes | None:
 def _row(plan: _Plan, tag: int | None, now: datetime) -> tuple[object, ...]:
     rendered, apple, google = plan.rendered, plan.apple, plan.rendered.google
     current = plan.current
+    recent = RecentContents.from_json(current["recent_contents"] if current else "[]")
     if tag is None and current is not None:
         tag, last_modified = current["update_tag"], current["last_modified"]
     else:
         last_modified = next_last_modified(now, current["last_modified"] if current else None)
+        recent = recent.with_newest(last_modified, apple.manifest)
     return (
         rendered.workspace_id,
         rendered.pass_id,
@@ -319,6 +322,7 @@ def _row(plan: _Plan, tag: int | None, now: datetime) -> tuple[object, ...]:
         bytes.fromhex(apple.authentication_token_sha256),
         tag,
         last_modified,
+        recent.to_json(),
         google.object_id if google else None,
         google.save_link if google else None,
         google.save_link_signed_at if google else None,

@@ -16,6 +16,7 @@ from passferry_contracts.events.directory import (
 )
 from passferry_contracts.events.rendered import PassRendered
 from passferry_contracts.types import Platform
+from passferry_wallet_webservice.domain.publication import RecentContents
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class ServedPass:
     signature: bytes | None
     token_sha256: bytes
     last_modified: datetime
+    recent_contents: RecentContents
     save_link: str | None
     save_link_signed_at: datetime | None
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+KEPT_CONTENTS = 8
 
 
 class Decision(StrEnum):
@@ -54,3 +58,29 @@ def next_last_modified(now: datetime, previous: datetime | None) -> datetime:
     if previous is None:
         return floor
     return max(floor, previous + timedelta(seconds=1))
+
+
+@dataclass(frozen=True, slots=True)
+class RecentContents:
+    """What was given out under the last few dates: `(seconds, digest)`, newest first."""
+
+    entries: tuple[tuple[int, str], ...] = ()
+
+    @classmethod
+    def from_json(cls, text: str) -> RecentContents:
+        return cls(tuple((int(seconds), str(digest)) for seconds, digest in json.loads(text)))
+
+    def to_json(self) -> str:
+        return json.dumps(self.entries)
+
+    def with_newest(self, last_modified: datetime, manifest: str) -> RecentContents:
+        digest = hashlib.sha256(manifest.encode()).hexdigest()[:32]
+        newest = (int(last_modified.timestamp()), digest)
+        return RecentContents((newest, *self.entries)[:KEPT_CONTENTS])
+
+    def is_current(self, since: datetime) -> bool:
+        """Whether the content of that date is the present one again."""
+        wanted = int(since.timestamp())
+        return any(
+            seconds == wanted and digest == self.entries[0][1] for seconds, digest in self.entries
+        )

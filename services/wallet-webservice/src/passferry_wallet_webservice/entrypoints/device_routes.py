@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import format_datetime, parsedate_to_datetime
 from urllib.parse import unquote
 from uuid import UUID
@@ -143,7 +143,7 @@ class DeviceRoutes:
             return Response(status_code=401)
         last_modified = format_datetime(served.last_modified.astimezone(UTC), usegmt=True)
         headers = {"Last-Modified": last_modified, "Cache-Control": "no-store, private"}
-        if _is_unchanged(request.headers.get("if-modified-since"), served.last_modified):
+        if _is_unchanged(request.headers.get("if-modified-since"), served):
             return Response(status_code=304, headers=headers)
         try:
             bundle = await self.assemble(served)
@@ -224,7 +224,7 @@ def _log_lines(body: bytes) -> list[object]:
     return lines if isinstance(lines, list) else []
 
 
-def _is_unchanged(header: str | None, last_modified: datetime) -> bool:
+def _is_unchanged(header: str | None, served: ServedPass) -> bool:
     if header is None:
         return False
     try:
@@ -233,4 +233,4 @@ def _is_unchanged(header: str | None, last_modified: datetime) -> bool:
         return False
     if since.tzinfo is None:
         since = since.replace(tzinfo=UTC)
-    return since >= last_modified
+    return since >= served.last_modified or served.recent_contents.is_current(since)

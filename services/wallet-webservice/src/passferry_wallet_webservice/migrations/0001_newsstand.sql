@@ -46,6 +46,9 @@ CREATE TABLE published_pass (
     -- Order of publication within (workspace, pass type); what devices echo as their tag.
     update_tag           bigint NOT NULL,
     last_modified        timestamptz NOT NULL,
+    -- Recent dates with the digest of what was given out under them, newest first: a device that
+    -- missed a change and its reversal holds what is current, and is told so.
+    recent_contents      jsonb NOT NULL,
     google_object_id     text,
     save_link            text,
     save_link_signed_at  timestamptz,
