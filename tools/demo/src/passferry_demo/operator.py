@@ -14,7 +14,7 @@ import httpx
 
 from passferry_demo.platform import Platform
 
-PATIENCE_S = 10.0
+PATIENCE_S = 20.0
 BULK = 200
 
 
@@ -64,13 +64,19 @@ class Operator:
         """Call until the service knows the key and the workspace; raises `StepRefused`."""
         deadline = asyncio.get_running_loop().time() + PATIENCE_S
         while True:
-            answer = await self.call(service, method, path, key, **arguments)
-            if answer.is_success:
-                return answer.json() if answer.content else {}
-            # A key that was just made reaches the other services through Kafka.
-            is_early = answer.status_code in {401, 404, 503}
-            if not is_early or asyncio.get_running_loop().time() > deadline:
-                raise StepRefused(f"{method} {path}: {answer.status_code} {answer.text[:500]}")
+            try:
+                answer = await self.call(service, method, path, key, **arguments)
+            except httpx.TransportError as error:
+                # The service is starting again; what is asked here may be asked twice.
+                reason, is_passing = type(error).__name__, True
+            else:
+                if answer.is_success:
+                    return answer.json() if answer.content else {}
+                # A key that was just made reaches the other services through Kafka.
+                is_passing = answer.status_code in {401, 404, 503}
+                reason = f"{answer.status_code} {answer.text[:500]}"
+            if not is_passing or asyncio.get_running_loop().time() > deadline:
+                raise StepRefused(f"{method} {path}: {reason}")
             await asyncio.sleep(0.05)
 
     async def make_workspace(
