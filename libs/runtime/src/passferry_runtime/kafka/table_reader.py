@@ -69,7 +69,8 @@ class TableReader:
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            fetch_max_wait_ms=100,
+            # Changes are rare and come at once; what waits is only an empty answer.
+            fetch_max_wait_ms=500,
         )
         await client.start()
         try:
