@@ -248,7 +248,9 @@ class EventRecorder:
 @contextlib.asynccontextmanager
 async def running(service: Service, *, timeout_s: float = READY_TIMEOUT_S) -> AsyncIterator[None]:
     """Run the workers of `service` in this process until the block ends; waits for readiness."""
-    tasks = {asyncio.create_task(worker.run()): worker for worker in service.workers}
+    tasks: dict[asyncio.Future[None], Worker] = {
+        asyncio.ensure_future(worker.run()): worker for worker in service.workers
+    }
     try:
         await _until_ready(service, tasks, timeout_s)
         yield
@@ -262,7 +264,7 @@ async def running(service: Service, *, timeout_s: float = READY_TIMEOUT_S) -> As
 
 
 async def _until_ready(
-    service: Service, tasks: dict[asyncio.Task[None], Worker], timeout_s: float
+    service: Service, tasks: dict[asyncio.Future[None], Worker], timeout_s: float
 ) -> None:
     deadline = time.monotonic() + timeout_s
     while True:
