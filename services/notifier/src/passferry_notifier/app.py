@@ -31,7 +31,11 @@ from passferry_notifier.application.follow_renderings import FollowRenderings
 from passferry_notifier.application.keep_sending import Channel, KeepSending
 from passferry_notifier.application.record_outcomes import Recorder
 from passferry_notifier.application.ring_devices import UNREGISTERED, RingDevices
-from passferry_notifier.application.update_google import SendToGoogle, UpdateGoogle
+from passferry_notifier.application.update_google import (
+    BringClasses,
+    SendToGoogle,
+    UpdateGoogle,
+)
 from passferry_notifier.domain.retry_policy import RetryPolicy
 from passferry_notifier.entrypoints import api_routes, health_checks, kafka_routes
 from passferry_notifier.settings import NotifierSettings
@@ -76,7 +80,7 @@ async def service(settings: NotifierSettings) -> AsyncIterator[Service]:
         parts = await _open(settings, stack)
         rings, google = PostgresRings(parts.database), PostgresGoogle(parts.database)
         ring_devices = _apple(parts)
-        update_google = _google(parts, google)
+        update_google, bring_classes = _google(parts, google)
         sending = _sending(parts, rings, ring_devices, google, update_google)
 
         def credentials_changed(workspace_id: UUID) -> None:
@@ -95,6 +99,7 @@ async def service(settings: NotifierSettings) -> AsyncIterator[Service]:
         renderings = FollowRenderings(
             store=google,
             update_google=update_google,
+            bring_classes=bring_classes,
             clock=parts.clock,
             lease_s=settings.delivery_lease_s,
         )
@@ -204,7 +209,7 @@ def _apple(parts: _Parts) -> RingDevices:
     return ring_devices
 
 
-def _google(parts: _Parts, store: PostgresGoogle) -> UpdateGoogle:
+def _google(parts: _Parts, store: PostgresGoogle) -> tuple[UpdateGoogle, BringClasses]:
     settings = parts.settings
     quota = RequestQuota(parts.redis, settings.google_requests_per_second)
     update_google = UpdateGoogle(
@@ -219,7 +224,7 @@ def _google(parts: _Parts, store: PostgresGoogle) -> UpdateGoogle:
         clock=parts.clock,
     )
     update_google.dispatcher = updating.dispatcher_for(update_google, send, parts.meter)
-    return update_google
+    return update_google, BringClasses(credentials=parts.credentials, send=send)
 
 
 def _sending(

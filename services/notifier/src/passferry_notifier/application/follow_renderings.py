@@ -19,7 +19,7 @@ from passferry_notifier.application.ports import (
     PassKey,
     RenderedForGoogle,
 )
-from passferry_notifier.application.update_google import UpdateGoogle
+from passferry_notifier.application.update_google import BringClasses, UpdateGoogle
 from passferry_runtime.clock import Clock
 
 
@@ -27,6 +27,7 @@ from passferry_runtime.clock import Clock
 class FollowRenderings:
     store: GoogleStore
     update_google: UpdateGoogle
+    bring_classes: BringClasses
     clock: Clock
     lease_s: float
 
@@ -59,7 +60,9 @@ class FollowRenderings:
             if known is None or known.template_version <= row.template_version:
                 newest[row.workspace_id, row.class_id] = row
         if newest:
-            await self.store.store_classes(list(newest.values()))
+            rows = list(newest.values())
+            await self.store.store_classes(rows)
+            await self.bring_classes(rows)
 
     async def forget_pass(self, workspace_id: UUID, pass_id: UUID) -> None:
         await self.store.forget_pass(workspace_id, pass_id)

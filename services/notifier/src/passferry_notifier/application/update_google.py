@@ -127,7 +127,7 @@ class SendToGoogle:
         answer = await self.gateway.call(credential, "POST", path, target.body)
         if is_class_missing(answer.status, answer.message, answer.reason):
             known = await self.store.class_of(target.workspace_id, target.class_id)
-            if known is None or await self._write_class(credential, known) is not None:
+            if known is None or await self.write_class(credential, known) is not None:
                 return answer
             answer = await self.gateway.call(credential, "POST", path, target.body)
         return answer
@@ -139,9 +139,9 @@ class SendToGoogle:
         known = await self.store.class_of(target.workspace_id, target.class_id)
         if known is None or known.synced_sha256 == known.body_sha256:
             return None
-        return await self._write_class(credential, known)
+        return await self.write_class(credential, known)
 
-    async def _write_class(
+    async def write_class(
         self, credential: GoogleCredential, known: GoogleClassRow
     ) -> Verdict | None:
         path = f"{known.vertical}Class"
@@ -156,6 +156,24 @@ class SendToGoogle:
             )
         await self.store.class_synced(known.workspace_id, known.class_id, known.body_sha256)
         return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BringClasses:
+    """Takes a published template's class to Google at once: the first save must find it.
+
+    What fails here is brought with the first object of the class, which is retried.
+    """
+
+    credentials: CredentialDirectory
+    send: SendToGoogle
+
+    async def __call__(self, rows: Sequence[GoogleClassRow]) -> None:
+        await self.credentials.until_known()
+        for row in rows:
+            credential = self.credentials.google(row.workspace_id, row.issuer_id)
+            if credential is not None:
+                await self.send.write_class(credential, row)
 
 
 def dispatcher_for(
