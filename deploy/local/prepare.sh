@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../.."
 
 export PASSFERRY_SECRETS=${PASSFERRY_SECRETS:-$PWD/.passferry/secrets}
 umask 077
-mkdir -p "$PASSFERRY_SECRETS"/{admin,ledger,pass-issuer,wallet-webservice,notifier,event-bridge}
+mkdir -p .passferry/wwdr "$PASSFERRY_SECRETS"/{admin,ledger,pass-issuer,wallet-webservice,notifier,event-bridge}
 
 if [ ! -s "$PASSFERRY_SECRETS/postgres_password" ]; then
     password=$(head -c 24 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=\n')
