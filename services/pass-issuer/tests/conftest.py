@@ -7,7 +7,7 @@ import io
 import json
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -18,16 +18,25 @@ import asyncpg
 import httpx
 import pytest
 import pytest_asyncio
+from cryptography import x509
 from PIL import Image
 
 from passferry_contracts.envelope import Envelope, decode
-from passferry_contracts.registry import TOPICS
+from passferry_contracts.registry import TOPICS, Payload
+from passferry_pass_issuer.adapters.google_classes import WalletGoogleClasses
+from passferry_pass_issuer.adapters.wallet_identities import (
+    WalletIdentityChecker,
+    WalletServiceAccountChecker,
+)
+from passferry_pass_issuer.adapters.wallet_images import check_image
 from passferry_pass_issuer.app import (
     ROUTERS,
+    Press,
     Stores,
     Surroundings,
     build_administrator,
     build_api,
+    open_press,
 )
 from passferry_pass_issuer.application.keep_credentials import (
     CheckedIdentity,
@@ -40,12 +49,15 @@ from passferry_pass_issuer.domain.rendering_subject import Rendering, RenderSubj
 from passferry_pass_issuer.domain.template_checks import TemplateVersion
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
 from passferry_pass_issuer.entrypoints.http_work import IssuerApi
+from passferry_pass_issuer.settings import PassIssuerSettings
 from passferry_runtime.auth import AccessDirectory, Authenticator
 from passferry_runtime.clock import FixedClock
 from passferry_runtime.crypto import KeyRing
 from passferry_runtime.http import create_app
+from passferry_runtime.kafka.records import Incoming, IncomingRecord, Outcome
 from passferry_runtime.postgres import Database
 from passferry_testing.harness import Harness
+from passferry_testing.pki import DemoAuthority
 
 NOON = datetime(2026, 5, 14, 12, 0, tzinfo=UTC)
 PUBLIC_URL = "https://passes.example"
@@ -207,6 +219,7 @@ class Office:
     administrator_key: str
     directory: AccessDirectory
     signing_requests: list[tuple[UUID, str]] = field(default_factory=list)
+    press: Press | None = None
 
     async def call(
         self, method: str, path: str, *, key: str | None = None, status: int = 200, **more: Any
@@ -235,7 +248,9 @@ class Office:
         made = await self.call("POST", base, status=201, json=template_json(**changes))
         template_id = str(made["template_id"])
         for name in IMAGES:
-            await self.call("PUT", f"{base}/{template_id}/files/{name}", content=png())
+            side = 29 * int(name.partition("@")[2][:1] or 1)
+            content = png(side, side)
+            await self.call("PUT", f"{base}/{template_id}/files/{name}", content=content)
         await self.call("POST", f"{base}/{template_id}/publish")
         return template_id
 
@@ -250,6 +265,40 @@ class Office:
             "POST", f"/workspaces/{workspace_id}/programs", status=201, json=given
         )
         return str(made["program_id"])
+
+    async def give_identity(
+        self,
+        workspace_id: str,
+        authority: DemoAuthority,
+        *,
+        pass_type: str = PASS_TYPE,
+        team: str = TEAM,
+    ) -> None:
+        issued = authority.issue_pass_certificate(pass_type, team)
+        body = {
+            "certificate_pem": issued.certificate_pem.decode(),
+            "private_key_pem": issued.private_key_pem.decode(),
+        }
+        path = f"/workspaces/{workspace_id}/signing-identities"
+        await self.call("POST", path, status=201, json=body)
+
+    async def hear(self, *events: Payload) -> list[Outcome]:
+        """Hand events of one topic to their handler in one batch, as the consumer would."""
+        assert self.press is not None, "this office has no press"
+        routes = self.press.routes(self.issuer)
+        [route] = [each for each in routes if type(events[0]) in each.topic.events]
+        record = IncomingRecord(route.topic.name, 0, 0, 0, b"", b"", ())
+        now = self.clock.now()
+        batch = [
+            Incoming(
+                record,
+                Envelope(
+                    id=str(uuid.uuid4()), source="/test", type=each.event_type, time=now, data=each
+                ),
+            )
+            for each in events
+        ]
+        return list(await route.handler(batch) or [None] * len(batch))
 
     async def events(self, kind: type[Any]) -> list[Any]:
         """What the outbox holds of one kind, in order."""
@@ -297,22 +346,75 @@ def surroundings(
     return Surroundings(**(plain | changes))
 
 
+def press_settings(harness: Harness) -> PassIssuerSettings:
+    return PassIssuerSettings(
+        environment="test",
+        kafka_brokers=harness.kafka.brokers,
+        kafka_group_prefix=harness.kafka.group_prefix,
+        kafka_topic_prefix=harness.kafka.topic_prefix,
+        kafka_session_timeout_ms=harness.kafka.session_timeout_ms,
+        kafka_heartbeat_interval_ms=harness.kafka.heartbeat_interval_ms,
+        parking_first_retry_s=harness.kafka.parking_first_retry_s,
+        database_url=harness.app_url("pass-issuer"),
+        key_ring_file=harness.directory / "own.json",
+        credentials_key_ring_file=harness.directory / "shared.json",
+        wwdr_directory=harness.directory,
+        public_base_url=PUBLIC_URL,
+        google_save_origins=["passes.example"],
+        allow_serial_number_choice=True,
+    )
+
+
+def real_formats(press: Press, authority: DemoAuthority) -> dict[str, Any]:
+    authorities = [x509.load_pem_x509_certificate(authority.wwdr_pem)]
+    return {
+        "renderer": press.renderer,
+        "revisions": press.revisions,
+        "google_classes": WalletGoogleClasses(PUBLIC_URL),
+        "check_asset": check_image,
+        "identity_checker": WalletIdentityChecker(authorities),
+        "service_account_checker": WalletServiceAccountChecker(),
+    }
+
+
 @asynccontextmanager
-async def open_office(harness: Harness, **changes: Any) -> AsyncIterator[Office]:
+async def open_office(
+    harness: Harness, *, authority: DemoAuthority | None = None, **changes: Any
+) -> AsyncIterator[Office]:
+    """With an `authority` the press is the real one: wallet formats, signatures, Kafka handlers."""
     await harness.migrate("pass-issuer", "passferry_pass_issuer.migrations")
-    clock = FixedClock(NOON)
+    # Certificates of the authority are valid now.
+    clock = FixedClock(NOON if authority is None else datetime.now(UTC))
     directory = AccessDirectory()
+    cipher = KeyRing.from_json(KeyRing.generate("own"))
+    stores = Stores.build(cipher)
     url = harness.app_url("pass-issuer")
-    async with Database.open(url, service="pass-issuer", clock=clock) as database:
+    async with (
+        Database.open(url, service="pass-issuer", clock=clock) as database,
+        AsyncExitStack() as opened,
+    ):
         requests: list[tuple[UUID, str]] = []
+        press = None
+        if authority is not None:
+            press = await opened.enter_async_context(
+                open_press(
+                    press_settings(harness),
+                    database=database,
+                    directory=directory,
+                    stores=stores,
+                    cipher=cipher,
+                    clock=clock,
+                )
+            )
+            changes = real_formats(press, authority) | changes
         around = surroundings(
             database,
             directory,
             clock,
+            cipher=cipher,
             sign_waiting=lambda workspace_id, name: requests.append((workspace_id, name)),
             **changes,
         )
-        stores = Stores.build(around.cipher)
         issuer = build_api(around, stores)
         create = build_administrator(around.cipher, directory)
         async with issuer.workbench.open([uuid.UUID(int=0)], actor="bootstrap") as work:
@@ -335,6 +437,7 @@ async def open_office(harness: Harness, **changes: Any) -> AsyncIterator[Office]
                 administrator_key=created.presented,
                 directory=directory,
                 signing_requests=requests,
+                press=press,
             )
 
 
@@ -353,4 +456,8 @@ def make() -> SimpleNamespace:
         images=IMAGES,
         renderer=PlainRenderer,
         open_office=open_office,
+        press_settings=press_settings,
+        pass_type=PASS_TYPE,
+        team=TEAM,
+        issuer_id=ISSUER_ID,
     )

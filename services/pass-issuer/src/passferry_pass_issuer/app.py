@@ -60,6 +60,7 @@ from passferry_pass_issuer.application.edit_templates import (
     StoreTemplateFile,
     TemplateFile,
 )
+from passferry_pass_issuer.application.find_unsigned import FindUnsigned
 from passferry_pass_issuer.application.issue_passes import IssuePasses
 from passferry_pass_issuer.application.keep_credentials import (
     AnnounceCredentials,
@@ -85,7 +86,11 @@ from passferry_pass_issuer.entrypoints import (
 )
 from passferry_pass_issuer.entrypoints.check_credentials import CredentialCheck
 from passferry_pass_issuer.entrypoints.http_work import IssuerApi
-from passferry_pass_issuer.entrypoints.worker_signing_queue import SigningQueue, SignWaitingPasses
+from passferry_pass_issuer.entrypoints.worker_signing_queue import (
+    FindUnsignedPasses,
+    SigningQueue,
+    SignWaitingPasses,
+)
 from passferry_pass_issuer.settings import PassIssuerSettings
 from passferry_runtime.auth import AccessDirectory, Authenticator, new_api_key
 from passferry_runtime.clock import Clock, SystemClock
@@ -284,6 +289,7 @@ class Press:
     renderer: RevisionRenderer
     revisions: RevisionWriter
     sign_waiting: SignWaitingPasses
+    find_unsigned: FindUnsignedPasses
     #: Admission of upstream events issues passes too, so the routes need the API's use cases.
     routes: Callable[[IssuerApi], Sequence[Route]]
     checks: Sequence[Check] = ()
@@ -344,6 +350,13 @@ async def open_press(
             sign_waiting=SignWaiting(
                 transactions=database, store=store, revisions=revisions, clock=clock
             ),
+            find_unsigned=FindUnsigned(
+                transactions=database,
+                workspaces=stores.workspaces,
+                credentials=stores.credential_store,
+                store=store,
+                clock=clock,
+            ),
             routes=routes,
         )
     finally:
@@ -374,7 +387,7 @@ async def service(settings: PassIssuerSettings) -> AsyncIterator[Service]:
             clock=clock,
         ) as press,
     ):
-        queue = SigningQueue(press.sign_waiting)
+        queue = SigningQueue(press.sign_waiting, press.find_unsigned)
         issuer = build_api(
             Surroundings(
                 database=database,
@@ -410,8 +423,6 @@ async def service(settings: PassIssuerSettings) -> AsyncIterator[Service]:
             await database.ping()
             return CheckResult("ok")
 
-        for workspace_id, pass_type_identifier in await issuer.watch_credentials.active():
-            queue.request(workspace_id, pass_type_identifier)
         yield Service(
             name=SERVICE,
             http=create_app(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
 PASSES_ISSUED = Counter(
     "passferry_passes_issued_total", "Passes asked for, by what came of it", ["outcome"]
@@ -23,4 +23,23 @@ PASS_EVENTS = Counter(
 )
 INBOUND_EVENTS = Counter(
     "passferry_inbound_events_total", "Upstream events", ["event_type", "result"]
+)
+COALESCED_CHANGES = Counter(
+    "passferry_issuer_coalesced_changes_total",
+    "Changes that share a revision with an earlier change of their pass",
+)
+REVISION_BATCH_PASSES = Histogram(
+    "passferry_issuer_revision_batch_passes",
+    "Passes rendered and stored by one statement",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128),
+)
+RENDER_SECONDS = Histogram(
+    "passferry_issuer_render_seconds",
+    "Drawing the passes of one batch, without signatures",
+    buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25),
+)
+SIGN_SECONDS = Histogram(
+    "passferry_issuer_sign_seconds",
+    "Signing the manifests of one batch, with the wait for a thread",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
 )

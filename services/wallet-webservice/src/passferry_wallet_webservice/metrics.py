@@ -10,4 +10,6 @@ DEVICE_REQUESTS = Counter(
 )
 LINK_VISITS = Counter("passferry_link_visits_total", "Public links opened", ["platform", "result"])
 GOOGLE_CALLBACKS = Counter("passferry_google_callbacks_total", "Google's callbacks", ["result"])
-DEVICE_LOG_LINES = Counter("passferry_device_log_lines_total", "Lines that devices reported")
+DEVICE_LOG_LINES = Counter(
+    "passferry_device_log_lines_total", "Lines that devices reported", ["result"]
+)

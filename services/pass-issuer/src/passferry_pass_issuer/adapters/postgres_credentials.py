@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import OrderedDict
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from passferry_pass_issuer.application.ports import (
@@ -21,7 +22,10 @@ from passferry_pass_issuer.domain.credentials import (
     SigningIdentityRecord,
 )
 
-CACHED_WORKSPACES = 1_000
+CACHED_CREDENTIALS = 1_000
+#: Another replica may take an upload, so nothing opened is kept for long, and that something is
+#: missing is not kept at all.
+KEPT_S = 30.0
 
 DEACTIVATE = """
 UPDATE signing_identity SET is_active = false
@@ -175,49 +179,76 @@ class PostgresCredentialStore:
         ]
 
 
+T = TypeVar("T")
+
+
+class _Kept(Generic[T]):
+    """Opened credentials of a workspace by their name, for a while; the oldest go first."""
+
+    def __init__(self) -> None:
+        self._entries: OrderedDict[tuple[UUID, str], tuple[float, T]] = OrderedDict()
+
+    def get(self, workspace_id: UUID, name: str) -> T | None:
+        entry = self._entries.get((workspace_id, name))
+        if entry is None or time.monotonic() - entry[0] > KEPT_S:
+            return None
+        return entry[1]
+
+    def keep(self, workspace_id: UUID, name: str, opened: T) -> None:
+        key = workspace_id, name
+        self._entries[key] = (time.monotonic(), opened)
+        self._entries.move_to_end(key)
+        while len(self._entries) > CACHED_CREDENTIALS:
+            self._entries.popitem(last=False)
+
+    def forget(self, workspace_id: UUID) -> None:
+        for key in [key for key in self._entries if key[0] == workspace_id]:
+            del self._entries[key]
+
+
 class PostgresCredentials:
     """Keys in clear live here and in the signer, in memory only."""
 
     def __init__(self, cipher: Cipher) -> None:
         self._cipher = cipher
-        self._material: OrderedDict[UUID, list[SigningMaterial]] = OrderedDict()
-        self._google: OrderedDict[UUID, list[GoogleCredential]] = OrderedDict()
+        self._material = _Kept[SigningMaterial]()
+        self._google = _Kept[GoogleCredential]()
 
     def forget(self, workspace_id: UUID) -> None:
-        self._material.pop(workspace_id, None)
-        self._google.pop(workspace_id, None)
+        self._material.forget(workspace_id)
+        self._google.forget(workspace_id)
 
     async def signing_material(
         self, transaction: Transaction, workspace_id: UUID, pass_type_identifier: str
     ) -> SigningMaterial | None:
-        found = await self.all_signing_material(transaction, workspace_id)
-        return next((m for m in found if m.pass_type_identifier == pass_type_identifier), None)
+        kept = self._material.get(workspace_id, pass_type_identifier)
+        if kept is not None:
+            return kept
+        for material in await self.all_signing_material(transaction, workspace_id):
+            self._material.keep(workspace_id, material.pass_type_identifier, material)
+        return self._material.get(workspace_id, pass_type_identifier)
 
     async def all_signing_material(
         self, transaction: Transaction, workspace_id: UUID
     ) -> list[SigningMaterial]:
-        if workspace_id not in self._material:
-            rows = await transaction.fetch(MATERIAL, workspace_id)
-            self._material[workspace_id] = [self._opened(row) for row in rows]
-            if len(self._material) > CACHED_WORKSPACES:
-                self._material.popitem(last=False)
-        return self._material[workspace_id]
+        rows = await transaction.fetch(MATERIAL, workspace_id)
+        return [self._opened(row) for row in rows]
 
     async def google_credential(
         self, transaction: Transaction, workspace_id: UUID, issuer_id: str
     ) -> GoogleCredential | None:
-        found = await self.all_google_credentials(transaction, workspace_id)
-        return next((account for account in found if account.issuer_id == issuer_id), None)
+        kept = self._google.get(workspace_id, issuer_id)
+        if kept is not None:
+            return kept
+        for credential in await self.all_google_credentials(transaction, workspace_id):
+            self._google.keep(workspace_id, credential.issuer_id, credential)
+        return self._google.get(workspace_id, issuer_id)
 
     async def all_google_credentials(
         self, transaction: Transaction, workspace_id: UUID
     ) -> list[GoogleCredential]:
-        if workspace_id not in self._google:
-            rows = await transaction.fetch(ACCOUNTS, workspace_id)
-            self._google[workspace_id] = [self._opened_account(row) for row in rows]
-            if len(self._google) > CACHED_WORKSPACES:
-                self._google.popitem(last=False)
-        return self._google[workspace_id]
+        rows = await transaction.fetch(ACCOUNTS, workspace_id)
+        return [self._opened_account(row) for row in rows]
 
     def _opened(self, row: Any) -> SigningMaterial:
         context = secret_contexts.signing_key(row["workspace_id"], row["signing_identity_id"])

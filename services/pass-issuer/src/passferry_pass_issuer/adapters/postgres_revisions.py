@@ -31,6 +31,13 @@ WHERE workspace_id = $1 AND pass_type_identifier = $2 AND is_on_apple
 ORDER BY pass_id LIMIT $4
 """
 
+UNSIGNED_TYPES = """
+SELECT DISTINCT workspace_id, pass_type_identifier FROM pass
+WHERE workspace_id = ANY($1::uuid[]) AND pass_type_identifier IS NOT NULL AND is_on_apple
+    AND signed_revision < revision
+ORDER BY workspace_id, pass_type_identifier
+"""
+
 UPDATE = """
 UPDATE pass SET
     status = new.status, status_reason = new.status_reason, balance_minor = new.balance_minor,
@@ -92,6 +99,13 @@ class PostgresRevisions:
     ) -> list[UUID]:
         rows = await transaction.fetch(UNSIGNED, workspace_id, pass_type_identifier, after, limit)
         return [row["pass_id"] for row in rows]
+
+    async def unsigned_types(
+        self, transaction: Transaction, workspace_ids: Collection[UUID]
+    ) -> list[tuple[UUID, str]]:
+        """Which pass types of these workspaces have passes that wait for a signature."""
+        rows = await transaction.fetch(UNSIGNED_TYPES, sorted(workspace_ids))
+        return [(row["workspace_id"], row["pass_type_identifier"]) for row in rows]
 
     async def update(self, transaction: Transaction, passes: Sequence[WalletPass]) -> None:
         rows = [_row(wallet_pass) for wallet_pass in passes]

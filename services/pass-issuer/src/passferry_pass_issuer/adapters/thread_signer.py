@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -86,11 +88,13 @@ class ThreadSigner:
         return known
 
     def _account(self, credential: GoogleCredential) -> ServiceAccount:
-        key_id = str(credential.service_account.get("private_key_id"))
-        known = self._accounts.get(key_id)
+        # By its whole content: the key's id is public, and another workspace may claim it.
+        content = json.dumps(credential.service_account, sort_keys=True).encode()
+        digest = hashlib.sha256(content).hexdigest()
+        known = self._accounts.get(digest)
         if known is None:
-            known = self._accounts[key_id] = load_service_account(credential.service_account)
-        self._accounts.move_to_end(key_id)
+            known = self._accounts[digest] = load_service_account(credential.service_account)
+        self._accounts.move_to_end(digest)
         while len(self._accounts) > MAX_SIGNERS:
             self._accounts.popitem(last=False)
         return known

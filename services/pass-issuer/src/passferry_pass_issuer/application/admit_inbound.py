@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -17,19 +17,31 @@ from passferry_contracts.events.inbound import (
     InboundPassVoided,
     InboundRedeemed,
 )
-from passferry_contracts.registry import PASS_BALANCE_CHANGED, PASS_REDEEMED
-from passferry_contracts.types import BalanceOwner, PassStatus
+from passferry_contracts.registry import PASS_BALANCE_CHANGED, PASS_REDEEMED, PASS_UPDATED
+from passferry_contracts.types import BalanceOwner
 from passferry_pass_issuer.application.issue_passes import IssueResult
+from passferry_pass_issuer.application.pass_events import pass_updated
 from passferry_pass_issuer.application.ports import PassChange, Transaction
 from passferry_pass_issuer.application.render_revisions import (
+    PassKey,
     RenderRevisions,
     RevisionStore,
     tell_status,
 )
 from passferry_pass_issuer.application.work import Work, Workbench
-from passferry_pass_issuer.domain.issuing import HolderRequest, IssueOutcome, IssueRequest
+from passferry_pass_issuer.domain.issuing import (
+    HolderRequest,
+    IssueOutcome,
+    IssueRequest,
+)
 from passferry_pass_issuer.domain.refusals import ContentRejected
-from passferry_pass_issuer.domain.revision import used_up
+from passferry_pass_issuer.domain.upstream import (
+    changed_fields,
+    voided_by_upstream,
+    with_upstream_balance,
+    with_upstream_fields,
+    with_upstream_redemption,
+)
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
 from passferry_pass_issuer.metrics import INBOUND_EVENTS
 from passferry_runtime.errors import Rejected, RetryLater
@@ -53,10 +65,31 @@ class Issue(Protocol):
     ) -> list[IssueResult]: ...
 
 
+Verdict = RetryLater | Rejected | None
+
+
 @dataclass(frozen=True, slots=True)
 class GivenInbound:
     event_id: str
     data: InboundEvent
+
+
+@dataclass(frozen=True, slots=True)
+class _Addressed:
+    """An event and where it stands in its batch."""
+
+    index: int
+    workspace_id: UUID
+    event: GivenInbound
+
+
+@dataclass(slots=True)
+class _Folding:
+    """What a batch makes of one pass: each admitted event with the pass before and after it."""
+
+    before: WalletPass
+    row: WalletPass
+    steps: list[tuple[GivenInbound, WalletPass, WalletPass]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,26 +102,28 @@ class AdmitInbound:
     revisions: RenderRevisions
     issue: Issue
 
-    async def __call__(self, events: Sequence[GivenInbound]) -> list[RetryLater | Rejected | None]:
-        """One outcome per event; each is a transaction, so that one refused stops no other."""
-        return [await self._admit(event) for event in events]
-
-    async def _admit(self, event: GivenInbound) -> RetryLater | Rejected | None:
-        outcome: RetryLater | Rejected | None = None
-        result = "admitted"
-        try:
-            workspace_id = self._workspace_of(event.data)
-            actor = f"event:{event.data.event_type}"
-            async with self.workbench.open([workspace_id], actor=actor) as work:
-                if isinstance(event.data, InboundPassCreated):
-                    await self._create(work, workspace_id, event.data)
-                elif not await self._change(work, workspace_id, event):
-                    result = "outdated"
-        except (RetryLater, Rejected) as verdict:
-            outcome = verdict
-            result = "waiting" if isinstance(verdict, RetryLater) else "refused"
-        INBOUND_EVENTS.labels(event_type=event.data.event_type, result=result).inc()
-        return outcome
+    async def __call__(self, events: Sequence[GivenInbound]) -> list[Verdict]:
+        """One outcome per event; one that is refused stops no other."""
+        outcomes: list[Verdict] = [None] * len(events)
+        results = ["admitted"] * len(events)
+        changes: list[_Addressed] = []
+        for index, event in enumerate(events):
+            try:
+                addressed = _Addressed(index, self._workspace_of(event.data), event)
+            except (RetryLater, Rejected) as verdict:
+                outcomes[index] = verdict
+                continue
+            if isinstance(event.data, InboundPassCreated):
+                outcomes[index] = await self._create(addressed, event.data)
+            else:
+                changes.append(addressed)
+        if changes:
+            await self._change(changes, outcomes, results)
+        for event, outcome, result in zip(events, outcomes, results, strict=True):
+            INBOUND_EVENTS.labels(
+                event_type=event.data.event_type, result=_result(outcome, result)
+            ).inc()
+        return outcomes
 
     def _workspace_of(self, data: InboundEvent) -> UUID:
         by_business = (
@@ -96,169 +131,261 @@ class AdmitInbound:
             if data.business_id is not None
             else None
         )
+        if data.business_id is not None and by_business is None:
+            raise RetryLater("workspace_unknown", "no workspace has this business_id yet")
         workspace_id = data.workspace_id or by_business
         if workspace_id is None or not self.directory.is_known(workspace_id):
             raise RetryLater("workspace_unknown", "no such workspace yet")
-        if data.business_id is not None and by_business != workspace_id:
+        if by_business not in (None, workspace_id):
             raise Rejected("foreign_workspace", "business_id belongs to another workspace")
         if self.directory.is_suspended(workspace_id):
             raise Rejected("workspace_suspended", "the workspace is suspended")
         return workspace_id
 
-    async def _create(self, work: Work, workspace_id: UUID, data: InboundPassCreated) -> None:
-        request = IssueRequest(
-            program_id=data.program_id,
-            external_id=data.external_id,
-            holder=HolderRequest(
-                external_id=data.holder.external_id,
-                full_name=data.holder.full_name,
-                email=data.holder.email,
-                locale=data.holder.locale,
-            ),
-            opening_balance_minor=data.balance_minor,
-            field_values=data.fields,
-            code=data.code,
-            expires_at=data.expires_at,
-            upstream_version=data.version,
-        )
+    async def _create(self, addressed: _Addressed, data: InboundPassCreated) -> Verdict:
+        """A transaction of its own: issuing is locked per workspace."""
+        workspace_id = addressed.workspace_id
+        if data.external_id is None:
+            # The upstream cannot know our id of a pass that is not there yet.
+            return Rejected("external_id_required", "a new pass is named by its external_id")
         try:
-            [result] = await self.issue(work, workspace_id, [request])
+            async with self.workbench.open(
+                [workspace_id], actor=f"event:{data.event_type}"
+            ) as work:
+                [result] = await self.issue(work, workspace_id, [_issue_request(data)])
+                _check_issued(result)
         except ContentRejected as refusal:
-            raise Rejected(refusal.code, str(refusal)) from refusal
-        if result.outcome is IssueOutcome.REFUSED and result.refusal is not None:
-            verdict = RetryLater if result.refusal.code in _NOT_YET else Rejected
-            raise verdict(result.refusal.code, str(result.refusal))
+            return Rejected(refusal.code, str(refusal))
+        except (RetryLater, Rejected) as verdict:
+            return verdict
+        return None
 
-    async def _change(self, work: Work, workspace_id: UUID, event: GivenInbound) -> bool:
-        """False when a newer version was admitted before."""
-        before = await self._locked(work.transaction, workspace_id, event.data)
-        after = _after(before, event.data)
-        if after is None:
-            return False
-        change = PassChange(
-            before=before,
-            after=after,
-            causes=(
-                {"event_type": event.data.event_type, "event_id": event.event_id, "reason": None},
-            ),
-            caused_at=work.now,
-        )
+    async def _change(
+        self, changes: Sequence[_Addressed], outcomes: list[Verdict], results: list[str]
+    ) -> None:
+        """All in one transaction; each alone when one of them cannot be shown."""
         try:
-            [stored] = await self.revisions.store_changed(work.transaction, [change])
+            await self._change_together(changes, outcomes, results)
         except ContentRejected as refusal:
-            raise Rejected(refusal.code, str(refusal)) from refusal
-        _republish(work.transaction, before, stored, event, work.now)
-        tell_status(work.transaction, before, stored, changed_at=work.now)
-        return True
+            if len(changes) == 1:
+                outcomes[changes[0].index] = Rejected(refusal.code, str(refusal))
+                return
+            for each in changes:
+                await self._change([each], outcomes, results)
 
-    async def _locked(
-        self, transaction: Transaction, workspace_id: UUID, data: InboundEvent
-    ) -> WalletPass:
-        pass_id = data.pass_id
-        if pass_id is None and data.external_id is not None:
-            key = workspace_id, data.external_id
-            pass_id = (await self.store.ids_of(transaction, [key])).get(key)
-        found = (
-            (await self.store.lock(transaction, [(workspace_id, pass_id)]))
-            if pass_id is not None
-            else {}
+    async def _change_together(
+        self, changes: Sequence[_Addressed], outcomes: list[Verdict], results: list[str]
+    ) -> None:
+        workspaces = {each.workspace_id for each in changes}
+        async with self.workbench.open(workspaces, actor="event:pass.inbound") as work:
+            keys = await self._keys(work.transaction, changes)
+            found = await self.store.lock(work.transaction, set(keys.values()))
+            foldings: dict[PassKey, _Folding] = {}
+            for each in changes:
+                key = keys.get(each.index)
+                wallet_pass = found.get(key) if key is not None else None
+                outcomes[each.index] = verdict = _verdict_on_pass(wallet_pass)
+                if verdict is not None or key is None or wallet_pass is None:
+                    continue
+                folding = foldings.setdefault(key, _Folding(wallet_pass, wallet_pass))
+                outcomes[each.index], results[each.index] = _fold(folding, each.event)
+            await self._store(work, [each for each in foldings.values() if each.steps])
+
+    async def _keys(
+        self, transaction: Transaction, changes: Sequence[_Addressed]
+    ) -> dict[int, PassKey]:
+        """By index: which pass each event means, where that is known."""
+        names = {
+            (each.workspace_id, each.event.data.external_id)
+            for each in changes
+            if each.event.data.pass_id is None and each.event.data.external_id is not None
+        }
+        ids: Mapping[tuple[UUID, str], UUID] = (
+            await self.store.ids_of(transaction, names) if names else {}
         )
-        if pass_id is None or (workspace_id, pass_id) not in found:
-            raise RetryLater("pass_unknown", "no such pass yet")
-        wallet_pass = found[workspace_id, pass_id]
-        if wallet_pass.balance_owner is not BalanceOwner.UPSTREAM:
-            raise Rejected("balance_kept_here", "the balance of this pass is kept by our ledger")
-        return wallet_pass
+        keys: dict[int, PassKey] = {}
+        for each in changes:
+            data = each.event.data
+            pass_id = data.pass_id or ids.get((each.workspace_id, data.external_id or ""))
+            if pass_id is not None:
+                keys[each.index] = (each.workspace_id, pass_id)
+        return keys
+
+    async def _store(self, work: Work, foldings: Sequence[_Folding]) -> None:
+        stored = await self.revisions.store_changed(
+            work.transaction, [_change_of(folding, work.now) for folding in foldings]
+        )
+        for folding, row in zip(foldings, stored, strict=True):
+            for event, before, after in folding.steps:
+                _republish(work.transaction, before, after, row, event.data, work.now)
+            tell_status(work.transaction, folding.before, row, changed_at=work.now)
+
+
+def _result(outcome: Verdict, result: str) -> str:
+    if outcome is None:
+        return result
+    return "waiting" if isinstance(outcome, RetryLater) else "refused"
+
+
+def _issue_request(data: InboundPassCreated) -> IssueRequest:
+    return IssueRequest(
+        program_id=data.program_id,
+        external_id=data.external_id,
+        holder=HolderRequest(
+            external_id=data.holder.external_id,
+            full_name=data.holder.full_name,
+            email=data.holder.email,
+            locale=data.holder.locale,
+        ),
+        opening_balance_minor=data.balance_minor,
+        field_values=data.fields,
+        code=data.code,
+        expires_at=data.expires_at,
+        upstream_version=data.version,
+    )
+
+
+def _check_issued(result: IssueResult) -> None:
+    """Raises what undoes the transaction."""
+    if result.outcome is IssueOutcome.REFUSED and result.refusal is not None:
+        verdict = RetryLater if result.refusal.code in _NOT_YET else Rejected
+        raise verdict(result.refusal.code, str(result.refusal))
+    issued = result.wallet_pass
+    if issued is not None and issued.balance_owner is not BalanceOwner.UPSTREAM:
+        raise Rejected("balance_kept_here", "balances of this program are kept by our ledger")
+
+
+def _verdict_on_pass(wallet_pass: WalletPass | None) -> Verdict:
+    if wallet_pass is None:
+        return RetryLater("pass_unknown", "no such pass yet")
+    if wallet_pass.balance_owner is not BalanceOwner.UPSTREAM:
+        return Rejected("balance_kept_here", "the balance of this pass is kept by our ledger")
+    return None
+
+
+def _fold(folding: _Folding, event: GivenInbound) -> tuple[Verdict, str]:
+    try:
+        after = _after(folding.row, event.data)
+    except ContentRejected as refusal:
+        return Rejected(refusal.code, str(refusal)), "refused"
+    if after is None:
+        return None, "outdated"
+    folding.steps.append((event, folding.row, after))
+    folding.row = after
+    return None, "admitted"
 
 
 def _after(before: WalletPass, data: InboundEvent) -> WalletPass | None:
-    """The pass with the event's change; versions compare per event type."""
+    """The pass with the event's change; None when it says nothing new."""
     match data:
         case InboundBalanceChanged():
-            if data.version <= before.upstream_version:
-                return None
-            return replace(
-                before, balance_minor=data.new_balance_minor, upstream_version=data.version
+            return with_upstream_balance(
+                before, balance_minor=data.new_balance_minor, version=data.version
             )
         case InboundRedeemed():
-            if data.version <= before.redeemed_version:
-                return None
-            redeemed = replace(before, redeemed_version=data.version)
-            return used_up(redeemed) if data.exhausted else redeemed
+            return with_upstream_redemption(before, version=data.version, exhausted=data.exhausted)
         case InboundPassUpdated():
-            if data.version < before.upstream_version or not before.is_usable:
-                return None
-            values = {**before.field_values, **data.fields}
-            kept = {name: value for name, value in values.items() if value is not None}
-            return replace(
+            return with_upstream_fields(
                 before,
-                field_values=kept,
-                expires_at=data.expires_at or before.expires_at,
-                upstream_version=data.version,
+                field_values=data.fields,
+                expires_at=data.expires_at,
+                version=data.version,
             )
         case InboundPassVoided():
-            if not before.is_usable:
-                return None
-            return replace(
-                before,
-                status=PassStatus.VOIDED,
-                status_reason=data.reason or "requested",
-                upstream_version=max(data.version, before.upstream_version),
-            )
+            return voided_by_upstream(before, reason=data.reason)
         case _:
             return None
+
+
+def _change_of(folding: _Folding, now: datetime) -> PassChange:
+    return PassChange(
+        before=folding.before,
+        after=folding.row,
+        causes=[
+            {
+                "event_type": event.data.event_type,
+                "event_id": _canonical_id(folding.before, event.data),
+                "reason": None,
+            }
+            for event, _, _ in folding.steps
+        ],
+        caused_at=now,
+    )
+
+
+def _canonical_id(wallet_pass: WalletPass, data: InboundEvent) -> str:
+    """Of the republished event. Two upstreams may give one id to two events, so it is made of
+    what tells events of our passes apart."""
+    return str(_derived(wallet_pass, data.event_type, data.version))
+
+
+def _derived(wallet_pass: WalletPass, kind: str, version: int) -> UUID:
+    return derived_id(
+        "inbound", str(wallet_pass.workspace_id), str(wallet_pass.pass_id), kind, str(version)
+    )
 
 
 def _republish(
     transaction: Transaction,
     before: WalletPass,
+    after: WalletPass,
     stored: WalletPass,
-    event: GivenInbound,
+    data: InboundEvent,
     now: datetime,
 ) -> None:
-    """On the canonical topics, where each pass has one producer."""
-    data = event.data
-    if isinstance(data, InboundBalanceChanged):
-        transaction.emit(
-            PASS_BALANCE_CHANGED,
-            PassBalanceChanged(
-                workspace_id=stored.workspace_id,
-                pass_id=stored.pass_id,
-                external_id=stored.external_id,
-                program_id=stored.program_id,
-                version=data.version,
-                previous_balance_minor=before.balance_minor,
-                new_balance_minor=stored.balance_minor,
-                change_minor=stored.balance_minor - before.balance_minor,
-                unit=stored.unit,
-                unit_scale=stored.unit_scale,
-                reason=data.reason,
-                reference=data.reference,
-                changed_at=now,
-            ),
-            event_id=event.event_id,
-        )
-    elif isinstance(data, InboundRedeemed):
-        transaction.emit(
-            PASS_REDEEMED,
-            PassRedeemed(
-                workspace_id=stored.workspace_id,
-                pass_id=stored.pass_id,
-                external_id=stored.external_id,
-                program_id=stored.program_id,
-                version=data.version,
-                redemption_id=derived_id("upstream-redemption", event.event_id),
-                amount_minor=data.amount_minor,
-                remaining_minor=data.remaining_minor,
-                unit=stored.unit,
-                unit_scale=stored.unit_scale,
-                reference=data.reference,
-                merchant_id=data.merchant_id,
-                merchant_name=data.merchant_name,
-                location=data.location,
-                terminal=data.terminal,
-                exhausted=data.exhausted,
-                redeemed_at=now,
-            ),
-            event_id=event.event_id,
-        )
+    """On the canonical topics, where each pass has one producer. `before` and `after` are the
+    pass around this event; `stored` is what the whole batch made of it."""
+    event_id = _canonical_id(stored, data)
+    match data:
+        case InboundBalanceChanged():
+            told = _balance_changed(before, after, data, now)
+            transaction.emit(PASS_BALANCE_CHANGED, told, event_id=event_id)
+        case InboundRedeemed():
+            transaction.emit(PASS_REDEEMED, _redeemed(after, data, now), event_id=event_id)
+        case InboundPassUpdated():
+            changed = changed_fields(before, after)
+            if changed:
+                updated = pass_updated(stored, changed_fields=changed, changed_at=now)
+                transaction.emit(PASS_UPDATED, updated, event_id=event_id)
+
+
+def _balance_changed(
+    before: WalletPass, after: WalletPass, data: InboundBalanceChanged, now: datetime
+) -> PassBalanceChanged:
+    return PassBalanceChanged(
+        workspace_id=after.workspace_id,
+        pass_id=after.pass_id,
+        external_id=after.external_id,
+        program_id=after.program_id,
+        version=data.version,
+        previous_balance_minor=before.balance_minor,
+        new_balance_minor=after.balance_minor,
+        change_minor=after.balance_minor - before.balance_minor,
+        unit=after.unit,
+        unit_scale=after.unit_scale,
+        reason=data.reason,
+        reference=data.reference,
+        changed_at=now,
+    )
+
+
+def _redeemed(after: WalletPass, data: InboundRedeemed, now: datetime) -> PassRedeemed:
+    return PassRedeemed(
+        workspace_id=after.workspace_id,
+        pass_id=after.pass_id,
+        external_id=after.external_id,
+        program_id=after.program_id,
+        version=data.version,
+        redemption_id=_derived(after, "redemption", data.version),
+        amount_minor=data.amount_minor,
+        remaining_minor=data.remaining_minor,
+        unit=after.unit,
+        unit_scale=after.unit_scale,
+        reference=data.reference,
+        merchant_id=data.merchant_id,
+        merchant_name=data.merchant_name,
+        location=data.location,
+        terminal=data.terminal,
+        exhausted=data.exhausted,
+        redeemed_at=now,
+    )

@@ -17,13 +17,15 @@ from passferry_pass_issuer.application.render_revisions import (
     RevisionStore,
     tell_status,
 )
+from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.revision import with_balance, with_redemption
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
-from passferry_pass_issuer.metrics import PASS_EVENTS
+from passferry_pass_issuer.metrics import COALESCED_CHANGES, PASS_EVENTS
 from passferry_runtime.clock import Clock
-from passferry_runtime.errors import RetryLater
+from passferry_runtime.errors import Rejected, RetryLater
 
 Cause = Mapping[str, str | None]
+Verdict = RetryLater | Rejected | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,9 @@ class GivenEvent:
         reason = self.data.reason if isinstance(self.data, PassBalanceChanged) else None
         return {"event_type": self.data.event_type, "event_id": self.event_id, "reason": reason}
 
+
+#: Whatever else is on the topics changes no pass, so that nothing is read or locked for it.
+HEARD = (PassBalanceChanged, PassRedeemed, DeviceRegistered, PassLinkOpened, PassInstalled)
 
 #: None: the event says nothing new of the pass.
 Effect = Callable[[WalletPass, PassEvent], WalletPass | None]
@@ -93,26 +98,47 @@ class ApplyEvents:
     clock: Clock
     effect: Effect
 
-    async def __call__(self, events: Sequence[GivenEvent]) -> list[RetryLater | None]:
-        """One outcome per event; a pass that is not known yet is a passing reason."""
-        workspaces = {event.data.workspace_id for event in events}
-        async with self.transactions.transaction(workspaces) as transaction:
-            passes = await self.store.lock(transaction, {event.key for event in events})
-            by_pass: dict[PassKey, list[GivenEvent]] = {}
-            for event in events:
-                by_pass.setdefault(event.key, []).append(event)
+    async def __call__(self, events: Sequence[GivenEvent]) -> list[Verdict]:
+        """One outcome per event: a pass that is not known yet is a passing reason, one that
+        cannot be shown with what its event says is a lasting one, and neither stops others."""
+        by_pass: dict[PassKey, list[int]] = {}
+        for index, event in enumerate(events):
+            if isinstance(event.data, HEARD):
+                by_pass.setdefault(event.key, []).append(index)
+        outcomes: list[Verdict] = [None] * len(events)
+        if not by_pass:
+            return outcomes
+        given = {key: [events[index] for index in places] for key, places in by_pass.items()}
+        for key, verdict in (await self._apply(given)).items():
+            for index in by_pass[key]:
+                is_alone = len(by_pass[key]) == 1 or isinstance(verdict, RetryLater)
+                # Of several changes only some may be at fault.
+                outcomes[index] = verdict if is_alone else (await self([events[index]]))[0]
+        return outcomes
+
+    async def _apply(
+        self, given: Mapping[PassKey, Sequence[GivenEvent]]
+    ) -> dict[PassKey, RetryLater | Rejected]:
+        """Which passes were not changed, and why."""
+        async with self.transactions.transaction({key[0] for key in given}) as transaction:
+            passes = await self.store.lock(transaction, given.keys())
             changes = [
                 change
-                for key, given in by_pass.items()
-                if key in passes and (change := self._fold(passes[key], given)) is not None
+                for key, events in given.items()
+                if key in passes and (change := self._fold(passes[key], events)) is not None
             ]
-            stored = await self.revisions.store_changed(transaction, changes)
+            stored = await self.revisions.store_showable(transaction, changes)
+            refused: dict[PassKey, RetryLater | Rejected] = {
+                key: RetryLater("pass_unknown", "no such pass yet")
+                for key in given.keys() - passes.keys()
+            }
             for change, row in zip(changes, stored, strict=True):
-                tell_status(transaction, change.before, row, changed_at=self.clock.now())
-        return [
-            None if event.key in passes else RetryLater("pass_unknown", "no such pass yet")
-            for event in events
-        ]
+                before = change.before
+                if isinstance(row, ContentRejected):
+                    refused[before.workspace_id, before.pass_id] = Rejected(row.code, str(row))
+                else:
+                    tell_status(transaction, before, row, changed_at=self.clock.now())
+        return refused
 
     def _fold(self, before: WalletPass, events: Sequence[GivenEvent]) -> PassChange | None:
         """All that is new of one pass, as one change."""
@@ -126,9 +152,18 @@ class ApplyEvents:
                 continue
             row = after
             causes.append(event.cause)
+            COALESCED_CHANGES.inc(len(causes) > 1)
             caused_at = caused_at or event.at
         if not causes:
             return None
         return PassChange(
-            before=before, after=row, causes=causes, caused_at=caused_at or self.clock.now()
+            before=before,
+            after=row,
+            causes=causes,
+            caused_at=caused_at or self.clock.now(),
+            wants_save_link=any(_is_opening_elsewhere(event.data) for event in events),
         )
+
+
+def _is_opening_elsewhere(event: PassEvent) -> bool:
+    return isinstance(event, PassLinkOpened) and event.platform is not Platform.APPLE

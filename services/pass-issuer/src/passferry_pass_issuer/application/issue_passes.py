@@ -273,6 +273,8 @@ class IssuePasses:
             unit=program.unit,
             unit_scale=program.unit_scale,
             balance_minor=subject.balance_minor,
+            # What an upstream says of a new pass is its balance and its fields at once.
+            ledger_version=request.upstream_version,
             upstream_version=request.upstream_version,
             field_values=subject.field_values,
             expires_at=subject.expires_at,

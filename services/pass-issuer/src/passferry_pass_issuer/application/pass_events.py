@@ -27,6 +27,7 @@ from passferry_pass_issuer.domain.rendering_subject import TemplateFacts
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
 
 SHORT_TEXT = 200
+MAX_CHANGED_FIELDS = 64
 
 
 def pass_created(wallet_pass: WalletPass, *, recipient_name: str | None) -> PassCreated:
@@ -143,7 +144,7 @@ def pass_updated(
         program_id=wallet_pass.program_id,
         revision=wallet_pass.revision,
         status=wallet_pass.status,
-        changed_fields=sorted(changed_fields),
+        changed_fields=sorted(changed_fields)[:MAX_CHANGED_FIELDS],
         expires_at=wallet_pass.expires_at,
         changed_at=changed_at,
     )

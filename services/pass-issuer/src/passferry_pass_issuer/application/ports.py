@@ -91,7 +91,8 @@ class GoogleCredential:
 
 
 class Credentials(Protocol):
-    """Opens the active credentials of workspaces; caches what it opened until `forget`."""
+    """Opens the active credentials of workspaces. Single ones are kept for a short while, or
+    until `forget`; lists are always read."""
 
     async def signing_material(
         self, transaction: Transaction, workspace_id: UUID, pass_type_identifier: str
@@ -271,6 +272,8 @@ class PassChange:
     #: `{event_type, event_id, reason}` of what made the change, and when that was committed.
     causes: Sequence[Mapping[str, str | None]]
     caused_at: datetime
+    #: Someone is looking at the page: a stale save link is renewed.
+    wants_save_link: bool = False
 
 
 class RevisionWriter(Protocol):

@@ -24,6 +24,7 @@ from passferry_pass_issuer.application.ports import (
 )
 from passferry_pass_issuer.domain import secret_contexts
 from passferry_pass_issuer.domain.google_ids import vertical_of
+from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.rendering_subject import (
     HolderFacts,
     ProgramFacts,
@@ -31,11 +32,18 @@ from passferry_pass_issuer.domain.rendering_subject import (
     TemplateFacts,
 )
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
-from passferry_pass_issuer.metrics import REVISIONS, UNSIGNED_REVISIONS
+from passferry_pass_issuer.metrics import (
+    RENDER_SECONDS,
+    REVISION_BATCH_PASSES,
+    REVISIONS,
+    SIGN_SECONDS,
+    UNSIGNED_REVISIONS,
+)
 from passferry_runtime.clock import Clock
 
 SIGNING_PAGE = 128
-SAVE_LINK_LIFE = timedelta(hours=12)
+#: The web service asks for another after twelve hours, by its own clock.
+SAVE_LINK_LIFE = timedelta(hours=11)
 MAX_CAUSES = 32
 NO_PASS = UUID(int=0)
 
@@ -61,6 +69,10 @@ class RevisionStore(Protocol):
         after: UUID,
         limit: int,
     ) -> list[UUID]: ...
+
+    async def unsigned_types(
+        self, transaction: Transaction, workspace_ids: Collection[UUID]
+    ) -> list[tuple[UUID, str]]: ...
 
     async def update(self, transaction: Transaction, passes: Sequence[WalletPass]) -> None: ...
 
@@ -108,15 +120,60 @@ class RenderRevisions:
     async def store_changed(
         self, transaction: Transaction, changes: Sequence[PassChange]
     ) -> list[WalletPass]:
-        """Rows as stored, in the order of `changes`; see `ports.RevisionWriter`."""
+        """Rows as stored, in the order of `changes`; see `ports.RevisionWriter`.
+
+        Raises `ContentRejected`, before anything is written, when one cannot be shown.
+        """
+        results = await self._store(transaction, changes, may_refuse=False)
+        return [row for row in results if isinstance(row, WalletPass)]
+
+    async def store_showable(
+        self, transaction: Transaction, changes: Sequence[PassChange]
+    ) -> list[WalletPass | ContentRejected]:
+        """As `store_changed`, with the refusal in place of each row that cannot be shown."""
+        return await self._store(transaction, changes, may_refuse=True)
+
+    async def _store(
+        self, transaction: Transaction, changes: Sequence[PassChange], *, may_refuse: bool
+    ) -> list[WalletPass | ContentRejected]:
         if not changes:
             return []
         now = self.clock.now()
         facts = await self._facts(transaction, [change.after for change in changes])
-        drawn = [self._draw(change, facts, now) for change in changes]
+        results: list[WalletPass | ContentRejected] = []
+        with RENDER_SECONDS.time():
+            for change in changes:
+                try:
+                    results.append(self._draw(change, facts, now))
+                except ContentRejected as refusal:
+                    if not may_refuse:
+                        raise
+                    results.append(refusal)
+        shown = [index for index, row in enumerate(results) if isinstance(row, WalletPass)]
+        stored = await self._finish(
+            transaction,
+            [changes[index] for index in shown],
+            [row for row in results if isinstance(row, WalletPass)],
+            facts,
+            now,
+        )
+        for index, row in zip(shown, stored, strict=True):
+            results[index] = row
+        return results
+
+    async def _finish(
+        self,
+        transaction: Transaction,
+        changes: Sequence[PassChange],
+        drawn: Sequence[WalletPass],
+        facts: _Facts,
+        now: datetime,
+    ) -> list[WalletPass]:
+        """Sign, store and tell of what was drawn."""
+        REVISION_BATCH_PASSES.observe(len(changes))
         signed = await self._sign(transaction, drawn, now)
         finished = [
-            await self._with_save_link(transaction, change.before, row, facts, now)
+            await self._with_save_link(transaction, change, row, facts, now)
             for change, row in zip(changes, signed, strict=True)
         ]
         await self.store.update(transaction, finished)
@@ -188,22 +245,27 @@ class RenderRevisions:
     ) -> list[WalletPass]:
         """Only passes that are on Apple, and only revisions without a signature."""
         jobs: list[tuple[int, SigningMaterial, str]] = []
+        opened: dict[tuple[UUID, str], SigningMaterial | None] = {}
         for index, row in enumerate(rows):
             if not row.is_on_apple or row.manifest is None or row.pass_type_identifier is None:
                 continue
             if row.signature is not None and row.signed_revision == row.revision:
                 continue
-            material = await self.credentials.signing_material(
-                transaction, row.workspace_id, row.pass_type_identifier
-            )
-            if material is None:
-                # Told by the health check; signed when the identity is uploaded.
+            key = row.workspace_id, row.pass_type_identifier
+            if key not in opened:
+                opened[key] = await self.credentials.signing_material(transaction, *key)
+            material = opened[key]
+            if material is None or material.not_after <= now:
+                # No device takes what an expired certificate signed. Told by the health check; signed when the identity is uploaded.
                 UNSIGNED_REVISIONS.inc()
                 continue
             jobs.append((index, material, row.manifest))
-        signatures = await self.signer.sign_manifests(
-            [(material, manifest) for _, material, manifest in jobs], signing_time=now
-        )
+        if not jobs:
+            return list(rows)
+        with SIGN_SECONDS.time():
+            signatures = await self.signer.sign_manifests(
+                [(material, manifest) for _, material, manifest in jobs], signing_time=now
+            )
         signed = list(rows)
         for (index, _, _), signature in zip(jobs, signatures, strict=True):
             row = rows[index]
@@ -213,7 +275,7 @@ class RenderRevisions:
     async def _with_save_link(
         self,
         transaction: Transaction,
-        before: WalletPass,
+        change: PassChange,
         row: WalletPass,
         facts: _Facts,
         now: datetime,
@@ -226,8 +288,9 @@ class RenderRevisions:
         is_fresh = row.save_link_signed_at is not None and (
             now - row.save_link_signed_at < SAVE_LINK_LIFE
         )
-        # A saved pass is kept up to date by its object: its link is renewed on demand only.
-        if row.save_link is not None and is_fresh:
+        # A saved pass is kept up to date by its object: its link is renewed on demand, and not
+        # with every new revision.
+        if row.save_link is not None and (is_fresh or not change.wants_save_link):
             return row
         credential = await self.credentials.google_credential(
             transaction, row.workspace_id, issuer_id
@@ -237,7 +300,7 @@ class RenderRevisions:
         link, is_whole = await self.signer.sign_save_link(
             credential, vertical=vertical_of(row.protocol), object_body=body, now=now
         )
-        if not is_whole and not before.is_on_google:
+        if not is_whole and not change.before.is_on_google:
             # It names an object that does not exist yet: wait for the notifier to insert it.
             return row
         return replace(
@@ -290,8 +353,14 @@ class SignWaiting:
                     PassChange(before=row, after=row, causes=row.causes, caused_at=row.caused_at)
                     for row in locked.values()
                 ]
-                stored = await self.revisions.store_changed(transaction, changes)
-            signed += sum(row.signed_revision == row.revision for row in stored)
-            if len(page) < SIGNING_PAGE:
+                stored = await self.revisions.store_showable(transaction, changes)
+            signed_now = sum(
+                isinstance(row, WalletPass) and row.signed_revision == row.revision
+                for row in stored
+            )
+            signed += signed_now
+            is_gone = not signed_now and all(isinstance(row, WalletPass) for row in stored)
+            # None signed, though each could be: the identity is gone again.
+            if len(page) < SIGNING_PAGE or is_gone:
                 return signed
             after = page[-1]

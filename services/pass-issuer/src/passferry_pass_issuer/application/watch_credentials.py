@@ -37,15 +37,6 @@ class WatchCredentials:
         """Over all workspaces, a page at a time."""
         return _report(await self._needs_of_all(), now)
 
-    async def active(self) -> list[tuple[UUID, str]]:
-        """Workspaces and pass types that can be signed for now."""
-        found = {
-            (need.workspace_id, need.pass_type_identifier)
-            for need in await self._needs_of_all()
-            if need.pass_type_identifier is not None and need.identity_not_after is not None
-        }
-        return sorted(found)
-
     async def _needs_of_all(self) -> list[CredentialNeed]:
         needs: list[CredentialNeed] = []
         after: UUID | None = None

@@ -39,6 +39,9 @@ def evaluate(expression: ValueExpression, subject: RenderSubject) -> Shown | Non
             return _decimal(raw, subject)
         case "date":
             return _moment(raw)
+        case _ if expression.source == "balance":
+            # In words too, 10,000 cents are 100.00.
+            return _text(_decimal(raw, subject))
         case _:
             return _text(raw)
 

@@ -14,19 +14,23 @@ def with_balance(
     wallet_pass: WalletPass, *, balance_minor: int, version: int, exhausted: bool
 ) -> WalletPass | None:
     """The pass after the ledger's change; None when it is older than what is shown."""
-    is_ours = wallet_pass.balance_owner is BalanceOwner.PASSFERRY
-    if not is_ours or version <= wallet_pass.ledger_version:
+    if not _hears_the_ledger(wallet_pass) or version <= wallet_pass.ledger_version:
         return None
     changed = replace(wallet_pass, balance_minor=balance_minor, ledger_version=version)
     return used_up(changed) if exhausted else changed
 
 
 def with_redemption(wallet_pass: WalletPass, *, version: int, exhausted: bool) -> WalletPass | None:
-    is_ours = wallet_pass.balance_owner is BalanceOwner.PASSFERRY
-    if not is_ours or version <= wallet_pass.redeemed_version:
+    if not _hears_the_ledger(wallet_pass) or version <= wallet_pass.redeemed_version:
         return None
     changed = replace(wallet_pass, redeemed_version=version)
     return used_up(changed) if exhausted else changed
+
+
+def _hears_the_ledger(wallet_pass: WalletPass) -> bool:
+    # A deleted pass is not drawn again: what is told of it may be gone already.
+    is_ours = wallet_pass.balance_owner is BalanceOwner.PASSFERRY
+    return is_ours and wallet_pass.status is not PassStatus.DELETED
 
 
 def used_up(wallet_pass: WalletPass) -> WalletPass:

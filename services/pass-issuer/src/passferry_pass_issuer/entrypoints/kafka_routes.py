@@ -20,7 +20,7 @@ from passferry_runtime.kafka.records import Incoming, Outcome, Route
 #: A batch is rendered and signed before any of it is told, so large ones would cost latency.
 BATCH = 64
 
-Apply = Callable[[Sequence[GivenEvent]], Awaitable[Sequence[RetryLater | None]]]
+Apply = Callable[[Sequence[GivenEvent]], Awaitable[Sequence[RetryLater | Rejected | None]]]
 Admit = Callable[[Sequence[GivenInbound]], Awaitable[Sequence[RetryLater | Rejected | None]]]
 
 

@@ -36,25 +36,32 @@ class GoogleRootKeys:
 
     async def _refresh(self) -> None:
         try:
-            response = await self._client.get(self._url, timeout=5)
-            response.raise_for_status()
-            if len(response.content) > MAX_BYTES:
-                raise ValueError("too large")
-            self._keys = parse_root_keys(response.content)
+            async with self._client.stream("GET", self._url, timeout=5) as response:
+                response.raise_for_status()
+                self._keys = parse_root_keys(await _bounded(response))
         except (httpx.HTTPError, ValueError) as error:
             # The last good copy serves on; each key ends by its own expiration.
             log.warning("google_root_keys_unavailable", error=type(error).__name__)
             self._refresh_at = time.monotonic() + MIN_REFRESH_S
             return
-        # At half of its life, so that a key that is about to go is renewed in time.
-        self._refresh_at = time.monotonic() + _max_age(response) / 2
+        self._refresh_at = time.monotonic() + _refresh_after(response)
 
 
-def _max_age(response: httpx.Response) -> float:
+async def _bounded(response: httpx.Response) -> bytes:
+    document = bytearray()
+    async for chunk in response.aiter_bytes():
+        document += chunk
+        if len(document) > MAX_BYTES:
+            raise ValueError("the file of root keys is too large")
+    return bytes(document)
+
+
+def _refresh_after(response: httpx.Response) -> float:
+    """Half of what is left of its life, so that a key that is about to go is renewed in time."""
     for part in response.headers.get("cache-control", "").split(","):
         name, _, value = part.strip().partition("=")
-        if name == "max-age" and value.isdigit():
+        if name == "max-age" and value.isascii() and value.isdigit():
             age = response.headers.get("age", "0")
-            left = float(value) - (float(age) if age.isdigit() else 0)
-            return min(max(left, MIN_REFRESH_S), MAX_REFRESH_S)
+            left = float(value) - (float(age) if age.isascii() and age.isdigit() else 0)
+            return min(max(left / 2, MIN_REFRESH_S), MAX_REFRESH_S)
     return MIN_REFRESH_S

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from uuid import UUID
 
 from passferry_runtime.postgres import Database, Record
-from passferry_wallet_webservice.application.ports import FoundLink, ServedPass
+from passferry_wallet_webservice.application.ports import DevicePass, FoundLink, LinkedPass
 from passferry_wallet_webservice.domain.publication import RecentContents
 
-_COLUMNS = """workspace_id, pass_id, pass_type_identifier, serial_number, revision, status,
-    template_id, template_version, pass_json, manifest, signature, token_sha256, last_modified, recent_contents,
-    save_link, save_link_signed_at"""
+_APPLE = """workspace_id, pass_id, pass_type_identifier, serial_number, revision, template_id,
+    template_version, pass_json, manifest, signature, token_sha256, last_modified,
+    recent_contents"""
 
 BY_SERIAL = f"""
-SELECT {_COLUMNS} FROM published_pass
+SELECT {_APPLE} FROM published_pass
 WHERE workspace_id = $1 AND pass_type_identifier = $2 AND serial_number = $3
 """  # noqa: S608  # a constant of this module
 
-BY_ID = f"SELECT {_COLUMNS} FROM published_pass WHERE workspace_id = $1 AND pass_id = $2"  # noqa: S608  # a constant of this module
+BY_ID = f"""
+SELECT {_APPLE}, status, google_object_id, save_link, save_link_signed_at FROM published_pass
+WHERE workspace_id = $1 AND pass_id = $2
+"""  # noqa: S608  # a constant of this module
 
 FILES = """
 SELECT file.file_name, asset.content FROM template_file AS file
@@ -42,15 +46,15 @@ class PostgresPasses:
 
     async def by_serial(
         self, workspace_id: UUID, pass_type_identifier: str, serial_number: str
-    ) -> ServedPass | None:
+    ) -> DevicePass | None:
         async with self._database.transaction({workspace_id}) as tx:
             row = await tx.fetchrow(BY_SERIAL, workspace_id, pass_type_identifier, serial_number)
-        return _served(row)
+        return _device_pass(row) if row is not None else None
 
-    async def by_id(self, workspace_id: UUID, pass_id: UUID) -> ServedPass | None:
+    async def by_id(self, workspace_id: UUID, pass_id: UUID) -> LinkedPass | None:
         async with self._database.transaction({workspace_id}) as tx:
             row = await tx.fetchrow(BY_ID, workspace_id, pass_id)
-        return _served(row)
+        return _linked_pass(row) if row is not None else None
 
     async def files_of(
         self, workspace_id: UUID, template_id: UUID, template_version: int
@@ -67,9 +71,19 @@ class PostgresPasses:
         return FoundLink(row["link_id"], row["pass_id"], row["expires_at"], row["revoked"])
 
 
-def _served(row: Record | None) -> ServedPass | None:
-    if row is None:
-        return None
-    columns = dict(row)
+def _device_pass(row: Record) -> DevicePass:
+    columns = {field.name: row[field.name] for field in fields(DevicePass)}
     columns["recent_contents"] = RecentContents.from_json(columns["recent_contents"])
-    return ServedPass(**columns)
+    return DevicePass(**columns)
+
+
+def _linked_pass(row: Record) -> LinkedPass:
+    return LinkedPass(
+        row["workspace_id"],
+        row["pass_id"],
+        row["status"],
+        _device_pass(row) if row["pass_json"] is not None else None,
+        row["google_object_id"],
+        row["save_link"],
+        row["save_link_signed_at"],
+    )

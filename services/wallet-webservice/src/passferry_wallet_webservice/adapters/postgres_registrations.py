@@ -7,12 +7,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from passferry_contracts.events.deliveries import DeliveryCompleted
 from passferry_contracts.events.wallet import DeviceRegistered, DeviceUnregistered
 from passferry_contracts.registry import WALLET_ACTIVITY
 from passferry_runtime.clock import Clock
 from passferry_runtime.postgres import Database, Record, Transaction
-from passferry_wallet_webservice.application.ports import ListedPass, NewRegistration, ServedPass
+from passferry_wallet_webservice.adapters.device_events import still_registered
+from passferry_wallet_webservice.application.ports import (
+    DevicePass,
+    GoneToken,
+    ListedPass,
+    NewRegistration,
+)
 
 MAX_DEVICES_PER_PASS = 50
 MAX_LISTED = 5_000
@@ -32,13 +37,13 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)
 ON CONFLICT (workspace_id, pass_type_identifier, serial_number, device_library_identifier)
 DO UPDATE SET push_token_ciphertext = excluded.push_token_ciphertext,
     push_token_sha256 = excluded.push_token_sha256, updated_at = excluded.updated_at
-RETURNING (xmax = 0) AS is_new
+RETURNING (xmax = 0) AS is_new, (SELECT pass.revision FROM published_pass AS pass
+    WHERE pass.workspace_id = $1 AND pass.pass_id = $5) AS revision
 """
 
-REVISION_NOW = "SELECT revision FROM published_pass WHERE workspace_id = $1 AND pass_id = $2"
-
-_GONE = """RETURNING workspace_id, pass_id, pass_type_identifier, serial_number,
-    device_library_identifier, push_token_sha256"""
+_GONE = """RETURNING device_registration.workspace_id, device_registration.pass_id,
+    device_registration.pass_type_identifier, device_registration.serial_number,
+    device_registration.device_library_identifier, device_registration.push_token_sha256"""
 
 #: The token is read in the statement that deletes it: afterwards nobody could tell which it was.
 DELETE = f"""
@@ -57,10 +62,26 @@ WHERE workspace_id = $1 AND pass_id = $2 AND device_library_identifier IN (
 {_GONE}
 """  # noqa: S608  # a constant of this module
 
-DELETE_TOKEN = f"""
-DELETE FROM device_registration
-WHERE workspace_id = $1 AND push_token_sha256 = $2 AND updated_at <= $3
+_GIVEN_TOKENS = """unnest($1::uuid[], $2::text[], $3::timestamptz[])
+    AS given(workspace_id, push_token_sha256, gone_at)"""
+
+DELETE_TOKENS = f"""
+DELETE FROM device_registration USING {_GIVEN_TOKENS}
+WHERE device_registration.workspace_id = given.workspace_id
+    AND device_registration.push_token_sha256 = given.push_token_sha256
+    AND device_registration.updated_at <= given.gone_at
 {_GONE}
+"""  # noqa: S608  # a constant of this module
+
+RENEWED = f"""
+SELECT DISTINCT registration.workspace_id, registration.pass_id,
+    registration.pass_type_identifier, registration.serial_number,
+    registration.device_library_identifier, registration.push_token_ciphertext,
+    registration.push_token_sha256, registration.updated_at
+FROM device_registration AS registration JOIN {_GIVEN_TOKENS}
+    ON registration.workspace_id = given.workspace_id
+    AND registration.push_token_sha256 = given.push_token_sha256
+WHERE registration.updated_at > given.gone_at
 """  # noqa: S608  # a constant of this module
 
 DELETE_PASS = f"""
@@ -68,10 +89,12 @@ DELETE FROM device_registration WHERE workspace_id = $1 AND pass_id = $2
 {_GONE}
 """  # noqa: S608  # a constant of this module
 
+FORGET_WAITING = "DELETE FROM waiting_revision WHERE workspace_id = $1 AND pass_id = $2"
 FORGET = "DELETE FROM published_pass WHERE workspace_id = $1 AND pass_id = $2"
 
+#: A tag beyond the counter is not of this database (it was restored): everything is listed then.
 LISTED = """
-SELECT pass.serial_number, pass.update_tag, counter.value AS newest
+SELECT pass.serial_number, pass.update_tag
 FROM device_registration AS registration
 JOIN published_pass AS pass
     ON pass.workspace_id = registration.workspace_id AND pass.pass_id = registration.pass_id
@@ -80,10 +103,16 @@ JOIN update_counter AS counter
     AND counter.pass_type_identifier = pass.pass_type_identifier
 WHERE registration.workspace_id = $1 AND registration.pass_type_identifier = $2
     AND registration.device_library_identifier = $3 AND pass.signature IS NOT NULL
-ORDER BY pass.update_tag LIMIT $4
+    AND pass.update_tag > CASE WHEN $4::bigint > counter.value THEN 0 ELSE $4::bigint END
+ORDER BY pass.update_tag LIMIT $5
 """
 
-COUNT = "SELECT count(*) FROM device_registration WHERE workspace_id = $1 AND pass_id = $2"
+#: Null for a pass that is not here.
+COUNT = """
+SELECT (SELECT count(*) FROM device_registration AS registration
+    WHERE registration.workspace_id = pass.workspace_id AND registration.pass_id = pass.pass_id)
+FROM published_pass AS pass WHERE pass.workspace_id = $1 AND pass.pass_id = $2
+"""
 
 
 class PostgresRegistrations:
@@ -91,14 +120,14 @@ class PostgresRegistrations:
         self._database = database
         self._clock = clock
 
-    async def register(self, served: ServedPass, new: NewRegistration) -> bool:
+    async def register(self, served: DevicePass, new: NewRegistration) -> bool:
         """Upsert; true when the device did not hold the pass before."""
         now = self._clock.now()
         key = (served.workspace_id, served.pass_type_identifier, served.serial_number)
+        device = new.device_library_identifier
         async with self._database.transaction({served.workspace_id}) as tx:
-            device = new.device_library_identifier
             known = await tx.fetchval(KNOWN, *key, device)
-            is_new = await tx.fetchval(
+            stored = await tx.fetchrow(
                 UPSERT,
                 *key,
                 device,
@@ -107,7 +136,8 @@ class PostgresRegistrations:
                 new.push_token_sha256,
                 now,
             )
-            revision = await tx.fetchval(REVISION_NOW, served.workspace_id, served.pass_id)
+            is_new = stored is not None and bool(stored["is_new"])
+            revision = stored["revision"] if stored is not None else None
             if known != new.push_token_sha256:
                 tx.emit(WALLET_ACTIVITY, _registered(served, new, is_new, revision, now))
             if is_new:
@@ -115,9 +145,9 @@ class PostgresRegistrations:
                     DELETE_OLDEST, served.workspace_id, served.pass_id, MAX_DEVICES_PER_PASS
                 )
                 _tell_gone(tx, dropped, "replaced", now)
-        return bool(is_new)
+        return is_new
 
-    async def unregister(self, served: ServedPass, device_library_identifier: str) -> None:
+    async def unregister(self, served: DevicePass, device_library_identifier: str) -> None:
         async with self._database.transaction({served.workspace_id}) as tx:
             rows = await tx.fetch(
                 DELETE,
@@ -129,39 +159,54 @@ class PostgresRegistrations:
             _tell_gone(tx, rows, "requested", self._clock.now())
 
     async def listed(
-        self, workspace_id: UUID, pass_type_identifier: str, device_library_identifier: str
+        self,
+        workspace_id: UUID,
+        pass_type_identifier: str,
+        device_library_identifier: str,
+        since: int,
     ) -> list[ListedPass]:
         async with self._database.transaction({workspace_id}) as tx:
             rows = await tx.fetch(
-                LISTED, workspace_id, pass_type_identifier, device_library_identifier, MAX_LISTED
+                LISTED,
+                workspace_id,
+                pass_type_identifier,
+                device_library_identifier,
+                since,
+                MAX_LISTED,
             )
-        return [ListedPass(r["serial_number"], r["update_tag"], r["newest"]) for r in rows]
+        return [ListedPass(row["serial_number"], row["update_tag"]) for row in rows]
 
-    async def count(self, workspace_id: UUID, pass_id: UUID) -> int:
+    async def count(self, workspace_id: UUID, pass_id: UUID) -> int | None:
         async with self._database.transaction({workspace_id}) as tx:
-            return int(await tx.fetchval(COUNT, workspace_id, pass_id))
+            number: int | None = await tx.fetchval(COUNT, workspace_id, pass_id)
+        return number
 
-    async def drop_gone_tokens(self, deliveries: Sequence[DeliveryCompleted]) -> None:
+    async def drop_gone_tokens(self, gone: Sequence[GoneToken]) -> None:
         """Remove registrations of tokens that APNs calls gone, unless renewed since then."""
-        async with self._database.transaction({each.workspace_id for each in deliveries}) as tx:
-            for each in deliveries:
-                if each.push_token_sha256 is None or each.token_gone_at is None:
-                    continue
-                rows = await tx.fetch(
-                    DELETE_TOKEN, each.workspace_id, each.push_token_sha256, each.token_gone_at
-                )
-                _tell_gone(tx, rows, "token_gone", self._clock.now())
+        now = self._clock.now()
+        columns = (
+            [each.workspace_id for each in gone],
+            [each.push_token_sha256 for each in gone],
+            [each.gone_at for each in gone],
+        )
+        async with self._database.transaction({each.workspace_id for each in gone}) as tx:
+            _tell_gone(tx, await tx.fetch(DELETE_TOKENS, *columns), "token_gone", now)
+            # The notifier has struck these out; it did not know that they were renewed, as a
+            # device that comes back with the same token changes nothing that others are told.
+            for row in await tx.fetch(RENEWED, *columns):
+                tx.emit(WALLET_ACTIVITY, still_registered(row, row["updated_at"]))
 
     async def forget_pass(self, workspace_id: UUID, pass_id: UUID) -> None:
         """The pass was deleted: its last revision has been rung before."""
         async with self._database.transaction({workspace_id}) as tx:
+            await tx.execute(FORGET_WAITING, workspace_id, pass_id)
             rows = await tx.fetch(DELETE_PASS, workspace_id, pass_id)
             _tell_gone(tx, rows, "pass_deleted", self._clock.now())
             await tx.execute(FORGET, workspace_id, pass_id)
 
 
 def _registered(
-    served: ServedPass, new: NewRegistration, is_new: bool, revision: int | None, now: datetime
+    served: DevicePass, new: NewRegistration, is_new: bool, revision: int | None, now: datetime
 ) -> DeviceRegistered:
     return DeviceRegistered(
         workspace_id=served.workspace_id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from uuid import UUID
 
 from passferry_contracts.events.directory import (
     LinkChanged,
@@ -30,7 +31,7 @@ UPSERT_ASSET = """
 INSERT INTO asset (workspace_id, sha256, content) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING
 """
 
-#: Templates of these workspaces whose last missing file is there now.
+#: Those templates of these workspaces whose last missing file is there now.
 COMPLETE = """
 UPDATE template SET is_complete = true
 WHERE workspace_id = ANY($1::uuid[]) AND NOT is_complete AND NOT EXISTS (
@@ -38,7 +39,18 @@ WHERE workspace_id = ANY($1::uuid[]) AND NOT is_complete AND NOT EXISTS (
     LEFT JOIN asset ON asset.workspace_id = file.workspace_id AND asset.sha256 = file.sha256
     WHERE file.workspace_id = template.workspace_id AND file.template_id = template.template_id
         AND file.template_version = template.template_version AND asset.sha256 IS NULL)
-RETURNING workspace_id, template_id, template_version
+"""
+
+#: Not only those that were completed now: whoever completed one may have died before it
+#: published what waited.
+WAITED_FOR = """
+SELECT DISTINCT template.workspace_id, template.template_id, template.template_version
+FROM waiting_revision AS waiting
+JOIN template ON template.workspace_id = waiting.workspace_id
+    AND template.template_id = waiting.template_id
+    AND template.template_version = waiting.template_version
+WHERE waiting.workspace_id = ANY($1::uuid[]) AND waiting.waits_for = 'template'
+    AND template.is_complete
 """
 
 #: Templates and images of a workspace take turns: two transactions that do not see each other's
@@ -56,12 +68,15 @@ ON CONFLICT (workspace_id, link_id) DO UPDATE SET token_sha256 = excluded.token_
 """
 
 
+FORGET_LINK = "DELETE FROM link WHERE workspace_id = $1 AND link_id = $2"
+
+
 class PostgresTemplates:
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def store_templates(self, templates: Sequence[TemplatePublished]) -> list[TemplateKey]:
-        """Returns the templates that are complete from now on."""
+        """Returns the complete templates that revisions still wait for."""
         workspaces = sorted({each.workspace_id for each in templates})
         async with self._database.transaction(workspaces) as tx:
             await tx.execute(TAKE_TURNS, workspaces)
@@ -72,11 +87,12 @@ class PostgresTemplates:
                     UPSERT_FILE,
                     [(*key, name, reference.sha256) for name, reference in each.assets.items()],
                 )
-            rows = await tx.fetch(COMPLETE, workspaces)
+            await tx.execute(COMPLETE, workspaces)
+            rows = await tx.fetch(WAITED_FOR, workspaces)
         return [(r["workspace_id"], r["template_id"], r["template_version"]) for r in rows]
 
     async def store_assets(self, assets: Sequence[TemplateAssetStored]) -> list[TemplateKey]:
-        """Returns the templates that are complete from now on."""
+        """Returns the complete templates that revisions still wait for."""
         workspaces = sorted({each.workspace_id for each in assets})
         async with self._database.transaction(workspaces) as tx:
             await tx.execute(TAKE_TURNS, workspaces)
@@ -87,7 +103,8 @@ class PostgresTemplates:
                     for each in assets
                 ],
             )
-            rows = await tx.fetch(COMPLETE, workspaces)
+            await tx.execute(COMPLETE, workspaces)
+            rows = await tx.fetch(WAITED_FOR, workspaces)
         return [(r["workspace_id"], r["template_id"], r["template_version"]) for r in rows]
 
     async def store_links(self, links: Sequence[LinkChanged]) -> None:
@@ -106,3 +123,7 @@ class PostgresTemplates:
                     for each in links
                 ],
             )
+
+    async def forget_link(self, workspace_id: UUID, link_id: UUID) -> None:
+        async with self._database.transaction({workspace_id}) as tx:
+            await tx.execute(FORGET_LINK, workspace_id, link_id)

@@ -17,6 +17,7 @@ from passferry_contracts.types import Platform
 from passferry_runtime.clock import Clock
 from passferry_runtime.postgres import Database
 from passferry_wallet_webservice.adapters.postgres_passes import BY_GOOGLE_OBJECT
+from passferry_wallet_webservice.application.ports import CallbackOutcome
 
 KEPT_LOG_LINES = 1_000
 
@@ -99,16 +100,16 @@ class PostgresVisits:
         expires_at: datetime,
         google_object_id: str,
         is_save: bool,
-    ) -> bool:
-        """Store and tell it once; false for a repetition or an object that is not ours."""
+    ) -> CallbackOutcome:
+        """Tell of it once."""
         now = self._clock.now()
         async with self._database.transaction({workspace_id}) as tx:
             await tx.execute(DROP_OLD_NONCES, workspace_id, now)
             if await tx.fetchval(CLAIM_NONCE, workspace_id, nonce, expires_at) is None:
-                return False
+                return CallbackOutcome.REPEATED
             pass_id = await tx.fetchval(BY_GOOGLE_OBJECT, workspace_id, google_object_id)
             if pass_id is None:
-                return False
+                return CallbackOutcome.UNKNOWN_OBJECT
             kind = PassInstalled if is_save else PassUninstalled
             tx.emit(
                 WALLET_ACTIVITY,
@@ -119,4 +120,4 @@ class PostgresVisits:
                     occurred_at=now,
                 ),
             )
-        return True
+        return CallbackOutcome.STORED

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from passferry_wallet.apple.bundle import BundleTemplate
-from passferry_wallet_webservice.application.ports import PassReader, ServedPass
+from passferry_wallet_webservice.application.ports import DevicePass, PassReader
 
 MAX_TEMPLATES = 64
 MAX_BUNDLE_BYTES = 64_000_000
@@ -22,14 +22,14 @@ class NotSigned(Exception):
 
 @dataclass(slots=True)
 class AssembleBundle:
-    """`(ServedPass) -> bytes` of the .pkpass."""
+    """`(DevicePass) -> bytes` of the .pkpass."""
 
     passes: PassReader
     _templates: OrderedDict[TemplateKey, BundleTemplate] = field(default_factory=OrderedDict)
     _bundles: OrderedDict[BundleKey, bytes] = field(default_factory=OrderedDict)
     _bytes: int = 0
 
-    async def __call__(self, served: ServedPass) -> bytes:
+    async def __call__(self, served: DevicePass) -> bytes:
         if served.signature is None:
             raise NotSigned
         key = (served.workspace_id, served.pass_id, served.revision)
@@ -46,7 +46,7 @@ class AssembleBundle:
         self._remember(key, bundle)
         return bundle
 
-    async def _template(self, served: ServedPass) -> BundleTemplate:
+    async def _template(self, served: DevicePass) -> BundleTemplate:
         key = (served.workspace_id, served.template_id, served.template_version)
         known = self._templates.get(key)
         if known is not None:

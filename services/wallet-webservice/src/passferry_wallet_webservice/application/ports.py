@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
-from passferry_contracts.events.deliveries import DeliveryCompleted
 from passferry_contracts.events.directory import (
     LinkChanged,
     TemplateAssetStored,
@@ -20,15 +20,14 @@ from passferry_wallet_webservice.domain.publication import RecentContents
 
 
 @dataclass(frozen=True, slots=True)
-class ServedPass:
-    """What one request for a pass needs, by one indexed read."""
+class DevicePass:
+    """What a device that presents itself needs of a pass, by one indexed read."""
 
     workspace_id: UUID
     pass_id: UUID
     pass_type_identifier: str
     serial_number: str
     revision: int
-    status: str
     template_id: UUID
     template_version: int
     pass_json: str
@@ -37,6 +36,17 @@ class ServedPass:
     token_sha256: bytes
     last_modified: datetime
     recent_contents: RecentContents
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedPass:
+    """What a public link shows. `apple` is None without a signing identity."""
+
+    workspace_id: UUID
+    pass_id: UUID
+    status: str
+    apple: DevicePass | None
+    google_object_id: str | None
     save_link: str | None
     save_link_signed_at: datetime | None
 
@@ -70,11 +80,24 @@ class NewRegistration:
 
 @dataclass(frozen=True, slots=True)
 class ListedPass:
-    """`newest` is the newest tag that exists for the pass type."""
-
     serial_number: str
     update_tag: int
-    newest: int
+
+
+@dataclass(frozen=True, slots=True)
+class GoneToken:
+    """A push token that APNs says is gone since `gone_at`."""
+
+    workspace_id: UUID
+    push_token_sha256: str
+    gone_at: datetime
+
+
+class CallbackOutcome(StrEnum):
+    STORED = "stored"
+    REPEATED = "repeated"
+    #: Signed for this issuer, but of no pass that is here.
+    UNKNOWN_OBJECT = "unknown_object"
 
 
 TemplateKey = tuple[UUID, UUID, int]
@@ -91,7 +114,7 @@ class RevisionStore(Protocol):
 
 
 class TemplateStore(Protocol):
-    """The first two return the templates that are complete from now on."""
+    """The first two return the complete templates that revisions still wait for."""
 
     async def store_templates(
         self, templates: Sequence[TemplatePublished]
@@ -101,13 +124,15 @@ class TemplateStore(Protocol):
 
     async def store_links(self, links: Sequence[LinkChanged]) -> None: ...
 
+    async def forget_link(self, workspace_id: UUID, link_id: UUID) -> None: ...
+
 
 class PassReader(Protocol):
     async def by_serial(
         self, workspace_id: UUID, pass_type_identifier: str, serial_number: str
-    ) -> ServedPass | None: ...
+    ) -> DevicePass | None: ...
 
-    async def by_id(self, workspace_id: UUID, pass_id: UUID) -> ServedPass | None: ...
+    async def by_id(self, workspace_id: UUID, pass_id: UUID) -> LinkedPass | None: ...
 
     async def files_of(
         self, workspace_id: UUID, template_id: UUID, template_version: int
@@ -117,17 +142,21 @@ class PassReader(Protocol):
 
 
 class RegistrationStore(Protocol):
-    async def register(self, served: ServedPass, new: NewRegistration) -> bool: ...
+    async def register(self, served: DevicePass, new: NewRegistration) -> bool: ...
 
-    async def unregister(self, served: ServedPass, device_library_identifier: str) -> None: ...
+    async def unregister(self, served: DevicePass, device_library_identifier: str) -> None: ...
 
     async def listed(
-        self, workspace_id: UUID, pass_type_identifier: str, device_library_identifier: str
+        self,
+        workspace_id: UUID,
+        pass_type_identifier: str,
+        device_library_identifier: str,
+        since: int,
     ) -> list[ListedPass]: ...
 
-    async def count(self, workspace_id: UUID, pass_id: UUID) -> int: ...
+    async def count(self, workspace_id: UUID, pass_id: UUID) -> int | None: ...
 
-    async def drop_gone_tokens(self, deliveries: Sequence[DeliveryCompleted]) -> None: ...
+    async def drop_gone_tokens(self, gone: Sequence[GoneToken]) -> None: ...
 
     async def forget_pass(self, workspace_id: UUID, pass_id: UUID) -> None: ...
 
@@ -159,4 +188,4 @@ class VisitStore(Protocol):
         expires_at: datetime,
         google_object_id: str,
         is_save: bool,
-    ) -> bool: ...
+    ) -> CallbackOutcome: ...

@@ -15,7 +15,7 @@ class Decision(StrEnum):
     IGNORE = "ignore"
     WAIT_FOR_TEMPLATE = "wait_for_template"
     WAIT_FOR_SIGNATURE = "wait_for_signature"
-    #: A new revision.
+    #: A new revision, or the signature that devices of the published one lack.
     PUBLISH = "publish"
     #: The revision that is out already, now with a signature or a save link.
     ENRICH = "enrich"
@@ -23,6 +23,8 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
+    """`is_template_complete`: also when nothing of a template is needed."""
+
     revision: int
     is_signed: bool
     has_save_link: bool
@@ -31,10 +33,15 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """The published revision. Once signed, a pass is on Apple and may not lose its signature."""
+    """The published revision. `has_devices`: an Apple device is registered for the pass."""
 
     revision: int
     is_signed: bool
+    has_devices: bool
+
+    @property
+    def is_on_apple(self) -> bool:
+        return self.is_signed or self.has_devices
 
 
 def decide(candidate: Candidate, current: Current | None) -> Decision:
@@ -43,13 +50,20 @@ def decide(candidate: Candidate, current: Current | None) -> Decision:
     if not candidate.is_template_complete:
         return Decision.WAIT_FOR_TEMPLATE
     if current is not None and candidate.revision == current.revision:
-        brings_something = candidate.is_signed or candidate.has_save_link
-        return Decision.ENRICH if brings_something else Decision.IGNORE
-    if current is not None and current.is_signed and not candidate.is_signed:
+        return _decide_repetition(candidate, current)
+    if current is not None and current.is_on_apple and not candidate.is_signed:
         # A phone that asks now must be able to fetch: the old revision stays until the signed
         # one comes.
         return Decision.WAIT_FOR_SIGNATURE
     return Decision.PUBLISH
+
+
+def _decide_repetition(candidate: Candidate, current: Current) -> Decision:
+    if candidate.is_signed and not current.is_signed and current.has_devices:
+        # They registered before there was anything that they could fetch.
+        return Decision.PUBLISH
+    brings_something = candidate.is_signed or candidate.has_save_link
+    return Decision.ENRICH if brings_something else Decision.IGNORE
 
 
 def next_last_modified(now: datetime, previous: datetime | None) -> datetime:

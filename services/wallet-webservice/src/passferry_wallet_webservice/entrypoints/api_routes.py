@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from passferry_contracts.types import Role
 from passferry_runtime.auth import Scope, require
+from passferry_runtime.errors import NotFound
 from passferry_wallet_webservice.application.ports import RegistrationStore, VisitStore
 
 Viewer = Annotated[Scope, Depends(require(Role.VIEWER))]
@@ -37,9 +38,11 @@ def router(registrations: RegistrationStore, visits: VisitStore) -> APIRouter:
     async def count_devices(scope: Viewer, pass_id: UUID) -> DeviceCount:
         """On how many Apple devices the pass is."""
         number = await registrations.count(scope.workspace_id, pass_id)
+        if number is None:
+            raise NotFound("pass_not_found", "no revision of such a pass is published here")
         return DeviceCount(pass_id=pass_id, devices=number)
 
-    @router.get("/device-log")
+    @router.get("/devices/log")
     async def read_device_log(
         scope: Viewer, limit: Annotated[int, Query(ge=1, le=200)] = 100
     ) -> DeviceLogPage:

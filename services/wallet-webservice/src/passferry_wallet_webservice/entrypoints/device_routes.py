@@ -7,15 +7,16 @@ or a serial number looks the same, so that nobody can find out what exists.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import format_datetime, parsedate_to_datetime
 from urllib.parse import unquote
 from uuid import UUID
 
+import orjson
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 from starlette.routing import Route as HttpRoute
@@ -24,13 +25,13 @@ from passferry_runtime.crypto import KeyRing
 from passferry_wallet.apple.authentication import parse_apple_pass_header, token_matches
 from passferry_wallet_webservice.application.assemble_bundle import AssembleBundle, NotSigned
 from passferry_wallet_webservice.application.ports import (
+    DevicePass,
     NewRegistration,
     PassReader,
     RegistrationStore,
-    ServedPass,
     VisitStore,
 )
-from passferry_wallet_webservice.domain.device_log import clean_lines
+from passferry_wallet_webservice.domain.device_log import LogAllowance, clean_lines
 from passferry_wallet_webservice.domain.update_tags import format_tag, parse_tag
 from passferry_wallet_webservice.metrics import DEVICE_LOG_LINES, DEVICE_REQUESTS
 
@@ -38,7 +39,8 @@ MAX_REGISTER_BYTES = 4_096
 MAX_LOG_BYTES = 16_384
 MAX_IDENTIFIER = 128
 PKPASS = "application/vnd.apple.pkpass"
-_PUSH_TOKEN = re.compile(r"^(?:[0-9a-fA-F]{2}){1,100}$")
+_PUSH_TOKEN = re.compile(r"(?:[0-9a-fA-F]{2}){1,100}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NOBODYS_TOKEN = hashlib.sha256(b"no pass has this token").digest()
 
 
@@ -52,6 +54,7 @@ class DeviceRoutes:
     assemble: AssembleBundle
     push_token_ring: KeyRing
     is_known_workspace: Callable[[UUID], bool]
+    log_allowance: LogAllowance = field(default_factory=LogAllowance)
 
     def router(self) -> APIRouter:
         router = APIRouter()
@@ -68,30 +71,35 @@ class DeviceRoutes:
         method = request.method
         match segments:
             case [workspace, "v1", "devices", device, "registrations", kind, serial]:
-                if method in {"POST", "DELETE"}:
-                    action = self.register if method == "POST" else self.unregister
-                    return await _counted(
-                        "registration", action(request, workspace, device, kind, serial)
-                    )
+                if method == "POST":
+                    answer = self.register(request, workspace, device, kind, serial)
+                    return await _counted("register", answer)
+                if method == "DELETE":
+                    answer = self.unregister(request, workspace, device, kind, serial)
+                    return await _counted("unregister", answer)
+                return _method_not_allowed("POST, DELETE")
             case [workspace, "v1", "devices", device, "registrations", kind]:
                 if method == "GET":
                     return await _counted("list", self.listed(request, workspace, device, kind))
+                return _method_not_allowed("GET")
             case [workspace, "v1", "passes", kind, serial]:
                 if method in {"GET", "HEAD"}:
                     return await _counted("pass", self.latest(request, workspace, kind, serial))
+                return _method_not_allowed("GET, HEAD")
             case [workspace, "v1", "log"]:
                 if method == "POST":
                     return await _counted("log", self.log(request, workspace))
-            case _:
-                return Response(status_code=404)
-        return Response(status_code=405)
+                return _method_not_allowed("POST")
+        return Response(status_code=404)
 
     async def register(
         self, request: Request, workspace: str, device: str, kind: str, serial: str
     ) -> Response:
         served = await self._authenticated(request, workspace, kind, serial)
-        if served is None or not 0 < len(device) <= MAX_IDENTIFIER:
+        if served is None:
             return Response(status_code=401)
+        if len(device) > MAX_IDENTIFIER or _CONTROL.search(device):
+            return Response(status_code=400)
         body = await _bounded_body(request, MAX_REGISTER_BYTES)
         if body is None:
             return Response(status_code=413)
@@ -123,11 +131,8 @@ class DeviceRoutes:
         workspace_id = _workspace_id(workspace)
         if workspace_id is None or max(len(device), len(kind)) > MAX_IDENTIFIER:
             return Response(status_code=204)
-        listed = await self.registrations.listed(workspace_id, kind, device)
-        if not listed:
-            return Response(status_code=204)
-        since = parse_tag(request.query_params.get("passesUpdatedSince"), newest=listed[0].newest)
-        changed = [each for each in listed if each.update_tag > since]
+        since = parse_tag(request.query_params.get("passesUpdatedSince"))
+        changed = await self.registrations.listed(workspace_id, kind, device, since)
         if not changed:
             return Response(status_code=204)
         answer = {
@@ -135,7 +140,7 @@ class DeviceRoutes:
             # Of the rows in this answer, never of the clock: nothing can slip in between.
             "lastUpdated": format_tag(max(each.update_tag for each in changed)),
         }
-        return Response(json.dumps(answer), media_type="application/json")
+        return Response(orjson.dumps(answer), media_type="application/json")
 
     async def latest(self, request: Request, workspace: str, kind: str, serial: str) -> Response:
         served = await self._authenticated(request, workspace, kind, serial)
@@ -150,6 +155,9 @@ class DeviceRoutes:
         except NotSigned:
             # Nobody holds it yet, so nobody was rung for it.
             return Response(status_code=503, headers={"Retry-After": "1"})
+        if request.method == "HEAD":
+            length = {"Content-Length": str(len(bundle))}
+            return Response(headers=headers | length, media_type=PKPASS)
         return Response(bundle, headers=headers, media_type=PKPASS)
 
     async def log(self, request: Request, workspace: str) -> Response:
@@ -158,14 +166,18 @@ class DeviceRoutes:
             return Response(status_code=413)
         workspace_id = _workspace_id(workspace)
         lines = clean_lines(_log_lines(body))
+        # 200 whatever becomes of the lines: a device could do nothing about it.
         if workspace_id is not None and lines and self.is_known_workspace(workspace_id):
-            DEVICE_LOG_LINES.inc(len(lines))
-            await self.visits.add_log_lines(workspace_id, lines)
+            if self.log_allowance.take(workspace_id, time.monotonic()):
+                DEVICE_LOG_LINES.labels(result="kept").inc(len(lines))
+                await self.visits.add_log_lines(workspace_id, lines)
+            else:
+                DEVICE_LOG_LINES.labels(result="dropped").inc(len(lines))
         return Response(status_code=200)
 
     async def _authenticated(
         self, request: Request, workspace: str, kind: str, serial: str
-    ) -> ServedPass | None:
+    ) -> DevicePass | None:
         """The pass, when the request holds its token; the same work is done when not."""
         presented = parse_apple_pass_header(request.headers.get("authorization"))
         workspace_id = _workspace_id(workspace)
@@ -181,6 +193,10 @@ async def _counted(route: str, answering: Awaitable[Response]) -> Response:
     response = await answering
     DEVICE_REQUESTS.labels(route=route, status=response.status_code).inc()
     return response
+
+
+def _method_not_allowed(allowed: str) -> Response:
+    return Response(status_code=405, headers={"Allow": allowed})
 
 
 def _segments(request: Request) -> list[str]:
@@ -209,22 +225,22 @@ async def _bounded_body(request: Request, limit: int) -> bytes | None:
 
 def _push_token(body: bytes) -> str | None:
     try:
-        token = json.loads(body)["pushToken"]
+        token = orjson.loads(body)["pushToken"]
     except (ValueError, KeyError, TypeError):
         return None
     # Hexadecimal only: it becomes a part of the path at APNs.
-    return token.lower() if isinstance(token, str) and _PUSH_TOKEN.match(token) else None
+    return token.lower() if isinstance(token, str) and _PUSH_TOKEN.fullmatch(token) else None
 
 
 def _log_lines(body: bytes) -> list[object]:
     try:
-        lines = json.loads(body)["logs"]
+        lines = orjson.loads(body)["logs"]
     except (ValueError, KeyError, TypeError):
         return []
     return lines if isinstance(lines, list) else []
 
 
-def _is_unchanged(header: str | None, served: ServedPass) -> bool:
+def _is_unchanged(header: str | None, served: DevicePass) -> bool:
     if header is None:
         return False
     try:

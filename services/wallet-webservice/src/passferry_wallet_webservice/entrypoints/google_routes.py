@@ -25,6 +25,8 @@ log = get_logger(__name__)
 
 MAX_CALLBACK_BYTES = 32_768
 MAX_ISSUERS = 16
+#: What a callback for another issuer of the same workspace is refused with.
+_ANOTHER_ISSUER = frozenset({"issuer_id_invalid", "message_signature_invalid", "issuer_mismatch"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,13 @@ class GoogleRoutes:
 
         @router.post("/w/{workspace_id}/google/callback")
         @public
-        async def take_callback(request: Request, workspace_id: UUID) -> Response:
-            return await self.take(request, workspace_id)
+        async def take_callback(request: Request, workspace_id: str) -> Response:
+            try:
+                workspace = UUID(workspace_id)
+            except ValueError:
+                # As for a workspace that does not exist.
+                return Response(status_code=401)
+            return await self.take(request, workspace)
 
         return router
 
@@ -59,14 +66,14 @@ class GoogleRoutes:
         if callback is None:
             GOOGLE_CALLBACKS.labels(result="refused").inc()
             return Response(status_code=401)
-        is_first = await self.visits.google_callback(
+        outcome = await self.visits.google_callback(
             workspace_id,
             nonce=callback.nonce,
             expires_at=callback.expires_at,
             google_object_id=callback.object_id,
             is_save=callback.event_type == "save",
         )
-        GOOGLE_CALLBACKS.labels(result="stored" if is_first else "repeated").inc()
+        GOOGLE_CALLBACKS.labels(result=outcome.value).inc()
         return Response(status_code=200)
 
     def _verified(
@@ -84,4 +91,7 @@ class GoogleRoutes:
                 )
             except CallbackRejected as error:
                 log.info("google_callback_refused", workspace_id=workspace_id, code=error.code)
+                if error.code not in _ANOTHER_ISSUER:
+                    # Nobody makes us verify the same again and again.
+                    return None
         return None

@@ -20,8 +20,10 @@ from passferry_contracts.registry import (
     TEMPLATE_ASSETS,
     TEMPLATE_PUBLISHED,
 )
+from passferry_runtime.errors import Rejected
 from passferry_runtime.kafka.records import Incoming, IncomingRecord, Outcome, Route
 from passferry_wallet_webservice.application.ports import (
+    GoneToken,
     RegistrationStore,
     RevisionStore,
     TemplateKey,
@@ -63,23 +65,38 @@ def routes(
         return None
 
     async def take_deliveries(batch: Sequence[Incoming]) -> Sequence[Outcome] | None:
-        gone = [each for each in _all(batch, DeliveryCompleted) if each.token_gone_at is not None]
+        gone = [
+            GoneToken(each.workspace_id, each.push_token_sha256, each.token_gone_at)
+            for each in _all(batch, DeliveryCompleted)
+            if each.token_gone_at is not None and each.push_token_sha256 is not None
+        ]
         if gone:
             await registrations.drop_gone_tokens(gone)
         return None
 
-    async def forget(tombstone: IncomingRecord) -> None:
+    async def forget_pass(tombstone: IncomingRecord) -> None:
         if tombstone.workspace_id is not None:
-            await registrations.forget_pass(tombstone.workspace_id, UUID(tombstone.key.decode()))
+            await registrations.forget_pass(tombstone.workspace_id, _id(tombstone))
+
+    async def forget_link(tombstone: IncomingRecord) -> None:
+        if tombstone.workspace_id is not None:
+            await templates.forget_link(tombstone.workspace_id, _id(tombstone))
 
     return [
-        Route(topic=PASS_RENDERED, handler=take_rendered, on_tombstone=forget),
+        Route(topic=PASS_RENDERED, handler=take_rendered, on_tombstone=forget_pass),
         Route(topic=TEMPLATE_PUBLISHED, handler=take_templates, max_batch=16),
         Route(topic=TEMPLATE_ASSETS, handler=take_assets, max_batch=8),
-        Route(topic=LINK_CHANGED, handler=take_links),
+        Route(topic=LINK_CHANGED, handler=take_links, on_tombstone=forget_link),
         Route(topic=DELIVERY_COMPLETED, handler=take_deliveries),
     ]
 
 
 def _all(batch: Sequence[Incoming], kind: type[Payload]) -> list[Payload]:
     return [each.data for each in batch if isinstance(each.data, kind)]
+
+
+def _id(tombstone: IncomingRecord) -> UUID:
+    try:
+        return UUID(tombstone.key.decode())
+    except ValueError as error:
+        raise Rejected("key_invalid", "the key of the tombstone is no id") from error

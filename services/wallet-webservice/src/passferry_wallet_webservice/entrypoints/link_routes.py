@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import json
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
@@ -18,10 +19,11 @@ from passferry_runtime.clock import Clock
 from passferry_wallet.barcode import qr_png, qr_svg
 from passferry_wallet_webservice.application.assemble_bundle import AssembleBundle
 from passferry_wallet_webservice.application.ports import (
+    DevicePass,
     FoundLink,
+    LinkedPass,
     PassReader,
     RevisionStore,
-    ServedPass,
     VisitStore,
 )
 from passferry_wallet_webservice.domain.visitors import platform_of
@@ -30,7 +32,26 @@ from passferry_wallet_webservice.entrypoints.pages import add_page, message_page
 from passferry_wallet_webservice.metrics import LINK_VISITS
 
 MAX_TOKEN = 128
-POLL_S = 0.1
+MAX_WAITING_VISITORS = 100
+#: A page is still good without its button, so it waits less than a download does.
+SAVE_LINK_WAIT_S = 2.0
+POLL_S = 0.2
+_PRIVATE = {"Cache-Control": "no-store, private"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """One opening of a link that is known and not over. `deadline` is of the monotonic clock."""
+
+    workspace_id: UUID
+    link_id: UUID
+    pass_id: UUID
+    platform: Platform
+    deadline: float
+    is_head: bool
+
+    def has_ended(self, result: str) -> None:
+        LINK_VISITS.labels(platform=self.platform.value, result=result).inc()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +64,14 @@ class LinkRoutes:
     public_base_url: str
     signature_wait_s: float
     save_link_max_age_s: float
+    _waiting: asyncio.Semaphore = field(
+        default_factory=lambda: asyncio.Semaphore(MAX_WAITING_VISITORS)
+    )
 
     def router(self) -> APIRouter:
         router = APIRouter(include_in_schema=False)
 
-        @router.get("/w/{workspace_id}/p/{token}")
+        @router.api_route("/w/{workspace_id}/p/{token}", methods=["GET", "HEAD"])
         @public
         async def open_link(
             request: Request,
@@ -72,18 +96,27 @@ class LinkRoutes:
         workspace_id, link = await self._find(workspace, token)
         if workspace_id is None or link is None or link.pass_id is None:
             return _not_found()
-        address = f"{self.public_base_url}/w/{workspace_id}/p/{token}"
-        if image_format:
-            return _qr(address, image_format)
         if link.revoked or (link.expires_at is not None and link.expires_at <= self.clock.now()):
             return _gone("This link has ended", "Ask whoever gave it to you for a new one.")
-        served = await self.passes.by_id(workspace_id, link.pass_id)
-        if served is None:
-            return await self._first_rendering(workspace_id, link, request, address)
-        if served.status != PassStatus.ACTIVE:
+        if image_format:
+            return _qr(f"{self.public_base_url}/w/{workspace_id}/p/{token}", image_format)
+        visit = _Visit(
+            workspace_id,
+            link.link_id,
+            link.pass_id,
+            platform_of(request.headers.get("user-agent", "")),
+            time.monotonic() + self.signature_wait_s,
+            request.method == "HEAD",
+        )
+        # The link may be known before its pass: they are told of on different topics.
+        linked = await self._when(visit, visit.deadline, lambda _: True)
+        if linked is None:
+            visit.has_ended("not_yet")
+            return _not_yet()
+        if linked.status != PassStatus.ACTIVE:
+            visit.has_ended("ended")
             return _gone("This pass is no longer valid", "It was used up, ended or withdrawn.")
-        platform = platform_of(request.headers.get("user-agent", ""))
-        return await self._serve(served, link, platform, address)
+        return await self._answer(visit, linked)
 
     async def _find(self, workspace: str, token: str) -> tuple[UUID | None, FoundLink | None]:
         try:
@@ -95,83 +128,89 @@ class LinkRoutes:
         digest = hashlib.sha256(token.encode("utf-8", "replace")).hexdigest()
         return workspace_id, await self.passes.link(workspace_id, digest)
 
-    async def _first_rendering(
-        self, workspace_id: UUID, link: FoundLink, request: Request, address: str
-    ) -> Response:
-        """The link is known before its pass: both are on their way, by different topics."""
-        deadline = time.monotonic() + self.signature_wait_s
-        while link.pass_id is not None and time.monotonic() < deadline:
-            await self.revisions.changed(workspace_id, link.pass_id, POLL_S)
-            served = await self.passes.by_id(workspace_id, link.pass_id)
-            if served is not None:
-                platform = platform_of(request.headers.get("user-agent", ""))
-                return await self._serve(served, link, platform, address)
-        return _not_yet()
-
-    async def _serve(
-        self, served: ServedPass, link: FoundLink, platform: Platform, address: str
-    ) -> Response:
-        is_apple = platform is Platform.APPLE
-        is_ready = served.signature is not None if is_apple else self._has_fresh_save_link(served)
-        await self.visits.link_opened(
-            served.workspace_id,
-            served.pass_id,
-            link.link_id,
-            platform,
-            needs_rendering=not is_ready,
-        )
-        if not is_ready:
-            served = await self._wait(served, is_apple=is_apple)
-        if not is_apple:
-            LINK_VISITS.labels(platform=platform.value, result="page").inc()
-            return add_page(
-                name=_name(served),
-                save_link=served.save_link,
-                qr_address=f"{address}?format=qr.svg",
-            )
-        if served.signature is None:
-            LINK_VISITS.labels(platform=platform.value, result="not_yet").inc()
+    async def _answer(self, visit: _Visit, linked: LinkedPass) -> Response:
+        if visit.platform is not Platform.APPLE or linked.apple is None:
+            return await self._page(visit, linked)
+        is_signed = linked.apple.signature is not None
+        if not visit.is_head:
+            await self._tell_opened(visit, needs_rendering=not is_signed)
+            if not is_signed:
+                linked = await self._when(visit, visit.deadline, _is_signed) or linked
+        if linked.apple is None or linked.apple.signature is None:
+            visit.has_ended("not_yet")
             return _not_yet()
-        bundle = await self.assemble(served)
-        await self.visits.downloaded(served.workspace_id, served.pass_id, served.revision)
-        LINK_VISITS.labels(platform=platform.value, result="pass").inc()
+        return await self._download(visit, linked.apple)
+
+    async def _download(self, visit: _Visit, apple: DevicePass) -> Response:
+        bundle = await self.assemble(apple)
         headers = {
-            "Cache-Control": "no-store, private",
-            "Content-Disposition": f'attachment; filename="{served.pass_id}.pkpass"',
+            **_PRIVATE,
+            "Content-Disposition": f'attachment; filename="{apple.pass_id}.pkpass"',
         }
+        if visit.is_head:
+            length = {"Content-Length": str(len(bundle))}
+            return Response(headers=headers | length, media_type=PKPASS)
+        await self.visits.downloaded(apple.workspace_id, apple.pass_id, apple.revision)
+        visit.has_ended("pass")
         return Response(bundle, headers=headers, media_type=PKPASS)
 
-    async def _wait(self, served: ServedPass, *, is_apple: bool) -> ServedPass:
-        """The signature or save link is being made; woken when this process stores it."""
-        # A page is still good without the button, so it waits less.
-        deadline = time.monotonic() + (self.signature_wait_s if is_apple else 2.0)
-        while time.monotonic() < deadline:
-            await self.revisions.changed(served.workspace_id, served.pass_id, POLL_S)
-            newer = await self.passes.by_id(served.workspace_id, served.pass_id)
-            served = newer or served
-            if served.signature is not None if is_apple else self._has_fresh_save_link(served):
-                break
-        return served
+    async def _page(self, visit: _Visit, linked: LinkedPass) -> Response:
+        is_on_google = linked.google_object_id is not None
+        if not visit.is_head:
+            is_ready = not is_on_google or self._has_fresh_save_link(linked)
+            await self._tell_opened(visit, needs_rendering=not is_ready)
+            if not is_ready:
+                deadline = min(visit.deadline, time.monotonic() + SAVE_LINK_WAIT_S)
+                linked = await self._when(visit, deadline, self._has_fresh_save_link) or linked
+            visit.has_ended("page")
+        return add_page(
+            pass_json=linked.apple.pass_json if linked.apple is not None else None,
+            is_on_google=is_on_google,
+            save_link=linked.save_link,
+            platform=visit.platform,
+        )
 
-    def _has_fresh_save_link(self, served: ServedPass) -> bool:
-        if served.save_link is None or served.save_link_signed_at is None:
+    async def _tell_opened(self, visit: _Visit, *, needs_rendering: bool) -> None:
+        await self.visits.link_opened(
+            visit.workspace_id,
+            visit.pass_id,
+            visit.link_id,
+            visit.platform,
+            needs_rendering=needs_rendering,
+        )
+
+    async def _when(
+        self, visit: _Visit, deadline: float, is_ready: Callable[[LinkedPass], bool]
+    ) -> LinkedPass | None:
+        """The pass as soon as it `is_ready`; as it is when the time is over or too many wait."""
+        linked = await self.passes.by_id(visit.workspace_id, visit.pass_id)
+        if (linked is not None and is_ready(linked)) or self._waiting.locked() or visit.is_head:
+            return linked
+        async with self._waiting:
+            while time.monotonic() < deadline:
+                # Woken when this process stores it; another replica may be the one that does.
+                await self.revisions.changed(visit.workspace_id, visit.pass_id, POLL_S)
+                linked = await self.passes.by_id(visit.workspace_id, visit.pass_id)
+                if linked is not None and is_ready(linked):
+                    break
+        return linked
+
+    def _has_fresh_save_link(self, linked: LinkedPass) -> bool:
+        if linked.save_link is None or linked.save_link_signed_at is None:
             return False
-        age = self.clock.now() - served.save_link_signed_at
+        age = self.clock.now() - linked.save_link_signed_at
         return age < timedelta(seconds=self.save_link_max_age_s)
 
 
-def _name(served: ServedPass) -> str:
-    """What the pass itself says it is; it is our own rendering, so it is JSON."""
-    body = json.loads(served.pass_json)
-    return str(body.get("logoText") or body.get("organizationName") or "Your pass")
+def _is_signed(linked: LinkedPass) -> bool:
+    return linked.apple is not None and linked.apple.signature is not None
 
 
 def _qr(address: str, image_format: str) -> Response:
-    headers = {"Cache-Control": "no-store, private"}
     if image_format == "qr.svg":
-        return Response(qr_svg(address), headers=headers, media_type="image/svg+xml")
+        return Response(qr_svg(address), headers=_PRIVATE, media_type="image/svg+xml")
     if image_format == "qr.png":
-        return Response(qr_png(address), headers=headers, media_type="image/png")
+        return Response(qr_png(address), headers=_PRIVATE, media_type="image/png")
     return _not_found()
 
 
