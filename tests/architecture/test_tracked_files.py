@@ -54,7 +54,7 @@ def test_no_file_names_a_package_registry(repository):
     "line",
     [
         "index = https://" + "pypi" + ".org/simple",
-        "url = https://files." + "pythonhosted" + ".org/x",
+        "url = https://files." + "python" + "hosted" + ".org/x",
         "mirror: https://" + "repo1" + ".maven.org/maven2",
         "npm: https://" + "registry" + ".npmjs.org",
     ],
