@@ -19,8 +19,9 @@ import secrets
 import statistics
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +32,20 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from rich.console import Console
 from rich.table import Table
 
+from passferry_contracts.envelope import Envelope, encode_headers, encode_value
+from passferry_contracts.events.ledger import EarnCommand
+from passferry_contracts.registry import LEDGER_COMMANDS
 from passferry_demo.__main__ import EXAMPLES
 from passferry_demo.operator import Operator, Workspace
 from passferry_demo.platform import Options, Platform, running_platform
 from passferry_runtime.ids import uuid7
+from passferry_runtime.kafka.producer import Producer
+from passferry_runtime.kafka.records import OutgoingRecord
+from passferry_runtime.kafka.settings import KafkaSettings
 from passferry_testing.virtual_iphone import SAFARI
 
 INSTALLS_AT_ONCE = 16
-COMMANDS_AT_ONCE = 256
+HTTP_CONNECTIONS = 64
 BULK = 200
 P99_LIMIT_MS = 1_000.0
 SETTLE_S = 90.0
@@ -71,6 +78,7 @@ class Figures:
     cores: int
     postgres: str
     passes: int
+    commands_over: str
     raw_rsa_2048_per_s: float
     steps: list[Step] = field(default_factory=list)
     burst: int = 0
@@ -93,8 +101,11 @@ def raw_rsa_rate(seconds: float = 2.0) -> float:
 
 
 class Bench:
-    def __init__(self, platform: Platform, http: httpx.AsyncClient, console: Console) -> None:
+    def __init__(
+        self, platform: Platform, http: httpx.AsyncClient, console: Console, *, over: str
+    ) -> None:
         self.platform = platform
+        self.over = over
         self.http = http
         self.console = console
         self.operator = Operator(platform, http)
@@ -164,17 +175,16 @@ class Bench:
         """Commands at `rate`, each on the pass that waited longest."""
         await self.quiesce()
         number = int(rate * seconds)
-        slots = asyncio.Semaphore(COMMANDS_AT_ONCE)
         due_at: dict[str, list[int]] = {}
-        began_at, began_ns = time.monotonic(), time.time_ns()
-        async with asyncio.TaskGroup() as group:
+        async with self._sender() as send, asyncio.TaskGroup() as group:
+            began_at, began_ns = time.monotonic(), time.time_ns()
             for index in range(number):
                 delay = began_at + index / rate - time.monotonic()
                 if delay > 0:
                     await asyncio.sleep(delay)
                 device = self.devices[index % len(self.devices)]
                 due_at.setdefault(device.push_token, []).append(began_ns + int(index / rate * 1e9))
-                group.create_task(self._earn(slots, device))
+                group.create_task(send(device))
         latencies, last_ns = await self._latencies(due_at, number)
         ordered = sorted(latencies) or [float("inf")]
         return Step(
@@ -186,31 +196,78 @@ class Bench:
             missing=number - len(latencies),
         )
 
+    @contextlib.asynccontextmanager
+    async def _sender(self) -> AsyncIterator[Callable[[Device], Coroutine[Any, Any, None]]]:
+        """How one command is given: on `ledger.commands`, or by HTTP."""
+        if self.over == "kafka":
+            async with Producer.open(self._kafka_settings, client_id="bench") as producer:
+                yield lambda device: producer.send_all([self._command(device)])
+            return
+        # A client for each connection: the pool of one client costs time by its size squared.
+        async with contextlib.AsyncExitStack() as stack:
+            idle: asyncio.Queue[httpx.AsyncClient] = asyncio.Queue()
+            for _ in range(HTTP_CONNECTIONS):
+                client = httpx.AsyncClient(timeout=60, trust_env=False)
+                idle.put_nowait(await stack.enter_async_context(client))
+
+            async def send(device: Device) -> None:
+                client = await idle.get()
+                try:
+                    await self._earn(client, device)
+                finally:
+                    idle.put_nowait(client)
+
+            yield send
+
+    @property
+    def _kafka_settings(self) -> KafkaSettings:
+        return KafkaSettings(brokers=self.platform.backends.kafka_brokers, client_id="bench")
+
     async def burst(self, number: int) -> tuple[float, int]:
-        """`number` balance changes at once, a pass each; seconds until the last push."""
+        """`number` balance changes at once, a pass each; seconds until the last push.
+
+        They come on `ledger.commands`, as from a shop's backend that credits everybody.
+        """
         await self.quiesce()
-        slots = asyncio.Semaphore(COMMANDS_AT_ONCE)
-        due_at = {device.push_token: [time.time_ns()] for device in self.devices[:number]}
-        began_ns = time.time_ns()
-        await asyncio.gather(*(self._earn(slots, each) for each in self.devices[:number]))
+        records = [self._command(device) for device in self.devices[:number]]
+        async with Producer.open(self._kafka_settings, client_id="bench") as producer:
+            began_ns = time.time_ns()
+            due_at = {device.push_token: [began_ns] for device in self.devices[:number]}
+            await producer.send_all(records)
         latencies, last_ns = await self._latencies(due_at, number)
         return (last_ns - began_ns) / 1e9, len(latencies)
 
-    async def _earn(self, slots: asyncio.Semaphore, device: Device) -> None:
-        path = (
-            f"/api/v1/workspaces/{self.workspace.workspace_id}"
-            f"/passes/external:{device.external_id}/earn"
+    def _command(self, device: Device) -> OutgoingRecord:
+        command = EarnCommand(
+            workspace_id=self.workspace.workspace_id,
+            external_id=device.external_id,
+            idempotency_key=str(uuid7()),
+            amount_minor=1,
         )
-        async with slots:
-            answer = await self.operator.call(
-                "ledger",
-                "POST",
-                path,
-                self.workspace.api_key,
-                json={"amount_minor": 1},
-                headers={"Idempotency-Key": str(uuid7())},
-            )
-            answer.raise_for_status()
+        envelope = Envelope(
+            id=str(uuid7()),
+            source="/bench",
+            type=command.event_type,
+            time=datetime.now(UTC),
+            data=command,
+        )
+        headers = tuple((name, text) for name, text in encode_headers(envelope))
+        return OutgoingRecord(
+            LEDGER_COMMANDS.name, envelope.key.encode(), encode_value(envelope), headers
+        )
+
+    async def _earn(self, client: httpx.AsyncClient, device: Device) -> None:
+        workspace = self.workspace
+        answer = await client.post(
+            f"{self.platform.url('ledger')}/api/v1/workspaces/{workspace.workspace_id}"
+            f"/passes/external:{device.external_id}/earn",
+            json={"amount_minor": 1},
+            headers={
+                "Authorization": f"Bearer {workspace.api_key}",
+                "Idempotency-Key": str(uuid7()),
+            },
+        )
+        answer.raise_for_status()
 
     async def _latencies(
         self, due_at: dict[str, list[int]], number: int
@@ -261,13 +318,14 @@ def _tree_cpu(pid: int) -> float:
 
 
 async def measure(platform: Platform, console: Console, options: argparse.Namespace) -> Figures:
-    limits = httpx.Limits(max_connections=COMMANDS_AT_ONCE)
+    limits = httpx.Limits(max_connections=INSTALLS_AT_ONCE)
     async with httpx.AsyncClient(timeout=60, limits=limits, trust_env=False) as http:
-        bench = Bench(platform, http, console)
+        bench = Bench(platform, http, console, over=options.over)
         figures = Figures(
             cores=os.cpu_count() or 1,
             postgres="fsync on, synchronous_commit on",
             passes=options.passes,
+            commands_over=options.over,
             raw_rsa_2048_per_s=round(raw_rsa_rate(), 1),
         )
         await bench.set_up(options.passes)
@@ -298,7 +356,10 @@ async def measure(platform: Platform, console: Console, options: argparse.Namesp
 
 def print_figures(console: Console, figures: Figures) -> None:
     best = best_step(figures.steps)
-    table = Table(title="Ledger command to accepted push", title_justify="left")
+    table = Table(
+        title=f"Ledger command (over {figures.commands_over}) to accepted push",
+        title_justify="left",
+    )
     for column in ("offered/s", "sustained/s", "p50 ms", "p95 ms", "p99 ms", "share of raw RSA"):
         table.add_column(column, justify="right")
     for step in figures.steps:
@@ -340,6 +401,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--passes", type=int, default=1_000)
     parser.add_argument("--burst", type=int, default=1_000)
+    parser.add_argument("--over", choices=("kafka", "http"), default="kafka")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--first-rate", type=float, default=20.0)
     parser.add_argument("--most", type=float, default=500.0)

@@ -11,9 +11,11 @@ from uuid import UUID
 import pytest
 
 from passferry_contracts.events.balances import PassBalanceChanged, PassRedeemed
+from passferry_contracts.events.inbound import InboundBalanceChanged, InboundPassCreated
 from passferry_contracts.registry import (
     DEAD_LETTERS,
     PASS_BALANCE_CHANGED,
+    PASS_INBOUND,
     PASS_REDEEMED,
     PROGRAM_CHANGED,
 )
@@ -34,7 +36,13 @@ SERVICE = "ledger"
 
 @pytest.fixture
 def topics():
-    return (PASS_BALANCE_CHANGED, PASS_REDEEMED, PROGRAM_CHANGED, DEAD_LETTERS[SERVICE])
+    return (
+        PASS_BALANCE_CHANGED,
+        PASS_REDEEMED,
+        PASS_INBOUND,
+        PROGRAM_CHANGED,
+        DEAD_LETTERS[SERVICE],
+    )
 
 
 def change(pass_id: UUID, version: int, workspace: UUID = WORKSPACE) -> PassBalanceChanged:
@@ -61,11 +69,11 @@ async def database_of(harness: Harness):
 
 
 @asynccontextmanager
-async def consuming(harness: Harness, database: Database, handler, *, kafka=None, max_batch=256):
+async def consuming(harness: Harness, database: Database, handler, *, kafka=None, route=None):
     consumer = Consumer(
         service=SERVICE,
         settings=kafka or harness.kafka,
-        routes=[Route(topic=PASS_BALANCE_CHANGED, handler=handler, max_batch=max_batch)],
+        routes=[route or Route(topic=PASS_BALANCE_CHANGED, handler=handler)],
         database=database,
     )
     task = asyncio.create_task(consumer.run())
@@ -129,6 +137,87 @@ async def test_a_record_that_cannot_be_handled_yet_waits_and_holds_back_its_key_
                 return await transaction.fetchval("SELECT count(*) FROM parked_records") == 0
 
         await eventually(nothing_waits)
+
+
+async def test_a_creation_overtakes_what_waits_for_it_under_its_own_key(harness):
+    """proves: an event before its pass waits; the creation behind it is not held up."""
+    made: set[tuple[UUID, str]] = set()
+    changed: list[int] = []
+
+    async def handler(batch):
+        outcomes = []
+        for each in batch:
+            name = (each.data.workspace_id, each.data.external_id)
+            if isinstance(each.data, InboundPassCreated):
+                made.add(name)
+            elif name in made:
+                changed.append(each.data.version)
+            else:
+                outcomes.append(RetryLater("pass_unknown", "not created yet"))
+                continue
+            outcomes.append(None)
+        return outcomes
+
+    def balance(version: int) -> InboundBalanceChanged:
+        return InboundBalanceChanged(
+            workspace_id=WORKSPACE,
+            external_id="card-1",
+            version=version,
+            occurred_at=datetime.now(UTC),
+            new_balance_minor=version,
+        )
+
+    creation = InboundPassCreated(
+        workspace_id=WORKSPACE,
+        external_id="card-1",
+        version=1,
+        occurred_at=datetime.now(UTC),
+        program_id=uuid7(),
+    )
+    route = Route(
+        topic=PASS_INBOUND,
+        handler=handler,
+        may_overtake=frozenset({InboundPassCreated.event_type}),
+    )
+    # So long that only the creation's own arrival can have hurried what waits.
+    kafka = replace(harness.kafka, parking_first_retry_s=60.0)
+    async with (
+        database_of(harness) as database,
+        consuming(harness, database, handler, kafka=kafka, route=route) as consumer,
+    ):
+        await harness.publish(PASS_INBOUND, balance(2), balance(3))
+        await eventually(lambda: consumer._parking.size == 2)
+        await harness.publish(PASS_INBOUND, creation)
+        await eventually(lambda: changed == [2, 3])
+
+
+async def test_a_record_that_waits_holds_up_no_other_workspace_with_an_equal_key(harness):
+    handled: list[UUID] = []
+
+    async def handler(batch):
+        for each in batch:
+            if each.data.workspace_id == WORKSPACE:
+                raise RetryLater("pass_unknown", "not created yet")
+            handled.append(each.data.workspace_id)
+
+    def balance(workspace_id: UUID) -> InboundBalanceChanged:
+        return InboundBalanceChanged(
+            workspace_id=workspace_id,
+            external_id="card-1",
+            version=1,
+            occurred_at=datetime.now(UTC),
+            new_balance_minor=1,
+        )
+
+    route = Route(topic=PASS_INBOUND, handler=handler)
+    async with (
+        database_of(harness) as database,
+        consuming(harness, database, handler, route=route) as consumer,
+    ):
+        await harness.publish(PASS_INBOUND, balance(WORKSPACE))
+        await eventually(lambda: consumer._parking.size == 1)
+        await harness.publish(PASS_INBOUND, balance(OTHER))
+        await eventually(lambda: handled == [OTHER])
 
 
 async def test_parked_records_survive_a_restart_in_order(harness):

@@ -61,6 +61,17 @@ def test_a_batch_is_never_larger_than_its_route_allows():
     assert lanes.queued == 6
 
 
+def test_what_comes_while_its_topic_is_busy_makes_one_larger_batch():
+    lanes = LaneScheduler()
+    for offset, key in enumerate("abc"):
+        lanes.add(item(key, offset))
+    lanes.add(item("d", 0, REDEMPTIONS))
+    busy = {"pass.balance_changed"}
+    assert [each.record.topic for each in lanes.next_batch(busy)] == ["pass.redeemed"]
+    assert lanes.next_batch(busy) is None
+    assert offsets(lanes.next_batch()) == [0, 1, 2]
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans()), max_size=60), st.data())
 def test_every_record_is_handed_out_once_and_in_order_of_its_key(added, data):
     lanes = LaneScheduler()

@@ -43,6 +43,7 @@ RELAY_BATCH_ROWS = 1_000
 #: Rows of other replicas are found by polling; our own wake the relay in-process.
 POLL_ALONE_S = 0.25
 POLL_WITH_OTHERS_S = 0.015
+LONGEST_REST_S = 0.1
 OWNERSHIP_INTERVAL_S = 2.0
 RETRY_MIN_S, RETRY_MAX_S = 0.1, 5.0
 STALE_AFTER_S = 30.0
@@ -175,6 +176,8 @@ class OutboxRelay:
             server_settings={
                 "search_path": self._database.schema,
                 "application_name": f"passferry-{self._database.service}-relay",
+                # A deletion that a crash undoes sends its rows again; that is allowed.
+                "synchronous_commit": "off",
                 # Locks must go soon when this process dies without closing its socket.
                 "tcp_keepalives_idle": "5",
                 "tcp_keepalives_interval": "2",
@@ -203,11 +206,15 @@ class OutboxRelay:
                 await self._balance_slots(connection)
                 next_ownership = time.monotonic() + OWNERSHIP_INTERVAL_S
             self._wake.clear()
+            began_at = time.monotonic()
             sent = await self._send_next(connection, producer)
-            if sent:
+            if sent == RELAY_BATCH_ROWS:
                 continue
-            if self._stopping:
+            if self._stopping and not self._wake.is_set():
                 return
+            if sent:
+                # What is written meanwhile goes in one batch.
+                await asyncio.sleep(min(time.monotonic() - began_at, LONGEST_REST_S))
             poll_s = POLL_ALONE_S if self._is_alone else POLL_WITH_OTHERS_S
             try:
                 await asyncio.wait_for(self._wake.wait(), poll_s)

@@ -415,7 +415,6 @@ async def service(settings: PassIssuerSettings) -> AsyncIterator[Service]:
             settings=kafka,
             routes=press.routes(issuer),
             database=database,
-            concurrency=settings.consumer_concurrency,
             clock=clock,
         )
 

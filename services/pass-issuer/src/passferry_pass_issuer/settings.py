@@ -25,7 +25,6 @@ class PassIssuerSettings(ServiceSettings):
     #: Domains that may show Google's button with our links.
     google_save_origins: list[str] = Field(default_factory=list, max_length=20)
     signing_threads: int = Field(default=2, ge=1, le=64)
-    consumer_concurrency: int = Field(default=4, ge=1, le=64)
     #: Tests need equal serial numbers in two workspaces; nobody else chooses them.
     allow_serial_number_choice: bool = False
 

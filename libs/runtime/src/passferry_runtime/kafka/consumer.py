@@ -49,8 +49,16 @@ log = get_logger(__name__)
 
 POLL_TIMEOUT_MS = 100
 POLL_RECORDS = 1_000
+#: How long a broker holds a fetch that finds nothing. The client leaves out partitions whose
+#: records were not taken yet, for at most 100 ms; taken at once, none waits for this.
+FETCH_WAIT_MS = 500
+#: After records came, the next look is no sooner: under load this makes larger batches.
+POLL_SPACING_S = 0.015
 #: Above HIGH_WATER records in work, fetching pauses; below LOW_WATER it goes on.
 HIGH_WATER, LOW_WATER = 5_000, 2_500
+#: A topic rests as long as its last batch took, this long at most, unless a larger one is there
+#: already. On a busy machine batches take longer, so they grow: many small ones would choke it.
+LONGEST_REST_S = 0.1
 COMMIT_INTERVAL_S = 0.3
 LAG_INTERVAL_S = 2.0
 PARKING_INTERVAL_S = 0.2
@@ -81,7 +89,6 @@ class Consumer:
         routes: Sequence[Route],
         database: Database,
         group: str | None = None,
-        concurrency: int = 4,
         clock: Clock | None = None,
         on_assigned: AssignedCallback | None = None,
     ) -> None:
@@ -89,7 +96,6 @@ class Consumer:
         self._settings = settings
         self._routes = {route.topic.name: route for route in routes}
         self._group = settings.group_prefix + (group or service)
-        self._concurrency = concurrency
         self._clock = clock or SystemClock()
         self._on_assigned = on_assigned
         self._lanes = LaneScheduler()
@@ -100,7 +106,7 @@ class Consumer:
         self._trackers: dict[tuple[str, int], OffsetTracker] = {}
         self._epoch = 0
         self._running: set[asyncio.Task[None]] = set()
-        self._retrying: set[str] = set()
+        self._busy_topics: set[str] = set()
         self._in_work = 0
         self._accepting = False
         self._stopping = False
@@ -155,7 +161,7 @@ class Consumer:
             session_timeout_ms=settings.session_timeout_ms,
             heartbeat_interval_ms=settings.heartbeat_interval_ms,
             rebalance_timeout_ms=settings.rebalance_timeout_ms,
-            fetch_max_wait_ms=50,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
             max_poll_records=POLL_RECORDS,
         )
 
@@ -175,6 +181,8 @@ class Consumer:
                 raise ConsumerStuck(f"{self._group} has lag and fetches nothing")
             self._dispatch()
             self._pause_or_resume(client)
+            if batches:
+                await asyncio.sleep(POLL_SPACING_S)
 
     def _pause_or_resume(self, client: AIOKafkaConsumer) -> None:
         waiting = self._in_work + self._lanes.queued
@@ -222,11 +230,10 @@ class Consumer:
     # --- handling -------------------------------------------------------------------------
 
     def _dispatch(self) -> None:
-        while len(self._running) < self._concurrency:
-            batch = self._lanes.next_batch()
-            if batch is None:
-                return
+        # One batch of a topic at a time: what comes meanwhile makes the next one larger.
+        while (batch := self._lanes.next_batch(self._busy_topics)) is not None:
             self._in_work += len(batch)
+            self._busy_topics.add(batch[0].record.topic)
             task = asyncio.create_task(self._work(batch))
             self._running.add(task)
             task.add_done_callback(self._worked)
@@ -238,13 +245,17 @@ class Consumer:
         self._dispatch()
 
     async def _work(self, batch: list[Item]) -> None:
-        lanes = {item.lane for item in batch}
+        topic, lanes = batch[0].record.topic, {item.lane for item in batch}
+        began_at = time.monotonic()
         try:
             await self._handle(batch)
         finally:
             self._in_work -= len(batch)
             if batch[0].epoch == self._epoch:
                 self._lanes.release(lanes)
+            if not self._stopping and self._lanes.ready(topic) < len(batch):
+                await asyncio.sleep(min(time.monotonic() - began_at, LONGEST_REST_S))
+            self._busy_topics.discard(topic)
 
     async def _handle(self, batch: list[Item]) -> None:
         behind = [item for item in batch if item.parking_lane in self._parking.lanes]
@@ -269,6 +280,18 @@ class Consumer:
             else:
                 await self._give_up(item.record, outcome.code, outcome.detail, attempts=1)
                 self._finish(item, "dead_letter")
+        await self._hurry_those_behind(current, outcomes)
+
+    async def _hurry_those_behind(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
+        """What waited for a record that overtook it is tried at once."""
+        lanes = {
+            item.lane_behind
+            for item, outcome in zip(items, outcomes, strict=True)
+            if outcome is None and item.may_overtake
+        }
+        waiting = lanes & self._parking.lanes.keys()
+        if waiting:
+            await self._until_available(lambda: self._parking.hurry(waiting))
 
     async def _settle_parked(self, items: list[Item], code: str, detail: str) -> None:
         waiting = [ToPark(item.record, item.parking_lane, code, detail) for item in items]

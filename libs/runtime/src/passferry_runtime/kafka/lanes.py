@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from passferry_runtime.kafka.records import IncomingRecord, Route
@@ -11,7 +11,7 @@ from passferry_runtime.kafka.records import IncomingRecord, Route
 
 @dataclass(slots=True)
 class Item:
-    """A record on its way through the consumer. `parked_id` when it comes from the table."""
+    """A record on its way through the consumer."""
 
     record: IncomingRecord
     route: Route
@@ -20,12 +20,24 @@ class Item:
 
     @property
     def parking_lane(self) -> str:
-        """Where it waits when it must.
+        """Where it waits when it must; a record that waits holds up its own lane alone.
 
         By topic: a record may be waiting for one of the same key on another topic, such as a
-        command for its pass, and that one must not be held up behind it.
+        command for its pass. By workspace: keys that tenants choose may be equal. And apart when
+        it may overtake: what waits for a creation must not hold that creation up.
         """
-        return f"{self.record.topic}/{self.lane}"
+        return f"{self.lane_behind}/ahead" if self.may_overtake else self.lane_behind
+
+    @property
+    def lane_behind(self) -> str:
+        """The parking lane of its key's ordinary records."""
+        workspace = (self.record.header("ce_workspaceid") or b"").decode("utf-8", "replace")
+        return f"{self.record.topic}/{workspace}/{self.lane}"
+
+    @property
+    def may_overtake(self) -> bool:
+        event_type = self.record.header("ce_type") or b""
+        return event_type.decode("utf-8", "replace") in self.route.may_overtake
 
 
 @dataclass(slots=True)
@@ -52,9 +64,16 @@ class LaneScheduler:
         if not lane.is_busy and len(lane.items) == 1:
             self._make_ready(item.lane, lane)
 
-    def next_batch(self) -> list[Item] | None:
-        """Items of one route, each lane's in order; their lanes are busy until `release`."""
-        while self._turn:
+    def ready(self, topic: str) -> int:
+        """How many lanes of the topic could be worked on."""
+        return len(self._ready.get(topic, ()))
+
+    def next_batch(self, busy_topics: Collection[str] = ()) -> list[Item] | None:
+        """Items of one route, each lane's in order; their lanes are busy until `release`.
+
+        Nothing of `busy_topics`: what waits for them meanwhile makes one larger batch.
+        """
+        for _ in range(len(self._turn)):
             topic = self._turn[0]
             ready = self._ready.get(topic)
             if not ready:
@@ -63,7 +82,8 @@ class LaneScheduler:
                 continue
             # Routes take turns, so that a busy topic does not starve the others.
             self._turn.rotate(-1)
-            return self._collect(topic, ready)
+            if topic not in busy_topics:
+                return self._collect(topic, ready)
         return None
 
     def _collect(self, topic: str, ready: deque[str]) -> list[Item]:

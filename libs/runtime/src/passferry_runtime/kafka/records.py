@@ -72,6 +72,8 @@ class Route:
     topic: Topic
     handler: Handler
     max_batch: int = 256
+    #: Event types that go ahead of parked records of their key, because those may wait for them.
+    may_overtake: frozenset[str] = frozenset()
     on_tombstone: TombstoneHandler | None = None
 
 

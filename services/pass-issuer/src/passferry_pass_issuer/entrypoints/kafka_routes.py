@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 
 from passferry_contracts.event import PassEvent
-from passferry_contracts.events.inbound import InboundEvent
+from passferry_contracts.events.inbound import InboundEvent, InboundPassCreated
 from passferry_contracts.registry import (
     PASS_BALANCE_CHANGED,
     PASS_INBOUND,
@@ -46,5 +46,11 @@ def routes(*, from_ledger: Apply, from_wallets: Apply, admit: Admit) -> list[Rou
         Route(topic=PASS_BALANCE_CHANGED, handler=applying(from_ledger), max_batch=BATCH),
         Route(topic=PASS_REDEEMED, handler=applying(from_ledger), max_batch=BATCH),
         Route(topic=WALLET_ACTIVITY, handler=applying(from_wallets), max_batch=BATCH),
-        Route(topic=PASS_INBOUND, handler=handle_inbound, max_batch=BATCH),
+        Route(
+            topic=PASS_INBOUND,
+            handler=handle_inbound,
+            max_batch=BATCH,
+            # What waits for its pass must not hold up the event that makes the pass.
+            may_overtake=frozenset({InboundPassCreated.event_type}),
+        ),
     ]
