@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -10,6 +11,9 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from passferry_contracts.types import MAX_AMOUNT_MINOR
+
+#: All below the space but tab and line feed.
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b-\x1f]")
 
 
 def _aware_utc(value: datetime) -> datetime:
@@ -23,7 +27,7 @@ def _aware_utc(value: datetime) -> datetime:
 
 def _no_control_characters(value: str) -> str:
     # Postgres refuses NUL, and nothing that people read needs the others.
-    if any(ord(character) < 32 and character not in "\n\t" for character in value):
+    if _CONTROL_CHARACTER.search(value):
         raise ValueError("control characters are not allowed")
     return value
 
