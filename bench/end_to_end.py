@@ -29,6 +29,7 @@ import httpx
 import psutil
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 from rich.table import Table
 
@@ -84,6 +85,8 @@ class Figures:
     burst: int = 0
     burst_drain_s: float = 0.0
     burst_per_s: float = 0.0
+    #: Push tokens found in Redis, of those looked up during the burst.
+    token_cache_hit_rate: float = 0.0
     cpu_ms_per_event: dict[str, float] = field(default_factory=dict)
     resident_mb: dict[str, float] = field(default_factory=dict)
 
@@ -292,6 +295,17 @@ class Bench:
                 await asyncio.sleep(0.05)
         return found, last_ns
 
+    async def token_lookups(self) -> tuple[float, float]:
+        """How often the notifier has found a pass's tokens in the cache, and how often it looked."""
+        text = (await self.http.get(f"{self.platform.url('notifier')}/metrics")).text
+        by_result = {
+            sample.labels["result"]: sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == "passferry_device_cache_requests_total"
+        }
+        return by_result.get("hit", 0.0), sum(by_result.values())
+
     def cpu_seconds(self) -> dict[str, float]:
         """Of every process, backends with their children."""
         found = {name: each.cpu_seconds() for name, each in self.platform.services.items()}
@@ -340,11 +354,14 @@ async def measure(platform: Platform, console: Console, options: argparse.Namesp
             if not step.holds or rate >= options.most:
                 break
             rate *= 1.5
+        hits, lookups = await bench.token_lookups()
         before, began = bench.cpu_seconds(), min(options.burst, len(bench.devices))
         seconds, arrived = await bench.burst(began)
         figures.burst, figures.burst_drain_s = arrived, round(seconds, 2)
         figures.burst_per_s = round(arrived / seconds, 1)
         after = bench.cpu_seconds()
+        all_hits, all_lookups = await bench.token_lookups()
+        figures.token_cache_hit_rate = round((all_hits - hits) / max(all_lookups - lookups, 1), 4)
         figures.cpu_ms_per_event = {
             name: round((after[name] - before[name]) * 1000 / max(arrived, 1), 2) for name in after
         }
@@ -376,7 +393,8 @@ def print_figures(console: Console, figures: Figures) -> None:
     console.print(
         f"burst of {figures.burst}: drained in {figures.burst_drain_s} s"
         f" ({figures.burst_per_s}/s); raw RSA-2048 {figures.raw_rsa_2048_per_s}/s of one core;"
-        f" {figures.cores} cores, {figures.postgres}, {machine.machine()}"
+        f" {figures.cores} cores, {figures.postgres}, {machine.machine()};"
+        f" push tokens from Redis {figures.token_cache_hit_rate:.1%}"
     )
     cpu = Table(title="CPU per event in the burst", title_justify="left")
     cpu.add_column("process")

@@ -359,3 +359,23 @@ def test_the_access_of_every_route_can_be_listed_however_it_is_guarded():
         ("GET", "/open"): "public",
         ("GET", "/late/open"): Role.OWNER,
     }
+
+
+def test_the_description_says_who_may_call_and_how_refusals_look():
+    made = APIRouter()
+
+    @made.post("/w/{workspace_id:str}/a", dependencies=[Depends(require(Role.MEMBER))])
+    async def a(workspace_id: UUID, item: Item) -> None:
+        """Does it."""
+
+    @made.get("/open")
+    @public
+    async def is_open() -> None: ...
+
+    document = application(routers=[made]).openapi()
+    guarded, opened = document["paths"]["/w/{workspace_id}/a"]["post"], document["paths"]["/open"]
+    assert guarded["security"] == [{"bearer": []}, {"apiKey": []}]
+    assert guarded["description"] == "Does it.\n\nNeeds the role `member`."
+    assert set(guarded["responses"]) == {"200", "4XX"}
+    assert opened["get"]["security"] == []
+    assert "HTTPValidationError" not in document["components"]["schemas"]

@@ -7,6 +7,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from passferry_runtime.tracing import (
     SpanExport,
+    batch_span,
     configure_tracing,
     current_traceparent,
     new_traceparent,
@@ -75,3 +76,14 @@ def test_nothing_is_exported_unless_an_endpoint_is_set(monkeypatch):
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
     assert configure_tracing("ledger") is None
     assert new_traceparent() != new_traceparent()
+
+
+def test_each_subject_of_a_batch_stays_in_its_own_trace(exporter):
+    other = PARENT.replace("a" * 32, "c" * 32)
+    with batch_span("process", {"one": PARENT, "two": other, "three": None}):
+        assert current_traceparent("one")[:36] == PARENT[:36]
+        assert current_traceparent("two")[:36] == other[:36]
+        assert current_traceparent("three")[3:35] not in {"a" * 32, "c" * 32}
+        with span("inner", parent=PARENT) as inner:
+            assert current_traceparent("two") == inner, "a span inside knows what it works on"
+    assert current_traceparent("one") is None

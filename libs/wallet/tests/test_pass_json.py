@@ -107,6 +107,7 @@ def test_equal_content_gives_equal_bytes_sorted_and_without_spaces(content):
 
 @pytest.mark.parametrize("style", ["storeCard", "coupon", "eventTicket", "generic", "boardingPass"])
 def test_a_pass_has_exactly_one_style(write, style):
+    # proves: A15
     written = write(style=style, transit_type="Air" if style == "boardingPass" else None)
     styles = {"boardingPass", "coupon", "eventTicket", "generic", "storeCard", "posterGeneric"}
     assert styles & written.keys() == {style}

@@ -19,13 +19,14 @@ from passferry_runtime.errors import Problem
 from passferry_runtime.ids import uuid7
 from passferry_runtime.logging import get_logger
 from passferry_runtime.metrics import HTTP_REQUEST_SECONDS
+from passferry_runtime.openapi import describe_access
 from passferry_runtime.problems import (
     answer_http_exception,
     answer_problem,
     answer_validation_error,
     problem_response,
 )
-from passferry_runtime.route_access import access_table, route_contexts
+from passferry_runtime.route_access import Access, access_table, route_contexts
 from passferry_runtime.tracing import span
 
 log = get_logger(__name__)
@@ -68,10 +69,12 @@ def create_app(
         redirect_slashes=False,
     )
     templates: dict[object, str] = {}
+    table: dict[tuple[str, str], Access] = {}
     for router in routers:
-        access_table(router.routes)
+        table |= access_table(router.routes)
         templates.update((each.endpoint, each.path or "") for each in route_contexts(router.routes))
         app.include_router(router)
+    describe_access(app, table)
     app.add_exception_handler(Problem, answer_problem)
     app.add_exception_handler(HTTPException, answer_http_exception)
     app.add_exception_handler(RequestValidationError, answer_validation_error)

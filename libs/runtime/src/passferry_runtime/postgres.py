@@ -89,7 +89,7 @@ class Transaction:
             time=time or self.clock.now(),
             data=data,
             subject=subject,
-            traceparent=current_traceparent(),
+            traceparent=current_traceparent(data.partition_key()),
         )
         self._outbox.append(row_of(topic, envelope))
         return envelope.id

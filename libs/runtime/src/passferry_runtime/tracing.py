@@ -10,8 +10,8 @@ import importlib
 import os
 import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 
 from opentelemetry.sdk.resources import Resource
@@ -29,6 +29,8 @@ _EXPORTERS = (
 _FORM = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 _traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
+#: In a batch, by the key of each record: one batch belongs to many traces.
+_of_subjects: ContextVar[Mapping[str, str] | None] = ContextVar("of_subjects", default=None)
 _propagator = TraceContextTextMapPropagator()
 
 
@@ -63,7 +65,11 @@ def new_traceparent() -> str:
     return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
 
 
-def current_traceparent() -> str | None:
+def current_traceparent(subject: str | None = None) -> str | None:
+    """Of the surrounding span; in a batch, of the record whose key is `subject`."""
+    of_subjects = _of_subjects.get()
+    if of_subjects is not None and subject is not None and subject in of_subjects:
+        return of_subjects[subject]
     return _traceparent.get()
 
 
@@ -83,11 +89,31 @@ def span(name: str, *, parent: str | None = None) -> Iterator[str]:
 
 
 @contextmanager
+def batch_span(name: str, parents: Mapping[str, str | None]) -> Iterator[None]:
+    """A span for each subject of a batch, in the trace of its own record.
+
+    `parents`: by subject, the key that records and the events about them share.
+    """
+    with ExitStack() as spans:
+        # A record without a context begins a trace; it must not join its neighbour's.
+        of_subjects = {
+            subject: spans.enter_context(span(name, parent=parent or new_traceparent()))
+            for subject, parent in parents.items()
+        }
+        token = _of_subjects.set(of_subjects)
+        try:
+            yield
+        finally:
+            _of_subjects.reset(token)
+
+
+@contextmanager
 def _as_current(traceparent: str) -> Iterator[None]:
-    token = _traceparent.set(traceparent)
+    token, subjects = _traceparent.set(traceparent), _of_subjects.set(None)
     try:
         yield
     finally:
+        _of_subjects.reset(subjects)
         _traceparent.reset(token)
 
 

@@ -200,6 +200,7 @@ async def test_passes_are_listed_in_pages(office, cafe):
 
 
 async def test_a_pass_changes_its_fields_until_it_ends_and_never_comes_back(office, cafe):
+    # proves: J93
     issued = await cafe(fields={"favourite": "Tea"})
     path = f"{cafe.path}/{issued['pass_id']}"
     changed = await office.call(

@@ -47,6 +47,7 @@ async def test_registering_is_201_once_and_200_again_with_the_new_token_kept(sta
 
 
 async def test_a_push_token_is_encrypted_at_rest_and_bound_to_its_device(stand):
+    # proves: J54
     device = await stand.phone()
     stored = await stand.admin.fetchval(
         "SELECT push_token_ciphertext FROM wallet_webservice.device_registration"

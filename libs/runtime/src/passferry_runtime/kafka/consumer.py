@@ -43,7 +43,7 @@ from passferry_runtime.metrics import (
     EVENTS_CONSUMED,
 )
 from passferry_runtime.postgres import UNAVAILABLE, Database
-from passferry_runtime.tracing import span
+from passferry_runtime.tracing import batch_span
 
 log = get_logger(__name__)
 
@@ -379,7 +379,7 @@ class Consumer:
         pause_s = UNAVAILABLE_PAUSE_S[0]
         while True:
             try:
-                with span(f"process {route.topic.name}", parent=batch[0].envelope.traceparent):
+                with batch_span(f"process {route.topic.name}", _traces_of(batch)):
                     outcomes = await route.handler(batch)
             except (*UNAVAILABLE, KafkaUnavailable) as error:
                 self._trouble = type(error).__name__
@@ -418,6 +418,8 @@ class Consumer:
             topic=record.topic,
             partition=record.partition,
             offset=record.offset,
+            # As the record itself says; nothing when it does not.
+            workspace_id=record.workspace_id,
             code=code,
         )
         letters = self._dead_letters
@@ -599,6 +601,10 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # the library
             await self._consumer.assigned(assigned)
         except Exception as error:
             log.error("assign_failed", error=type(error).__name__, detail=str(error)[:200])
+
+
+def _traces_of(batch: Sequence[Incoming]) -> dict[str, str | None]:
+    return {each.envelope.key: each.envelope.traceparent for each in batch}
 
 
 def _lane_of(route: Route, record: IncomingRecord) -> str:

@@ -24,7 +24,7 @@ class IncomingRecord:
 
     @property
     def workspace_id(self) -> UUID | None:
-        """Of a tombstone, which has no payload to say it."""
+        """As the headers say: a tombstone or an unreadable record has no payload to say it."""
         raw = self.header("ce_workspaceid")
         try:
             return UUID(raw.decode()) if raw else None

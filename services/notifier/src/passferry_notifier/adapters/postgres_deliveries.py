@@ -14,6 +14,7 @@ from passferry_notifier.application.ports import Completion, DeliveryRow, PassKe
 from passferry_notifier.domain.deliveries import Action, Delivery
 from passferry_runtime.ids import derived_id
 from passferry_runtime.postgres import Database, Record, Transaction
+from passferry_runtime.tracing import span
 
 STRIKES_TO_DROP = 3
 MAX_PRUNED = 5_000
@@ -26,20 +27,22 @@ ON CONFLICT DO NOTHING
 INSERT = """
 INSERT INTO delivery AS known (workspace_id, delivery_id, pass_id, channel, target,
     pass_type_identifier, push_token_sha256, revision, notification_type, cause_type, state,
-    next_attempt_at, caused_at, created_at)
+    next_attempt_at, caused_at, created_at, traceparent)
 SELECT workspace_id, delivery_id, pass_id, channel, target, pass_type_identifier, sha256,
-    revision, notification_type, cause_type, 'pending', $11::timestamptz, caused_at, $12::timestamptz
+    revision, notification_type, cause_type, 'pending', $11::timestamptz, caused_at,
+    $12::timestamptz, traceparent
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
-    $8::bigint[], $9::text[], $10::text[], $13::timestamptz[])
+    $8::bigint[], $9::text[], $10::text[], $13::timestamptz[], $14::text[])
     AS given(workspace_id, delivery_id, pass_id, channel, target, pass_type_identifier, sha256,
-        revision, notification_type, cause_type, caused_at)
+        revision, notification_type, cause_type, caused_at, traceparent)
 ORDER BY workspace_id, pass_id, target
 ON CONFLICT (workspace_id, channel, pass_id, target) WHERE state = 'pending' DO UPDATE
 SET delivery_id = excluded.delivery_id, push_token_sha256 = excluded.push_token_sha256,
     pass_type_identifier = excluded.pass_type_identifier, revision = excluded.revision,
     notification_type = excluded.notification_type, cause_type = excluded.cause_type,
     next_attempt_at = excluded.next_attempt_at, caused_at = excluded.caused_at,
-    created_at = excluded.created_at, attempts = 0, reason = NULL
+    created_at = excluded.created_at, traceparent = excluded.traceparent, attempts = 0,
+    reason = NULL
 WHERE known.revision <= excluded.revision
 RETURNING delivery_id
 """
@@ -159,6 +162,7 @@ def delivery_of(row: Record, *, push_token_sha256: str | None = None) -> Deliver
         notification_type=row["notification_type"],
         cause_type=row["cause_type"],
         attempts=row["attempts"],
+        traceparent=row["traceparent"],
         caused_at=row["caused_at"],
         created_at=row["created_at"],
     )
@@ -185,6 +189,7 @@ async def insert_deliveries(
         lease_until,
         deliveries[0].created_at,
         [each.caused_at for each in deliveries],
+        [each.traceparent for each in deliveries],
     )
     return {row["delivery_id"] for row in rows}
 
@@ -218,7 +223,8 @@ class PostgresDeliveries:
                 if each.state != "pending" and each.delivery.delivery_id in updated:
                     gone_at = _gone_at(each, struck_out)
                     event_id = str(derived_id("delivery.completed", str(each.delivery.delivery_id)))
-                    tx.emit(DELIVERY_COMPLETED, _event(each, gone_at, now), event_id=event_id)
+                    with span("complete delivery", parent=each.delivery.traceparent):
+                        tx.emit(DELIVERY_COMPLETED, _event(each, gone_at, now), event_id=event_id)
         return lost
 
     async def reschedule(self, workspace_id: UUID, *, now: datetime) -> None:

@@ -87,7 +87,7 @@ WHERE delivery.workspace_id = taken.workspace_id AND delivery.delivery_id = take
 RETURNING delivery.workspace_id, delivery.delivery_id, delivery.pass_id, delivery.channel,
     delivery.target, delivery.pass_type_identifier, delivery.push_token_sha256,
     delivery.revision, delivery.notification_type, delivery.cause_type, delivery.attempts,
-    delivery.caused_at, delivery.created_at, object.issuer_id, object.vertical, object.class_id,
+    delivery.traceparent, delivery.caused_at, delivery.created_at, object.issuer_id, object.vertical, object.class_id,
     object.object_id, object.revision AS object_revision, object.body, object.body_sha256,
     object.synced_sha256, object.has_users
 """
@@ -183,6 +183,7 @@ def _delivery(rendering: RenderedForGoogle, now: datetime) -> Delivery:
         revision=rendering.revision,
         notification_type=notification_type_of(rendering.cause_type),
         cause_type=rendering.cause_type,
+        traceparent=rendering.traceparent,
         caused_at=rendering.caused_at,
         created_at=now,
     )

@@ -111,7 +111,7 @@ WHERE delivery.workspace_id = taken.workspace_id AND delivery.delivery_id = take
 RETURNING delivery.workspace_id, delivery.delivery_id, delivery.pass_id, delivery.channel,
     delivery.target, delivery.pass_type_identifier, delivery.push_token_sha256,
     delivery.revision, delivery.notification_type, delivery.cause_type, delivery.attempts,
-    delivery.caused_at, delivery.created_at
+    delivery.traceparent, delivery.caused_at, delivery.created_at
 """
 
 COUNT = "SELECT count(*) FROM device_registration WHERE workspace_id = $1 AND pass_id = $2"
@@ -246,6 +246,7 @@ def _ring(publication: Publication, device: Record, now: datetime) -> Ring:
         revision=publication.revision,
         notification_type=notification_type_of(publication.cause_type),
         cause_type=publication.cause_type,
+        traceparent=publication.traceparent,
         caused_at=publication.caused_at,
         created_at=now,
     )

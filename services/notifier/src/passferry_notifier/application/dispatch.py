@@ -13,6 +13,7 @@ from uuid import UUID
 
 from passferry_notifier.domain.deliveries import Action, Delivery, Verdict
 from passferry_runtime.logging import get_logger
+from passferry_runtime.tracing import span
 
 log = get_logger(__name__)
 
@@ -204,7 +205,8 @@ class Dispatcher(Generic[Detail]):
         leader = min(works, key=lambda work: work.delivery.delivery_id)
         verdict = Verdict(action=Action.POSTPONED)
         try:
-            verdict = await self._send(leader)
+            with span("deliver", parent=leader.delivery.traceparent):
+                verdict = await self._send(leader)
         except Exception:
             log.exception("delivery_attempt_broke", delivery_id=leader.delivery.delivery_id)
             verdict = Verdict(action=Action.RETRY, reason="internal")

@@ -21,6 +21,7 @@ from passferry_notifier.application.ports import (
 )
 from passferry_notifier.application.update_google import BringClasses, UpdateGoogle
 from passferry_runtime.clock import Clock
+from passferry_runtime.tracing import current_traceparent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +87,7 @@ def _rendering(data: PassRendered) -> RenderedForGoogle | None:
         is_wanted=google.is_wanted,
         cause_type=cause,
         caused_at=data.caused_at,
+        traceparent=current_traceparent(str(data.pass_id)),
     )
 
 

@@ -24,6 +24,7 @@ class Publication:
     cause_type: str
     caused_at: datetime
     published_at: datetime
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +202,7 @@ class RenderedForGoogle:
     is_wanted: bool
     cause_type: str
     caused_at: datetime
+    traceparent: str | None = None
 
 
 class DeliveryStore(Protocol):

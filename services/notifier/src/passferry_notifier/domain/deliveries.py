@@ -39,6 +39,8 @@ class Delivery:
     notification_type: str
     cause_type: str
     attempts: int = 0
+    #: Of the event that caused it, so that one trace reaches from there to the push.
+    traceparent: str | None = None
     caused_at: datetime
     created_at: datetime
 

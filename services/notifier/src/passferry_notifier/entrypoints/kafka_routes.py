@@ -17,6 +17,7 @@ from passferry_notifier.application.follow_newsstand import Change, FollowNewsst
 from passferry_notifier.application.follow_renderings import FollowRenderings
 from passferry_notifier.application.ports import Publication, Registration, Removal
 from passferry_runtime.kafka.records import Incoming, IncomingRecord, Outcome, Route
+from passferry_runtime.tracing import current_traceparent
 
 CountRegistration = Callable[[UUID, str], None]
 
@@ -67,6 +68,7 @@ def _change(data: Payload) -> Change | None:
                 cause_type=data.cause_type,
                 caused_at=data.caused_at,
                 published_at=data.published_at,
+                traceparent=current_traceparent(str(data.pass_id)),
             )
         case DeviceRegistered():
             return Registration(
