@@ -1,4 +1,5 @@
-"""Writes the generated pages: events and AsyncAPI from the contracts, settings of the services.
+"""Writes the generated pages: events and AsyncAPI from the contracts, settings of the services,
+metrics and log events.
 
 python docs/generate.py [--check]
 """
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import observability_tables
 from pydantic_core import PydanticUndefined
 
 from passferry_contracts.registry import SERVICES
@@ -66,13 +68,18 @@ def main() -> int:
         command = [sys.executable, "-m", f"passferry_contracts.{module}", mode]
         if subprocess.run(command, check=False).returncode != 0:
             return 1
+    observed = observability_tables.PAGE
+    pages = {PAGE: page(), observed: observability_tables.page(observed.read_text())}
     if not is_check:
-        PAGE.write_text(page())
+        for path, text in pages.items():
+            path.write_text(text)
         return 0
-    if not PAGE.exists() or PAGE.read_text() != page():
-        print("docs/configuration.md is out of date: run `make docs`", file=sys.stderr)
-        return 1
-    return 0
+    outdated = [
+        path.name for path, text in pages.items() if not path.exists() or path.read_text() != text
+    ]
+    for name in outdated:
+        print(f"docs/{name} is out of date: run `make docs`", file=sys.stderr)
+    return 1 if outdated else 0
 
 
 if __name__ == "__main__":

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
+import asyncpg
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError
+from aiokafka.producer import message_accumulator
+from aiokafka.producer import producer as producer_module
+from aiokafka.record import default_records
 
+from passferry_contracts.envelope import Envelope, encode_headers, encode_value
 from passferry_contracts.events.balances import PassBalanceChanged, PassRedeemed
 from passferry_contracts.events.inbound import InboundBalanceChanged, InboundPassCreated
 from passferry_contracts.registry import (
@@ -19,14 +27,17 @@ from passferry_contracts.registry import (
     PASS_REDEEMED,
     PROGRAM_CHANGED,
 )
+from passferry_runtime.clock import SystemClock
 from passferry_runtime.errors import Rejected, RetryLater
 from passferry_runtime.ids import uuid7
-from passferry_runtime.kafka.consumer import Consumer
-from passferry_runtime.kafka.records import OutgoingRecord, Route
+from passferry_runtime.kafka.consumer import Consumer, ConsumerFailed
+from passferry_runtime.kafka.dead_letters import dead_letter_of
+from passferry_runtime.kafka.parking import ParkingLot, ToPark
+from passferry_runtime.kafka.records import IncomingRecord, OutgoingRecord, Route
 from passferry_runtime.kafka.replay import read_dead_letters, replay
 from passferry_runtime.migrations import MigrationChanged
 from passferry_runtime.outbox import OutboxRelay
-from passferry_runtime.postgres import Database
+from passferry_runtime.postgres import Database, TransactionAborted
 from passferry_testing.harness import Harness, eventually
 
 WORKSPACE = UUID("018f0000-0000-7000-8000-000000000001")
@@ -311,6 +322,240 @@ async def test_poison_goes_to_the_dead_letters_at_once_and_its_neighbours_flow(h
     letters = await read_dead_letters(harness.kafka, SERVICE)
     assert {letter.code for letter in letters} == {"undecodable", "type_unknown", "foreign_pass"}
     assert not any("planted" in letter.message for letter in letters)
+
+
+def record_of(data: PassBalanceChanged, **given) -> OutgoingRecord:
+    envelope = Envelope(
+        id=str(uuid7()),
+        source="/test",
+        type=data.event_type,
+        time=datetime.now(UTC),
+        data=data,
+    )
+    record = OutgoingRecord(
+        PASS_BALANCE_CHANGED.name,
+        envelope.key.encode(),
+        encode_value(envelope),
+        tuple(encode_headers(envelope)),
+    )
+    return replace(record, **given)
+
+
+class OddName(str):
+    """A header name in bytes that are not UTF-8."""
+
+    __slots__ = ()
+
+    def encode(self, *_: object, **__: object) -> bytes:
+        return b"\xff\xfe"
+
+
+async def everything_committed(consumer: Consumer) -> bool:
+    trackers = consumer._trackers.values()
+    return all(not each.unfinished and each.dirty is None for each in trackers)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        pytest.param({"key": b"a\x00b"}, id="NUL in the key"),
+        pytest.param({"key": b"k" * 12_000}, id="a key of 12 kB"),
+        pytest.param({"key": b"\xff\xfe"}, id="a key that is not UTF-8"),
+        pytest.param({"headers": (("ce_workspaceid", b"\x00"),)}, id="NUL in a header"),
+        pytest.param({"headers": (("odd", None),)}, id="a header without a value"),
+    ],
+)
+async def test_a_strange_record_that_must_wait_is_parked_and_stops_no_commit(harness, given):
+    """proves: an event never vanishes, and one bad record delays no other."""
+    good: list[int] = []
+    strange = record_of(change(uuid7(), 1))
+    if "headers" in given:
+        own = tuple(each for each in strange.headers if each[0] != given["headers"][0][0])
+        given = {"headers": own + given["headers"]}
+    strange = replace(strange, **given)
+
+    async def handler(batch):
+        outcomes = []
+        for each in batch:
+            is_strange = each.record.key == strange.key
+            outcomes.append(RetryLater("pass_unknown", "a\x00b") if is_strange else None)
+            good.extend([] if is_strange else [each.data.version])
+        return outcomes
+
+    await harness.send(strange)
+    async with database_of(harness) as database, consuming(harness, database, handler) as consumer:
+        await eventually(lambda: consumer._parking.size == 1)
+        await harness.publish(PASS_BALANCE_CHANGED, *(change(uuid7(), 1) for _ in range(40)))
+        await eventually(lambda: len(good) == 40)
+        await eventually(lambda: everything_committed(consumer))
+        # It is tried again and again without harm to the others.
+        await asyncio.sleep(1.0)
+        assert consumer._parking.size == 1
+
+
+@pytest.fixture
+def any_header_name(monkeypatch):
+    """The compiled builder takes real strings only; the one in Python takes `OddName` too."""
+    for module in (message_accumulator, producer_module):
+        monkeypatch.setattr(
+            module, "DefaultRecordBatchBuilder", default_records._DefaultRecordBatchBuilderPy
+        )
+
+
+async def test_a_record_that_cannot_be_decoded_at_all_becomes_a_dead_letter(
+    harness, any_header_name
+):
+    """Its neighbours in the same fetch are neither lost nor handled twice."""
+    seen: list[UUID] = []
+
+    async def handler(batch):
+        seen.extend(each.data.pass_id for each in batch)
+
+    passes = [uuid7() for _ in range(60)]
+    await harness.publish(PASS_BALANCE_CHANGED, *(change(each, 1) for each in passes[:30]))
+    odd = record_of(change(uuid7(), 1))
+    await harness.send(replace(odd, headers=((OddName("x"), b"1"), *odd.headers)))
+    await harness.publish(PASS_BALANCE_CHANGED, *(change(each, 1) for each in passes[30:]))
+    async with database_of(harness) as database, consuming(harness, database, handler) as consumer:
+        await eventually(lambda: len(seen) >= 60, timeout_s=30)
+        await eventually(lambda: _letters(harness), what="the dead letter")
+        await eventually(lambda: everything_committed(consumer))
+    assert sorted(seen) == sorted(passes)
+    (letter,) = await read_dead_letters(harness.kafka, SERVICE)
+    assert letter.code == "unreadable"
+    assert not letter.is_whole
+    replayed = await replay(harness.kafka, SERVICE, code=None, limit=10, is_dry_run=True)
+    assert replayed.total() == 0, "there is nothing to send again"
+
+
+async def test_what_a_producer_took_back_was_never_said(harness):
+    seen: list[int] = []
+
+    async def handler(batch):
+        seen.extend(each.data.version for each in batch)
+
+    record = record_of(change(uuid7(), 1))
+    topic = harness.kafka.topic_prefix + record.topic
+    producer = AIOKafkaProducer(
+        bootstrap_servers=harness.kafka.brokers, transactional_id=f"till-{uuid7()}"
+    )
+    await producer.start()
+    try:
+        await producer.begin_transaction()
+        headers = list(record.headers)
+        await producer.send_and_wait(topic, record.value, key=record.key, headers=headers)
+        await producer.abort_transaction()
+    finally:
+        await producer.stop()
+    await harness.publish(PASS_BALANCE_CHANGED, change(uuid7(), 2))
+    async with database_of(harness) as database, consuming(harness, database, handler):
+        await eventually(lambda: bool(seen))
+        await asyncio.sleep(0.5)
+    assert seen == [2]
+
+
+async def test_a_record_that_unfolds_beyond_its_topics_limit_is_not_taken_by_the_broker(harness):
+    producer = AIOKafkaProducer(
+        bootstrap_servers=harness.kafka.brokers,
+        compression_type="gzip",
+        max_request_size=8_000_000,
+    )
+    await producer.start()
+    try:
+        topic = harness.kafka.topic_prefix + PASS_BALANCE_CHANGED.name
+        with pytest.raises(MessageSizeTooLargeError):
+            await producer.send_and_wait(topic, b"{" + b" " * 5_000_000, key=b"k")
+    finally:
+        await producer.stop()
+
+
+def test_a_dead_letter_that_would_not_fit_keeps_its_place_only():
+    record = IncomingRecord("ledger.commands", 3, 7, 0, b"k", b" " * 5_000_000, (("a", b"b"),))
+    letter = dead_letter_of(
+        record, service=SERVICE, group="g", code="oversize", detail="", attempts=1
+    )
+    headers = dict(letter.headers)
+    assert (letter.value, headers["kafka_dlt-cut-bytes"]) == (b"", b"5000003")
+    assert headers["kafka_dlt-original-offset"] == b"7"
+
+
+async def test_a_tombstone_is_handled_after_the_values_before_it(harness):
+    seen: list[str] = []
+
+    async def handler(batch):
+        seen.extend("value" for _ in batch)
+
+    async def forget(record):
+        seen.append("tombstone")
+
+    pass_id = uuid7()
+    await harness.publish(PASS_BALANCE_CHANGED, change(pass_id, 1))
+    await harness.send(OutgoingRecord(PASS_BALANCE_CHANGED.name, str(pass_id).encode(), None, ()))
+    route = Route(topic=PASS_BALANCE_CHANGED, handler=handler, on_tombstone=forget)
+    async with database_of(harness) as database, consuming(harness, database, handler, route=route):
+        await eventually(lambda: len(seen) == 2)
+    assert seen == ["value", "tombstone"]
+
+
+async def test_a_tombstone_that_nobody_can_read_becomes_a_dead_letter(harness):
+    async def handler(batch):
+        return None
+
+    async def forget(record):
+        raise Rejected("key_invalid", "no id")
+
+    route = Route(topic=PASS_BALANCE_CHANGED, handler=handler, on_tombstone=forget)
+    await harness.send(OutgoingRecord(PASS_BALANCE_CHANGED.name, b"bad", None, ()))
+    async with (
+        database_of(harness) as database,
+        consuming(harness, database, handler, route=route) as consumer,
+    ):
+        await eventually(lambda: _letters(harness), what="the dead letter")
+        await eventually(lambda: everything_committed(consumer))
+    (letter,) = await read_dead_letters(harness.kafka, SERVICE)
+    assert (letter.code, letter.record.value) == ("key_invalid", None)
+
+
+async def test_an_assignment_that_fails_ends_the_consumer_instead_of_idling(harness):
+    async def handler(batch):
+        return None
+
+    async with database_of(harness) as database:
+        consumer = Consumer(
+            service=SERVICE,
+            settings=harness.kafka,
+            routes=[Route(topic=PASS_BALANCE_CHANGED, handler=handler)],
+            database=database,
+        )
+
+        async def failing(owned):
+            raise asyncpg.QueryCanceledError("statement timeout")
+
+        consumer._parking.load = failing
+        with pytest.raises(ConsumerFailed):
+            await asyncio.wait_for(consumer.run(), 30)
+        assert (await consumer.check.probe()).state == "down"
+
+
+async def test_a_lane_that_went_to_another_member_is_not_taken_back(harness):
+    def at(offset: int) -> IncomingRecord:
+        return IncomingRecord(PASS_BALANCE_CHANGED.name, 0, offset, 0, b"k", b"{}", ())
+
+    async with database_of(harness) as database:
+        lot = ParkingLot(database, SystemClock(), first_retry_s=0.0)
+        await lot.park([ToPark(at(1), "lane", "c", "d"), ToPark(at(2), "lane", "c", "d")])
+        [head] = await lot.due()
+        await lot.load([(PASS_BALANCE_CHANGED.name, 1)])
+        await lot.remove([head])
+        assert lot.lanes == {}
+
+
+async def test_a_commit_that_the_server_made_a_rollback_is_told(harness):
+    async with database_of(harness) as database:
+        with pytest.raises(TransactionAborted):
+            async with database.transaction([WORKSPACE]) as transaction:
+                with contextlib.suppress(asyncpg.DivisionByZeroError):
+                    await transaction.execute("SELECT 1 / 0")
 
 
 async def test_one_bad_record_does_not_take_its_batch_with_it(harness):

@@ -12,8 +12,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from passferry_contracts.types import MAX_AMOUNT_MINOR
 
-#: All below the space but tab and line feed.
-_CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b-\x1f]")
+#: All below the space but tab and line feed, and half surrogates, which UTF-8 cannot hold.
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b-\x1f\ud800-\udfff]")
 
 
 def _aware_utc(value: datetime) -> datetime:

@@ -40,7 +40,11 @@ class Topic:
 
     def configuration(self) -> dict[str, str]:
         """The broker's topic settings."""
-        settings = {"max.message.bytes": str(self.max_record_bytes)}
+        # Uncompressed, so that the broker measures a record as consumers will meet it.
+        settings = {
+            "max.message.bytes": str(self.max_record_bytes),
+            "compression.type": "uncompressed",
+        }
         if self.compacted:
             settings["cleanup.policy"] = "compact"
             settings["delete.retention.ms"] = str(24 * 60 * 60 * 1000)

@@ -7,21 +7,25 @@ from collections.abc import Sequence
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
-OUTBOX_PUBLISHED = Counter("passferry_outbox_published_total", "Events sent from the outbox")
+OUTBOX_PUBLISHED = Counter("passferry_outbox_published_total", "Events that Kafka acknowledged")
 OUTBOX_OLDEST_UNSENT = Gauge(
     "passferry_outbox_oldest_unsent_timestamp_seconds",
     "When the oldest unsent event was written; 0 when all are sent",
 )
 OUTBOX_SLOTS = Gauge("passferry_outbox_slots", "Outbox slots that this process owns")
 EVENTS_CONSUMED = Counter(
-    "passferry_events_consumed_total", "Records finished", ["topic", "group", "result"]
+    "passferry_events_consumed_total",
+    "Records finished: done, parked or dead_letter",
+    ["topic", "group", "result"],
 )
 CONSUMER_BATCH_RECORDS = Histogram(
     "passferry_consumer_batch_records",
-    "Records handled together",
+    "Records of one topic handled by one call",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
 )
-CONSUMER_LAG = Gauge("passferry_consumer_lag_records", "Records not finished yet", ["group"])
+CONSUMER_LAG = Gauge(
+    "passferry_consumer_lag_records", "Records of the owned partitions not finished yet", ["group"]
+)
 CONSUMER_LAST_POLL = Gauge(
     "passferry_consumer_last_poll_timestamp_seconds", "When the consumer last asked for records"
 )
@@ -29,11 +33,15 @@ CONSUMER_REBALANCES = Counter(
     "passferry_consumer_rebalances_total", "Times that partitions were taken away"
 )
 DEAD_LETTER_RECORDS = Counter(
-    "passferry_dlt_records_total", "Records given up", ["topic", "reason"]
+    "passferry_dlt_records_total",
+    "Records given up, by topic of origin and code",
+    ["topic", "reason"],
 )
-PARKED_RECORDS = Gauge("passferry_parked_records", "Records that wait in the database")
+PARKED_RECORDS = Gauge(
+    "passferry_parked_records", "Parked records of the owned partitions, which wait in the database"
+)
 AUTHENTICATION_FAILURES = Counter(
-    "passferry_authentication_failures_total", "Requests without a valid credential", ["reason"]
+    "passferry_authentication_failures_total", "Requests refused with 401", ["reason"]
 )
 for _reason in ("missing", "invalid"):
     AUTHENTICATION_FAILURES.labels(reason=_reason)

@@ -40,6 +40,7 @@ SLOTS = 64
 #: Room for headers and framing beside the value in one record.
 RECORD_OVERHEAD_BYTES = 4_096
 RELAY_BATCH_ROWS = 1_000
+RELAY_BATCH_BYTES = 8_388_608
 #: Rows of other replicas are found by polling; our own wake the relay in-process.
 POLL_ALONE_S = 0.25
 POLL_WITH_OTHERS_S = 0.015
@@ -57,9 +58,19 @@ FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::
 ORDER BY position
 """
 
+#: The first always comes along, however large it is.
 NEXT_ROWS = """
-SELECT id, topic, key, headers, value, extract(epoch FROM created_at)::float8 AS created
-FROM outbox WHERE slot = ANY($1::smallint[]) ORDER BY id LIMIT $2
+SELECT id, topic, key, headers, value, created, bytes
+FROM (
+    SELECT id, topic, key, headers, value, extract(epoch FROM created_at)::float8 AS created,
+        coalesce(octet_length(value), 0) AS size,
+        sum(coalesce(octet_length(value), 0)) OVER (ORDER BY id)::int8 AS bytes
+    FROM (
+        SELECT id, topic, key, headers, value, created_at
+        FROM outbox WHERE slot = ANY($1::smallint[]) ORDER BY id LIMIT $2
+    ) AS next_rows
+) AS sized
+WHERE bytes - size < $3 ORDER BY id
 """
 
 DELETE_SENT = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
@@ -207,8 +218,8 @@ class OutboxRelay:
                 next_ownership = time.monotonic() + OWNERSHIP_INTERVAL_S
             self._wake.clear()
             began_at = time.monotonic()
-            sent = await self._send_next(connection, producer)
-            if sent == RELAY_BATCH_ROWS:
+            sent, has_more = await self._send_next(connection, producer)
+            if has_more:
                 continue
             if self._stopping and not self._wake.is_set():
                 return
@@ -223,18 +234,20 @@ class OutboxRelay:
 
     async def _send_next(
         self, connection: asyncpg.Connection[asyncpg.Record], producer: Producer
-    ) -> int:
-        rows = await connection.fetch(NEXT_ROWS, self._slots, RELAY_BATCH_ROWS)
+    ) -> tuple[int, bool]:
+        """Returns how many were sent, and whether the batch was full."""
+        rows = await connection.fetch(NEXT_ROWS, self._slots, RELAY_BATCH_ROWS, RELAY_BATCH_BYTES)
         if not rows:
             self._oldest_unsent = None
             OUTBOX_OLDEST_UNSENT.set(0)
-            return 0
+            return 0, False
         self._oldest_unsent = rows[0]["created"]
         OUTBOX_OLDEST_UNSENT.set(rows[0]["created"])
         await producer.send_all([_outgoing(row) for row in rows])
         await connection.execute(DELETE_SENT, [row["id"] for row in rows])
         OUTBOX_PUBLISHED.inc(len(rows))
-        return len(rows)
+        is_full = len(rows) == RELAY_BATCH_ROWS or rows[-1]["bytes"] >= RELAY_BATCH_BYTES
+        return len(rows), is_full
 
     async def _balance_slots(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
         """Keep our share of the slots: all when alone, half when there are two of us."""

@@ -44,6 +44,10 @@ UNAVAILABLE = (
 )
 
 
+class TransactionAborted(Exception):
+    """What was written is undone, although nobody raised."""
+
+
 @dataclass(slots=True)
 class Transaction:
     """One database transaction; events emitted in it leave with its commit, in order."""
@@ -190,7 +194,9 @@ class Database:
             try:
                 yield transaction
                 has_events = await transaction.write_outbox()
-                await connection.execute("COMMIT")
+                if await connection.execute("COMMIT") != "COMMIT":
+                    # An error within was caught, and the server has undone everything.
+                    raise TransactionAborted("a statement failed and was passed over")
             except BaseException:
                 if not connection.is_closed():
                     await connection.execute("ROLLBACK")

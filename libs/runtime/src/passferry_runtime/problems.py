@@ -67,7 +67,9 @@ async def answer_http_exception(request: Request, error: Exception) -> Response:
     """What the framework itself refuses: 404, 405, an unreadable body."""
     assert isinstance(error, HTTPException)  # noqa: S101  # registered for this class only
     code = _CODES.get(error.status_code, "request_refused")
-    problem = Problem(error.status_code, code, str(error.detail))
+    is_body = error.status_code == HTTPStatus.BAD_REQUEST
+    errors = [FieldError("body", "cannot be read as JSON")] if is_body else []
+    problem = Problem(error.status_code, code, str(error.detail), errors=errors)
     response = problem_response(problem, instance=request.url.path)
     for name, value in (error.headers or {}).items():
         response.headers[name] = value

@@ -28,7 +28,6 @@ from passferry_runtime.crypto import KeyRing
 from passferry_runtime.http import create_app
 from passferry_runtime.kafka.consumer import Consumer
 from passferry_runtime.kafka.dead_letters import DeadLetters
-from passferry_runtime.kafka.producer import Producer
 from passferry_runtime.kafka.settings import kafka_settings
 from passferry_runtime.lifecycle import Check, CheckResult, Service
 from passferry_runtime.postgres import Database
@@ -52,9 +51,6 @@ async def service(settings: BridgeSettings) -> AsyncIterator[Service]:
                 max_size=settings.database_pool_size,
                 clock=clock,
             )
-        )
-        producer = await stack.enter_async_context(
-            Producer.open(kafka, client_id=f"{kafka.client_id}-refused")
         )
         gateway = await stack.enter_async_context(
             HttpSinks.open(
@@ -83,7 +79,8 @@ async def service(settings: BridgeSettings) -> AsyncIterator[Service]:
             observer=observer,
             backlog_max=settings.sink_backlog_max,
         )
-        letters = DeadLetters(producer, service=NAME, group=kafka.group_prefix + group)
+        letters = DeadLetters(kafka, service=NAME, group=kafka.group_prefix + group)
+        stack.push_async_callback(letters.close)
         forwarding.forward_with(
             ForwardEvents(
                 backlog=backlog,

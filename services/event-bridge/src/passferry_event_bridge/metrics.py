@@ -15,9 +15,11 @@ EVENTS_GIVEN_UP = Counter(
 )
 SINK_REQUEST_SECONDS = Histogram(
     "passferry_bridge_sink_request_seconds",
-    "Time of a request to a sink",
+    "From a request to a sink to the end of its answer",
     ["profile", "outcome"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
 )
-SINKS_STOPPED = Gauge("passferry_bridge_sinks_stopped", "Sinks that wait for somebody to act")
+SINKS_STOPPED = Gauge(
+    "passferry_bridge_sinks_stopped", "Sinks that a refusal stopped, until somebody resumes them"
+)
 SINKS_WAITING = Gauge("passferry_bridge_sinks_waiting", "Sinks for which events wait")

@@ -16,7 +16,9 @@ DELIVERY_DURATION = Histogram(
     buckets=(0.1, 0.5, 1, 2, 5, 10),
 )
 DEVICE_REGISTRATIONS = Counter(
-    "pass_device_registrations_total", "New registrations", ["workspace_id", "device_type"]
+    "pass_device_registrations_total",
+    "Registrations heard from the web service",
+    ["workspace_id", "device_type"],
 )
 EVENT_TO_PUSH = Histogram(
     "passferry_event_to_push_seconds",
@@ -24,29 +26,47 @@ EVENT_TO_PUSH = Histogram(
     ["channel", "event_type"],
     buckets=(0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2.5, 5, 10, 30, 60, 300),
 )
-CLOCK_SKEW = Counter("passferry_clock_skew_total", "Events that were caused in the future")
+CLOCK_SKEW = Counter(
+    "passferry_clock_skew_total", "Deliveries whose cause lies in the future; counted as 0 s"
+)
 DELIVERIES = Counter(
     "passferry_deliveries_total", "Deliveries by outcome of the attempt", ["channel", "outcome"]
 )
 DELIVERIES_COALESCED = Counter(
     "passferry_deliveries_coalesced_total", "Deliveries that a newer one stood for", ["channel"]
 )
-DELIVERIES_HELD = Gauge("passferry_deliveries_held", "Deliveries in memory", ["channel"])
+DELIVERIES_HELD = Gauge(
+    "passferry_deliveries_held",
+    "Deliveries held in memory, as of the last health probe",
+    ["channel"],
+)
 CREDENTIALS_PAUSED = Gauge(
-    "passferry_credentials_paused", "Credentials that the provider refuses", ["channel"]
+    "passferry_credentials_paused",
+    "Credentials that the provider refuses, as of the last health probe",
+    ["channel"],
 )
 CREDENTIALS_MISSING = Gauge(
-    "passferry_credentials_missing", "Credentials that deliveries wait for", ["channel"]
+    "passferry_credentials_missing",
+    "Credentials that deliveries wait for, as of the last health probe",
+    ["channel"],
 )
-APNS_RESPONSES = Counter("passferry_apns_responses_total", "Answers of APNs", ["status", "reason"])
+APNS_RESPONSES = Counter(
+    "passferry_apns_responses_total",
+    "Answers of APNs; an unknown reason is other",
+    ["status", "reason"],
+)
 APNS_REQUEST_SECONDS = Histogram(
     "passferry_apns_request_seconds",
-    "Time of one push",
+    "From a push to its answer, over an open connection or a new one",
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-APNS_TOKENS_RETIRED = Counter("passferry_apns_tokens_retired_total", "Push tokens that are gone")
+APNS_TOKENS_RETIRED = Counter(
+    "passferry_apns_tokens_retired_total", "Push tokens that APNs says are gone"
+)
 GOOGLE_REQUESTS = Counter(
-    "passferry_google_requests_total", "Requests to Google Wallet", ["method", "status"]
+    "passferry_google_requests_total",
+    "Requests to Google Wallet; status none: no answer",
+    ["method", "status"],
 )
 GOOGLE_QUOTA_WAIT = Histogram(
     "passferry_google_quota_wait_seconds",
@@ -54,10 +74,12 @@ GOOGLE_QUOTA_WAIT = Histogram(
     buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 30),
 )
 GOOGLE_TOKEN_REFRESHES = Counter(
-    "passferry_google_token_refresh_total", "Access tokens fetched", ["result"]
+    "passferry_google_token_refresh_total", "Access tokens asked for, by status", ["result"]
 )
 DEVICE_CACHE_REQUESTS = Counter(
-    "passferry_device_cache_requests_total", "Lookups of a pass's push tokens", ["result"]
+    "passferry_device_cache_requests_total",
+    "Lookups of push tokens in Redis: hit, miss or error",
+    ["result"],
 )
 
 for _result in ("hit", "miss", "error"):

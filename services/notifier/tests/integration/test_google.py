@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from uuid import uuid4
 
@@ -50,6 +51,23 @@ async def test_the_first_wanted_revision_inserts_class_and_object_later_ones_pat
     ]
     assert [each for each in calls(world) if not each.startswith("token")] == wanted
     assert world.google.log.violation_count == 0
+
+
+async def test_a_change_that_is_taken_back_while_it_is_on_its_way_is_taken_back_at_google_too(
+    world: Any,
+) -> None:
+    """proves: J7"""
+    shop, pass_id = await world.workspace(google=True), uuid4()
+    await shop.tell_template()
+    async with world.notifier(), world.harness.recording(DELIVERY_COMPLETED) as heard:
+        await delivered(shop, heard, pass_id, 1)
+        slow = GoogleFault(scope="loyaltyobject.patch", delay_ms=1_000, count=1)
+        world.google.faults.add([slow])
+        await shop.tell_rendered(pass_id, 2, points=77)
+        await asyncio.sleep(0.5)
+        await shop.tell_rendered(pass_id, 3, points=10)
+        await heard.expect(DeliveryCompleted, 1, where=lambda each: each.revision == 3)
+    assert world.google.phone(shop.object_id(pass_id))["balance"] == 10
 
 
 async def test_the_fourth_notification_of_a_day_is_silent(world: Any) -> None:

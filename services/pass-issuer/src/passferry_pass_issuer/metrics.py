@@ -9,17 +9,25 @@ PASSES_ISSUED = Counter(
 )
 CREDENTIAL_FINDINGS = Gauge(
     "passferry_credential_findings",
-    "Missing, expired or soon expiring credentials that published templates need",
+    "Missing, expired or soon expiring credentials of published templates, as of the last probe",
 )
 SIGNING_IDENTITY_DAYS_LEFT = Gauge(
-    "passferry_signing_identity_days_left", "Days until the first needed certificate expires"
+    "passferry_signing_identity_days_left",
+    "Days until the first needed certificate expires; 0 too when there is none yet",
 )
-REVISIONS = Counter("passferry_issuer_revisions_total", "Changes drawn, by outcome", ["outcome"])
+REVISIONS = Counter(
+    "passferry_issuer_revisions_total",
+    "Changes drawn: raised a revision, or unchanged",
+    ["outcome"],
+)
 UNSIGNED_REVISIONS = Counter(
-    "passferry_unsigned_revisions_total", "Revisions that lack a signing identity"
+    "passferry_unsigned_revisions_total",
+    "Revisions made without a signature, because no identity can sign them",
 )
 PASS_EVENTS = Counter(
-    "passferry_issuer_pass_events_total", "Events about passes", ["event_type", "result"]
+    "passferry_issuer_pass_events_total",
+    "Events about passes: new, or old because a newer version was applied",
+    ["event_type", "result"],
 )
 INBOUND_EVENTS = Counter(
     "passferry_inbound_events_total", "Upstream events", ["event_type", "result"]

@@ -198,6 +198,8 @@ async def test_a_workspace_is_named_by_its_business_id_too(shop, office):
 
 async def test_claims_on_what_is_not_the_upstreams_are_refused(shop, office):
     # proves: J70
+    await shop.codes(shop.created())
+    theirs = await office.call("GET", f"/workspaces/{shop.workspace_id}/passes/external:book-1")
     own = await office.program(str(shop.workspace_id))
     issued = await office.call(
         "POST",
@@ -213,6 +215,7 @@ async def test_claims_on_what_is_not_the_upstreams_are_refused(shop, office):
         shop.created(external_id="ours-2", program_id=UUID(own)),
         foreign,
         shop.created(external_id=None, pass_id=uuid4()),
+        shop.balance(9, 2, external_id="another", pass_id=UUID(theirs["pass_id"])),
     )
     assert all(isinstance(each, Rejected) for each in refused)
     assert [each.code for each in refused] == [
@@ -221,8 +224,10 @@ async def test_claims_on_what_is_not_the_upstreams_are_refused(shop, office):
         "balance_kept_here",
         "foreign_workspace",
         "external_id_required",
+        "pass_mismatch",
     ]
-    assert [each.external_id for each in await office.events(PassCreated)] == ["ours-1"]
+    told = [each.external_id for each in await office.events(PassCreated)]
+    assert told == ["book-1", "ours-1"]
     assert await office.events(PassBalanceChanged) == []
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import json
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -87,6 +88,47 @@ async def test_one_person_is_a_member_once_in_a_program_and_twice_in_two(office,
     elsewhere = await cafe(program_id=other_program, holder=holder)
     assert elsewhere["pass_id"] != first["pass_id"]
     assert elsewhere["holder_id"] == first["holder_id"]
+
+
+async def test_a_member_whose_pass_ended_gets_another(office, cafe):
+    holder = {"external_id": "h-7", "full_name": "Zoë"}
+    first = await cafe(external_id="card-1", holder=holder)
+    await office.call("POST", f"{cafe.path}/{first['pass_id']}/void")
+    second = await cafe(external_id="card-2", holder=holder)
+    assert second["pass_id"] != first["pass_id"]
+    assert second["holder_id"] == first["holder_id"]
+
+
+async def test_an_external_id_with_slashes_names_its_pass_everywhere(office, cafe):
+    issued = await cafe(external_id="store/7/card")
+    path = f"{cafe.path}/external:store/7/card"
+    assert (await office.call("GET", path))["pass_id"] == issued["pass_id"]
+    await office.call("PATCH", path, json={"fields": {"favourite": "Tea"}})
+    assert (await office.call("POST", f"{path}/void"))["status"] == "voided"
+    assert (await office.call("DELETE", path))["status"] == "deleted"
+
+
+@pytest.mark.parametrize("more", [{"fields": {"x": "\ud800"}}, {"code": "\ud800"}])
+async def test_half_a_surrogate_pair_is_refused(office, cafe, more):
+    # As JSON writes it, in ASCII.
+    body = json.dumps({"program_id": cafe.program_id, **more})
+    headers = {"Content-Type": "application/json"}
+    problem = await office.call("POST", cafe.path, status=422, content=body, headers=headers)
+    assert problem["errors"]
+
+
+async def test_a_code_that_cannot_be_stored_spoils_no_neighbour(office, cafe):
+    good = {"program_id": cafe.program_id, "external_id": "good"}
+    bad = good | {"external_id": "bad", "code": "a\u0000"}
+    answer = await office.call("POST", f"{cafe.path}/bulk", json={"passes": [good, bad]})
+    assert (answer["counts"]["created"], answer["counts"]["refused"]) == (1, 1)
+
+
+async def test_a_cursor_from_beyond_the_calendar_is_refused(office, cafe):
+    raw = json.dumps(["0001-01-01T00:00:00+14:00", str(uuid4())]).encode()
+    cursor = base64.urlsafe_b64encode(raw).decode().rstrip("=")
+    problem = await office.call("GET", f"{cafe.path}?cursor={cursor}", status=422)
+    assert problem["code"] == "cursor_invalid"
 
 
 async def test_two_ids_are_two_people_even_with_one_address(cafe):

@@ -300,7 +300,9 @@ async def test_a_pass_is_fetched_once_and_is_then_unchanged(stand, authority):
 async def test_an_unreadable_date_gets_the_pass(stand):
     """proves: W8"""
     device = await stand.phone()
-    for date in ("", "yesterday", "Thu, 99 Foo 2026", "\x7f", "0", "-1"):
+    beyond = "Mon, 01 Jan 99999999999 00:00:00 GMT"
+    far_zone = "Mon, 01 Jan 2026 00:00:00 +99999999999999999999"
+    for date in ("", "yesterday", "Thu, 99 Foo 2026", "\x7f", "0", "-1", beyond, far_zone):
         assert (await device.get(date)).status_code == 200, date
 
 

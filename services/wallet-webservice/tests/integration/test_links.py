@@ -55,6 +55,13 @@ async def test_an_iphone_is_handed_the_pass(stand, authority):
     assert downloaded.revision == 1
 
 
+async def test_whoever_opens_a_link_again_and_again_is_told_of_once(stand):
+    card = await linked(stand)
+    for _ in range(20):
+        assert (await visit(stand, card, IPHONE)).status_code == 200
+    assert len(await stand.told(PassLinkOpened)) == 1
+
+
 async def test_an_iphone_waits_for_the_first_signature(stand):
     """proves: A25"""
     card = await linked(stand, signed=False)

@@ -72,9 +72,11 @@ async def test_equal_ids_in_two_workspaces_are_two_bundles():
 
 async def test_what_is_kept_is_bounded(monkeypatch):
     monkeypatch.setattr(assemble_bundle, "MAX_BUNDLE_BYTES", 3_000)
-    monkeypatch.setattr(assemble_bundle, "MAX_TEMPLATES", 2)
+    monkeypatch.setattr(assemble_bundle, "MAX_TEMPLATE_BYTES", 1_000)
     assemble = AssembleBundle(FakePasses())
     for _ in range(20):
         await assemble(device_pass())
     assert sum(map(len, assemble._bundles.values())) == assemble._bytes <= 3_000
-    assert len(assemble._templates) == 2
+    sizes = [each.size for each in assemble._templates.values()]
+    assert sum(sizes) == assemble._template_bytes <= 1_000
+    assert len(sizes) > 1

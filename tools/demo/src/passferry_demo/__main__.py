@@ -55,6 +55,8 @@ def main() -> int:
     parser.add_argument("--pace", type=float, default=LINES_PER_SECOND, help="lines per second")
     options = parser.parse_args()
     console = Console(highlight=False)
+    # Whoever ends the demo ends it in order: its directory holds secrets.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with running_platform(console.print) as platform:
             try:
@@ -64,9 +66,9 @@ def main() -> int:
                 raise
             print_summary(console, outcome)
             if not options.check:
-                print_addresses(console, platform)
+                print_addresses(console, platform, a_pass=outcome.a_link)
                 console.print("running until Ctrl-C")
-                signal.sigwait({signal.SIGINT, signal.SIGTERM})
+                signal.pause()
             return 1 if outcome.faults() else 0
     except (BackendUnavailable, ProcessEnded, StepRefused) as error:
         console.print(f"[red]the demo stopped:[/red] {error}")

@@ -59,18 +59,15 @@ def print_summary(console: Console, outcome: Outcome) -> None:
         console.print(f"[red]not reconciled:[/red] {fault}")
 
 
-def print_addresses(console: Console, platform: Platform) -> None:
-    table = Table(title="Where to look", title_justify="left", padding=(0, 2))
-    for column in ("service", "health", "metrics", "API"):
-        table.add_column(column)
+def print_addresses(console: Console, platform: Platform, *, a_pass: str) -> None:
+    """Each address whole on a line of its own: a terminal of 80 columns would cut a table's."""
+    console.print("[bold]Where to look[/bold] (each service: /health, /metrics, API at /docs)")
     for service in SERVICES:
-        url = platform.url(service)
-        table.add_row(service, f"{url}/health", f"{url}/metrics", f"{url}/docs")
-    console.print(table)
-    console.print(
-        f"administrator's API key: {platform.directory / 'secrets' / 'administrator_key'}"
-    )
-    console.print(f"logs: {platform.directory / 'logs'}")
+        console.print(f"  {service:<18} {platform.url(service)}/docs", soft_wrap=True)
+    console.print(f"  {'a pass':<18} {a_pass}", soft_wrap=True)
+    secrets = platform.directory / "secrets"
+    console.print(f"  {'API key':<18} {secrets / 'administrator_key'}", soft_wrap=True)
+    console.print(f"  {'logs':<18} {platform.directory / 'logs'}", soft_wrap=True)
 
 
 def _verdict(is_good: bool, good: str, bad: str) -> str:

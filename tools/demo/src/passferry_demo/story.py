@@ -67,6 +67,8 @@ class Outcome:
     anomalies: list[str]
     google_violations: int
     forwarded: dict[str, int]
+    #: The public page of one pass, for whoever wants to see it.
+    a_link: str
     seconds: float
 
     def faults(self, *, with_outages: bool = False) -> list[str]:
@@ -262,6 +264,7 @@ class Story:
         return Outcome(
             expected=self.expected.counts,
             reconciliation=reconciliation,
+            a_link=next(iter(self.cafe.passes.values()))["link"],
             hops=self.observatory.hops(self.day_began_at),
             commands=self.player.outcomes + self.observatory.results(),
             dead_letters=letters,

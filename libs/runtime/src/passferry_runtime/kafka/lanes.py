@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -31,8 +32,15 @@ class Item:
     @property
     def lane_behind(self) -> str:
         """The parking lane of its key's ordinary records."""
-        workspace = (self.record.header("ce_workspaceid") or b"").decode("utf-8", "replace")
-        return f"{self.record.topic}/{workspace}/{self.lane}"
+        workspace = self.record.header("ce_workspaceid") or b""
+        # Whatever bytes and however many a producer chose, the name can be stored.
+        digest = hashlib.blake2b(workspace + b"\0" + self.lane.encode(), digest_size=16)
+        return f"{self.record.topic}/{digest.hexdigest()}"
+
+    @property
+    def size(self) -> int:
+        """Bytes, without headers."""
+        return len(self.record.value or b"")
 
     @property
     def may_overtake(self) -> bool:
@@ -54,6 +62,7 @@ class LaneScheduler:
         self._ready: dict[str, deque[str]] = {}
         self._turn: deque[str] = deque()
         self.queued = 0
+        self.queued_bytes = 0
 
     def add(self, item: Item) -> None:
         lane = self._lanes.get(item.lane)
@@ -61,6 +70,7 @@ class LaneScheduler:
             lane = self._lanes[item.lane] = _Lane()
         lane.items.append(item)
         self.queued += 1
+        self.queued_bytes += item.size
         if not lane.is_busy and len(lane.items) == 1:
             self._make_ready(item.lane, lane)
 
@@ -97,6 +107,7 @@ class LaneScheduler:
             while lane.items and len(batch) < limit and lane.items[0].record.topic == topic:
                 batch.append(lane.items.popleft())
         self.queued -= len(batch)
+        self.queued_bytes -= sum(item.size for item in batch)
         return batch
 
     def release(self, lane_names: Iterator[str] | set[str]) -> None:
@@ -110,21 +121,11 @@ class LaneScheduler:
             else:
                 del self._lanes[name]
 
-    def take_queued(self, lane_name: str) -> list[Item]:
-        """Everything that still waits in a busy lane; used when its head was parked."""
-        lane = self._lanes.get(lane_name)
-        if lane is None:
-            return []
-        items = list(lane.items)
-        lane.items.clear()
-        self.queued -= len(items)
-        return items
-
     def clear(self) -> None:
         self._lanes.clear()
         self._ready.clear()
         self._turn.clear()
-        self.queued = 0
+        self.queued = self.queued_bytes = 0
 
     def _make_ready(self, name: str, lane: _Lane) -> None:
         topic = lane.items[0].record.topic

@@ -16,10 +16,13 @@ class OffsetTracker:
         self._open: deque[int] = deque()
         self._finished: set[int] = set()
         self._committable: int | None = None
+        #: After the last record that was started; None before the first.
+        self.next: int | None = None
         self._committed: int | None = None
 
     def start(self, offset: int) -> None:
         self._open.append(offset)
+        self.next = offset + 1
 
     def finish(self, offset: int) -> None:
         self._finished.add(offset)

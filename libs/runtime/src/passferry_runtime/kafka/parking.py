@@ -105,6 +105,11 @@ class ParkingLot:
     def size(self) -> int:
         return sum(self.lanes.values())
 
+    @property
+    def topics(self) -> set[str]:
+        """That records are parked of."""
+        return {lane.partition("/")[0] for lane in self.lanes}
+
     async def load(self, partitions: Iterable[tuple[str, int]]) -> None:
         owned = list(partitions)
         async with self._database.plumbing() as transaction:
@@ -130,7 +135,7 @@ class ParkingLot:
                 [_encode_headers(each.record.headers) for each in waiting],
                 [each.record.timestamp_ms for each in waiting],
                 [each.code for each in waiting],
-                [each.detail[:1000].replace("\x00", "") for each in waiting],
+                [_storable(each.detail) for each in waiting],
                 [now] * len(waiting),
                 [first_try] * len(waiting),
             )
@@ -148,7 +153,8 @@ class ParkingLot:
         async with self._turn, self._database.plumbing() as transaction:
             await transaction.execute(REMOVE, [each.id for each in finished])
             await transaction.execute(HURRY_NEXT, lanes, self._clock.now())
-            await self._count_again(transaction, set(lanes))
+            # Not those that went to another member meanwhile.
+            await self._count_again(transaction, self.lanes.keys() & set(lanes))
 
     async def postpone(self, parked: ParkedRecord, *, code: str, detail: str) -> None:
         delay = retry_delay_s(parked.attempts + 1, first_s=self._first_retry_s)
@@ -158,7 +164,7 @@ class ParkingLot:
                 parked.id,
                 self._clock.now() + timedelta(seconds=delay),
                 code,
-                detail[:1000],
+                _storable(detail),
             )
 
     async def hurry(self, lanes: Iterable[str]) -> None:
@@ -177,6 +183,10 @@ class ParkingLot:
             else:
                 self.lanes.pop(lane, None)
         PARKED_RECORDS.set(self.size)
+
+
+def _storable(detail: str) -> str:
+    return detail[:1000].replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def _encode_headers(headers: Sequence[tuple[str, bytes]]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from passferry_runtime.kafka.records import OutgoingRecord
 from passferry_runtime.kafka.settings import KafkaSettings
@@ -20,6 +20,10 @@ SEND_TIMEOUT_S = 60.0
 
 class KafkaUnavailable(Exception):
     """Records were not acknowledged. This producer may not be used any more."""
+
+
+class RecordTooLarge(Exception):
+    """Neither this producer nor the broker takes it, now or later."""
 
 
 class Producer:
@@ -49,7 +53,10 @@ class Producer:
                 await asyncio.wait_for(client.stop(), 10)
 
     async def send_all(self, records: Sequence[OutgoingRecord]) -> None:
-        """Send in order and wait until all are acknowledged; raises `KafkaUnavailable`."""
+        """Send in order and wait until all are acknowledged.
+
+        Raises `KafkaUnavailable`, and `RecordTooLarge`, after which some may have been sent.
+        """
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 pending = [
@@ -62,5 +69,7 @@ class Producer:
                     for record in records
                 ]
                 await asyncio.gather(*pending)
+        except MessageSizeTooLargeError as error:
+            raise RecordTooLarge(str(error)) from error
         except (KafkaError, TimeoutError, OSError) as error:
             raise KafkaUnavailable(f"{type(error).__name__}: {error}") from error

@@ -86,5 +86,6 @@ def incoming_record(record: Any, topic_prefix: str) -> IncomingRecord:
         timestamp_ms=record.timestamp,
         key=record.key or b"",
         value=record.value,
-        headers=tuple(record.headers or ()),
+        # Kafka allows a header without a value; nothing here tells that from an empty one.
+        headers=tuple((name, raw or b"") for name, raw in record.headers or ()),
     )

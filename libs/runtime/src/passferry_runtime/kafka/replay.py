@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from passferry_contracts.registry import DEAD_LETTERS, TOPICS
-from passferry_runtime.kafka.dead_letters import MESSAGE, ORIGINAL_TOPIC, REASON
+from passferry_runtime.kafka.dead_letters import CUT, MESSAGE, ORIGINAL_TOPIC, REASON
 from passferry_runtime.kafka.producer import Producer
 from passferry_runtime.kafka.records import IncomingRecord, OutgoingRecord, incoming_record
 from passferry_runtime.kafka.settings import HasKafkaSettings, KafkaSettings, kafka_settings
@@ -28,6 +28,11 @@ class DeadLetter:
     code: str
     message: str
 
+    @property
+    def is_whole(self) -> bool:
+        """Of one that was too large only the place is kept: there is nothing to send again."""
+        return all(name != CUT for name, _ in self.record.headers)
+
     def revived(self) -> OutgoingRecord:
         headers = tuple(
             header
@@ -41,7 +46,10 @@ async def read_dead_letters(settings: KafkaSettings, service: str) -> list[DeadL
     """All dead letters of a service, oldest first."""
     topic = DEAD_LETTERS[service]
     client = AIOKafkaConsumer(
-        bootstrap_servers=settings.brokers, group_id=None, enable_auto_commit=False
+        bootstrap_servers=settings.brokers,
+        group_id=None,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
     )
     await client.start()
     try:
@@ -85,7 +93,7 @@ async def replay(
     letters = [
         letter
         for letter in await read_dead_letters(settings, service)
-        if letter.topic in TOPICS and (code is None or letter.code == code)
+        if letter.topic in TOPICS and letter.is_whole and (code is None or letter.code == code)
     ][:limit]
     counted = Counter(f"{letter.topic} {letter.code}" for letter in letters)
     if not is_dry_run and letters:

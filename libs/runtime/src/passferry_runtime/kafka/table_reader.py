@@ -68,6 +68,7 @@ class TableReader:
             client_id=f"{self._settings.client_id}-tables",
             group_id=None,
             enable_auto_commit=False,
+            isolation_level="read_committed",
             auto_offset_reset="earliest",
             # Changes are rare and come at once; what waits is only an empty answer.
             fetch_max_wait_ms=500,

@@ -84,6 +84,11 @@ class BundleTemplate:
             )
         self._count = len(entries)
 
+    @property
+    def size(self) -> int:
+        """Bytes that it keeps in memory."""
+        return len(self._locals) + len(self._records)
+
     def assemble(self, *, pass_json: bytes, manifest: bytes, signature: bytes) -> bytes:
         """The .pkpass; equal parts give equal bytes."""
         own = [

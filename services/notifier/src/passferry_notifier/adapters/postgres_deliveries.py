@@ -113,6 +113,25 @@ FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS given(workspace_id, pass_id, 
 WHERE known.workspace_id = given.workspace_id AND known.pass_id = given.pass_id
 """
 
+#: Not while it is on its way already.
+SEND_AGAIN = """
+UPDATE delivery SET state = 'pending', next_attempt_at = now(), completed_at = NULL, attempts = 0
+FROM (
+    SELECT DISTINCT ON (newest.workspace_id, newest.pass_id)
+        newest.workspace_id, newest.delivery_id
+    FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) AS given(workspace_id, pass_id, revision)
+    JOIN delivery AS newest ON newest.workspace_id = given.workspace_id
+        AND newest.pass_id = given.pass_id AND newest.channel = 'google_wallet'
+        AND newest.revision > given.revision
+    WHERE NOT EXISTS (
+        SELECT 1 FROM delivery AS open WHERE open.workspace_id = given.workspace_id
+            AND open.pass_id = given.pass_id AND open.channel = 'google_wallet'
+            AND open.state = 'pending')
+    ORDER BY newest.workspace_id, newest.pass_id, newest.revision DESC
+) AS again
+WHERE delivery.workspace_id = again.workspace_id AND delivery.delivery_id = again.delivery_id
+"""
+
 HAS_USERS = """
 UPDATE google_object AS known SET has_users = given.has_users
 FROM unnest($1::uuid[], $2::uuid[], $3::boolean[]) AS given(workspace_id, pass_id, has_users)
@@ -219,6 +238,7 @@ class PostgresDeliveries:
             struck_out = await _strike(tx, completions)
             lost = await _drop_tokens(tx, completions, struck_out)
             await _learn_from_google(tx, completions, now)
+            await _send_again(tx, [c for c in completions if c.delivery.delivery_id not in updated])
             for each in completions:
                 if each.state != "pending" and each.delivery.delivery_id in updated:
                     gone_at = _gone_at(each, struck_out)
@@ -270,6 +290,18 @@ class PostgresDeliveries:
         async with self._database.transaction({workspace_id}) as tx:
             rows = await tx.fetch(SUMMARY, workspace_id)
         return [(row["channel"], row["state"], row["reason"], row["number"]) for row in rows]
+
+
+async def _send_again(tx: Transaction, superseded: Sequence[Completion]) -> None:
+    """Google took an older object, perhaps after the newer one: that is due once more."""
+    late = [each for each in superseded if each.verdict.synced_sha256 is not None]
+    if late:
+        await tx.execute(
+            SEND_AGAIN,
+            [each.delivery.workspace_id for each in late],
+            [each.delivery.pass_id for each in late],
+            [each.delivery.revision for each in late],
+        )
 
 
 async def _update(tx: Transaction, completions: Sequence[Completion], now: datetime) -> set[UUID]:

@@ -39,7 +39,13 @@ SET issuer_id = excluded.issuer_id, vertical = excluded.vertical, class_id = exc
     synced_sha256 = CASE WHEN known.object_id = excluded.object_id THEN known.synced_sha256 END,
     has_users = CASE WHEN known.object_id = excluded.object_id THEN known.has_users END
 WHERE known.revision <= excluded.revision
-RETURNING workspace_id, pass_id, synced_sha256, has_users
+RETURNING workspace_id, pass_id, synced_sha256, has_users,
+    -- What is on its way may arrive after this is compared with what Google has.
+    EXISTS (
+        SELECT 1 FROM delivery
+        WHERE delivery.workspace_id = known.workspace_id AND delivery.pass_id = known.pass_id
+            AND delivery.channel = 'google_wallet' AND delivery.state = 'pending'
+    ) AS has_update_on_its_way
 """
 
 STORE_CLASSES = """
@@ -87,8 +93,8 @@ WHERE delivery.workspace_id = taken.workspace_id AND delivery.delivery_id = take
 RETURNING delivery.workspace_id, delivery.delivery_id, delivery.pass_id, delivery.channel,
     delivery.target, delivery.pass_type_identifier, delivery.push_token_sha256,
     delivery.revision, delivery.notification_type, delivery.cause_type, delivery.attempts,
-    delivery.traceparent, delivery.caused_at, delivery.created_at, object.issuer_id, object.vertical, object.class_id,
-    object.object_id, object.revision AS object_revision, object.body, object.body_sha256,
+    delivery.traceparent, delivery.caused_at, delivery.created_at, object.issuer_id,
+    object.vertical, object.class_id, object.object_id, object.revision AS object_revision, object.body, object.body_sha256,
     object.synced_sha256, object.has_users
 """
 
@@ -123,7 +129,10 @@ class PostgresGoogle:
             updates = []
             for each in renderings:
                 row = kept.get((each.workspace_id, each.pass_id))
-                if row is None or not each.is_wanted or row["synced_sha256"] == each.body_sha256:
+                if row is None or not each.is_wanted:
+                    continue
+                is_there = row["synced_sha256"] == each.body_sha256
+                if is_there and not row["has_update_on_its_way"]:
                     continue
                 updates.append(
                     GoogleUpdate(

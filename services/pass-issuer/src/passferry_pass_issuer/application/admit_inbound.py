@@ -107,11 +107,18 @@ class AdmitInbound:
         outcomes: list[Verdict] = [None] * len(events)
         results = ["admitted"] * len(events)
         changes: list[_Addressed] = []
+        waiting: set[tuple[UUID | None, str]] = set()
         for index, event in enumerate(events):
+            lane = (event.data.workspace_id, event.data.partition_key())
+            if lane in waiting and not isinstance(event.data, InboundPassCreated):
+                outcomes[index] = RetryLater("waits_behind", "an earlier event of it waits")
+                continue
             try:
                 addressed = _Addressed(index, self._workspace_of(event.data), event)
             except (RetryLater, Rejected) as verdict:
                 outcomes[index] = verdict
+                if isinstance(verdict, RetryLater):
+                    waiting.add(lane)
                 continue
             if isinstance(event.data, InboundPassCreated):
                 outcomes[index] = await self._create(addressed, event.data)
@@ -184,7 +191,7 @@ class AdmitInbound:
             for each in changes:
                 key = keys.get(each.index)
                 wallet_pass = found.get(key) if key is not None else None
-                outcomes[each.index] = verdict = _verdict_on_pass(wallet_pass)
+                outcomes[each.index] = verdict = _verdict_on_pass(wallet_pass, each.event.data)
                 if verdict is not None or key is None or wallet_pass is None:
                     continue
                 folding = foldings.setdefault(key, _Folding(wallet_pass, wallet_pass))
@@ -255,9 +262,11 @@ def _check_issued(result: IssueResult) -> None:
         raise Rejected("balance_kept_here", "balances of this program are kept by our ledger")
 
 
-def _verdict_on_pass(wallet_pass: WalletPass | None) -> Verdict:
+def _verdict_on_pass(wallet_pass: WalletPass | None, data: InboundEvent) -> Verdict:
     if wallet_pass is None:
         return RetryLater("pass_unknown", "no such pass yet")
+    if data.external_id not in (None, wallet_pass.external_id):
+        return Rejected("pass_mismatch", "pass_id and external_id name two passes")
     if wallet_pass.balance_owner is not BalanceOwner.UPSTREAM:
         return Rejected("balance_kept_here", "the balance of this pass is kept by our ledger")
     return None

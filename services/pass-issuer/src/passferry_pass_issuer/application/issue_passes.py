@@ -35,6 +35,7 @@ from passferry_pass_issuer.domain.issuing import (
     check_code,
     check_field_values,
     check_program_open,
+    is_code,
 )
 from passferry_pass_issuer.domain.program import Program, opening_balance
 from passferry_pass_issuer.domain.refusals import ContentRejected
@@ -142,7 +143,9 @@ class IssuePasses:
             ),
             memberships=await self.passes.memberships(transaction, workspace_id, wanted),
             codes=await self.passes.taken_codes(
-                transaction, workspace_id, [(r.program_id, r.code) for r in requests if r.code]
+                transaction,
+                workspace_id,
+                [(r.program_id, r.code) for r in requests if r.code and is_code(r.code)],
             ),
             serial_numbers=await self.passes.taken_serial_numbers(
                 transaction, workspace_id, [r.serial_number for r in requests if r.serial_number]
@@ -156,6 +159,7 @@ class IssuePasses:
         self, work: Work, workspace_id: UUID, request: IssueRequest, known: _Known
     ) -> IssueResult:
         try:
+            check_field_values(request.field_values)
             existing = self._existing(request, known)
             if existing is not None:
                 return IssueResult(outcome=IssueOutcome.EXISTED, wallet_pass=existing)

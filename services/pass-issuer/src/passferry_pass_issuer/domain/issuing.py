@@ -22,6 +22,8 @@ MAX_CODE = 80
 
 _FIELD_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")
 #: Code128 holds ASCII; what cannot be typed or printed does no good on a card.
+#: Control characters but tab and line feed, and half surrogates.
+_UNSTORABLE = re.compile(r"[\x00-\x08\x0b-\x1f\ud800-\udfff]")
 _CODE = re.compile(r"^[\x20-\x7e]+$")
 
 
@@ -86,8 +88,13 @@ class IssueRefused(ContentRejected):
         self.status = status
 
 
+def is_code(code: str) -> bool:
+    """Whether every wallet can show it as a barcode."""
+    return bool(code.strip()) and len(code) <= MAX_CODE and _CODE.match(code) is not None
+
+
 def check_code(code: str) -> str:
-    if not code.strip() or len(code) > MAX_CODE or not _CODE.match(code):
+    if not is_code(code):
         raise ContentRejected(
             "code_not_encodable", "code", f"is 1 to {MAX_CODE} printable ASCII characters"
         )
@@ -115,6 +122,6 @@ def _checked(name: str, value: object) -> Scalar:
         raise ContentRejected("invalid", where, "is text, a whole number, true, false or null")
     if len(value) > MAX_FIELD_TEXT:
         raise ContentRejected("too_long", where, f"is longer than {MAX_FIELD_TEXT} characters")
-    if any(ord(character) < 32 and character not in "\n\t" for character in value):
-        raise ContentRejected("invalid", where, "has control characters")
+    if _UNSTORABLE.search(value):
+        raise ContentRejected("invalid", where, "has characters that cannot be stored")
     return value

@@ -208,7 +208,7 @@ async def list_passes(
     return page_of(data, limit, last)
 
 
-@router.get("/{reference}")
+@router.get("/{reference:path}")
 async def read_pass(request: Request, reference: Reference, scope: Viewer) -> Body:
     """One pass, by its id or as `external:<external id>`."""
     async with working(request, [scope.workspace_id], actor=scope.principal.actor) as work:
@@ -220,7 +220,7 @@ async def read_pass(request: Request, reference: Reference, scope: Viewer) -> Bo
         return await _shown(request, work, found)
 
 
-@router.patch("/{reference}")
+@router.patch("/{reference:path}")
 async def change_pass(
     request: Request, reference: Reference, body: PassChangeBody, scope: Member
 ) -> Body:
@@ -236,7 +236,7 @@ async def change_pass(
         return await _shown(request, work, changed)
 
 
-@router.post("/{reference}/{ending}")
+@router.post("/{reference:path}/{ending}")
 async def end_pass(
     request: Request,
     reference: Reference,
@@ -250,7 +250,7 @@ async def end_pass(
     return await _end(request, scope, reference, status, reason)
 
 
-@router.delete("/{reference}")
+@router.delete("/{reference:path}")
 async def delete_pass(request: Request, reference: Reference, scope: Member) -> Body:
     """Void a pass, tell its phones, and close its link."""
     return await _end(request, scope, reference, PassStatus.DELETED, "requested")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 from starlette.responses import JSONResponse
 
 from passferry_pass_issuer.application.administer_programs import ChangeProgram, CreateProgram
@@ -53,12 +54,28 @@ MAX_PAGE = 200
 DEFAULT_PAGE = 50
 
 Body = dict[str, Any]
+_HALF_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class RequestBody(BaseModel):
     """Members that we do not know are refused: a misspelt one would silently do nothing."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_storable(cls, given: Any) -> Any:
+        """JSON can write half a surrogate pair; UTF-8, and so whatever stores it, cannot."""
+        pending = [given]
+        while pending:
+            item = pending.pop()
+            if isinstance(item, str) and not item.isascii() and _HALF_SURROGATE.search(item):
+                raise ValueError("holds half a surrogate pair, which cannot be stored")
+            if isinstance(item, dict):
+                pending.extend((*item.keys(), *item.values()))
+            elif isinstance(item, list):
+                pending.extend(item)
+        return given
 
 
 class Remembered(Protocol):
@@ -221,8 +238,8 @@ def aged_cursor(cursor: str | None) -> tuple[datetime, UUID] | None:
     if parts is None:
         return None
     try:
-        return datetime.fromisoformat(parts[0]), UUID(parts[1])
-    except ValueError as error:
+        return datetime.fromisoformat(parts[0]).astimezone(UTC), UUID(parts[1])
+    except (ValueError, OverflowError) as error:
         raise _no_cursor() from error
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from passferry_wallet.apple.bundle import BundleTemplate
 from passferry_wallet_webservice.application.ports import DevicePass, PassReader
 
-MAX_TEMPLATES = 64
+MAX_TEMPLATE_BYTES = 128_000_000
 MAX_BUNDLE_BYTES = 64_000_000
 
 TemplateKey = tuple[UUID, UUID, int]
@@ -28,6 +28,7 @@ class AssembleBundle:
     _templates: OrderedDict[TemplateKey, BundleTemplate] = field(default_factory=OrderedDict)
     _bundles: OrderedDict[BundleKey, bytes] = field(default_factory=OrderedDict)
     _bytes: int = 0
+    _template_bytes: int = 0
 
     async def __call__(self, served: DevicePass) -> bytes:
         if served.signature is None:
@@ -53,9 +54,13 @@ class AssembleBundle:
             self._templates.move_to_end(key)
             return known
         template = BundleTemplate(await self.passes.files_of(*key))
+        if key not in self._templates:
+            self._template_bytes += template.size
         self._templates[key] = template
-        while len(self._templates) > MAX_TEMPLATES:
-            self._templates.popitem(last=False)
+        # The one in use stays, however large it is.
+        while self._template_bytes > MAX_TEMPLATE_BYTES and len(self._templates) > 1:
+            _, dropped = self._templates.popitem(last=False)
+            self._template_bytes -= dropped.size
         return template
 
     def _remember(self, key: BundleKey, bundle: bytes) -> None:

@@ -245,8 +245,8 @@ def _is_unchanged(header: str | None, served: DevicePass) -> bool:
         return False
     try:
         since = parsedate_to_datetime(header)
-    except (ValueError, TypeError):
+        # A date without a zone is one of HTTP's; one beyond the calendar is none.
+        since = since.replace(tzinfo=since.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
         return False
-    if since.tzinfo is None:
-        since = since.replace(tzinfo=UTC)
     return since >= served.last_modified or served.recent_contents.is_current(since)

@@ -26,6 +26,7 @@ from passferry_wallet_webservice.application.ports import (
     RevisionStore,
     VisitStore,
 )
+from passferry_wallet_webservice.domain.openings import OpeningsTold
 from passferry_wallet_webservice.domain.visitors import platform_of
 from passferry_wallet_webservice.entrypoints.device_routes import PKPASS
 from passferry_wallet_webservice.entrypoints.pages import add_page, message_page
@@ -64,6 +65,7 @@ class LinkRoutes:
     public_base_url: str
     signature_wait_s: float
     save_link_max_age_s: float
+    _told: OpeningsTold = field(default_factory=OpeningsTold)
     _waiting: asyncio.Semaphore = field(
         default_factory=lambda: asyncio.Semaphore(MAX_WAITING_VISITORS)
     )
@@ -171,6 +173,9 @@ class LinkRoutes:
         )
 
     async def _tell_opened(self, visit: _Visit, *, needs_rendering: bool) -> None:
+        visitor = (visit.link_id, visit.platform)
+        if not self._told.take(visitor, time.monotonic(), needs_rendering=needs_rendering):
+            return
         await self.visits.link_opened(
             visit.workspace_id,
             visit.pass_id,
