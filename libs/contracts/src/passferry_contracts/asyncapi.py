@@ -102,6 +102,8 @@ def _topic_configuration(topic: Topic) -> Schema:
     return {
         name: [value] if name == "cleanup.policy" else int(value)
         for name, value in settings.items()
+        # The binding has no place for this one.
+        if name != "compression.type"
     }
 
 
