@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import sys
 import time
@@ -68,7 +69,8 @@ def main() -> int:
             if not options.check:
                 print_addresses(console, platform, a_pass=outcome.a_link)
                 console.print("running until Ctrl-C")
-                signal.pause()
+                with contextlib.suppress(KeyboardInterrupt):
+                    signal.pause()
             return 1 if outcome.faults() else 0
     except (BackendUnavailable, ProcessEnded, StepRefused) as error:
         console.print(f"[red]the demo stopped:[/red] {error}")

@@ -235,17 +235,18 @@ class Consumer:
         is_high = waiting >= HIGH_WATER or self._lanes.queued_bytes >= HIGH_WATER_BYTES
         is_low = waiting < LOW_WATER and self._lanes.queued_bytes < HIGH_WATER_BYTES // 2
         self._is_loaded = is_high or (self._is_loaded and not is_low)
+        assigned: set[TopicPartition] = set(client.assignment())
         wanted: set[TopicPartition] = set()
         if self._is_loaded:
-            wanted = set(client.assignment())
+            wanted = assigned
         elif self._parking.size >= self._settings.parking_max_records:
             # Not what the parked may be waiting for, which comes on another topic.
             topics = self._parking.topics
-            wanted = {each for each in client.assignment() if self._own_name(each)[0] in topics}
+            wanted = {each for each in assigned if self._own_name(each)[0] in topics}
         if wanted == self._paused:
             return
         client.pause(*(wanted - self._paused))
-        client.resume(*(self._paused - wanted))
+        client.resume(*((self._paused - wanted) & assigned))
         self._paused = wanted
         log.info(
             "consumer_paused",
@@ -291,6 +292,9 @@ class Consumer:
     # --- handling -------------------------------------------------------------------------
 
     def _dispatch(self) -> None:
+        if self._failure is not None:
+            # Nothing may overtake what failed.
+            return
         # One batch of a topic at a time: what comes meanwhile makes the next one larger.
         while (batch := self._lanes.next_batch(self._busy_topics)) is not None:
             self._in_work += len(batch)
@@ -455,7 +459,6 @@ class Consumer:
             await asyncio.wait_for(self._retries.wait_until_idle(), DRAIN_TIMEOUT_S)
         await self._commit()
         self._epoch += 1
-        self._joined = False
         self._trackers.clear()
         self._lanes.clear()
 
