@@ -132,16 +132,16 @@ class Handling:
     async def _one_by_one(self, batch: list[Incoming], route: Route) -> list[Outcome]:
         """Find the bad ones: their neighbours must not suffer with them."""
         outcomes: list[Outcome] = []
-        stopped: set[bytes] = set()
+        stopped: set[tuple[bytes, bytes]] = set()
         for each in batch:
-            if each.record.key in stopped:
+            if each.record.subject in stopped:
                 outcomes.append(
                     RetryLater("waits_behind", "an earlier record of its key is parked")
                 )
                 continue
             outcome = (await self._call_handler([each], route))[0]
             if isinstance(outcome, RetryLater):
-                stopped.add(each.record.key)
+                stopped.add(each.record.subject)
             outcomes.append(outcome)
         return outcomes
 

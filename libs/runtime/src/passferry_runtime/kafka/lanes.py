@@ -32,7 +32,7 @@ class Item:
     @property
     def lane_behind(self) -> str:
         """The parking lane of its key's ordinary records."""
-        workspace = self.record.header("ce_workspaceid") or b""
+        workspace, _ = self.record.subject
         # Whatever bytes and however many a producer chose, the name can be stored.
         digest = hashlib.blake2b(workspace + b"\0" + self.lane.encode(), digest_size=16)
         return f"{self.record.topic}/{digest.hexdigest()}"

@@ -31,6 +31,12 @@ class IncomingRecord:
         except ValueError:
             return None
 
+    @property
+    def subject(self) -> tuple[bytes, bytes]:
+        """Workspace and key: keys that tenants choose may be equal, and what one sends under
+        another's key must not hold that one's records up."""
+        return self.header("ce_workspaceid") or b"", self.key
+
     def header(self, name: str) -> bytes | None:
         return next((value for key, value in self.headers if key.lower() == name), None)
 

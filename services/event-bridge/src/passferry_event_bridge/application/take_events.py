@@ -52,16 +52,16 @@ class TakeEvents:
             return outcomes
         async with self.intake.open(named) as transaction:
             work = await self._begin(transaction, batch, named)
-            # By record key, as the consumer does: what comes after a parked record is parked too,
-            # and must not be taken as well.
-            blocked: set[bytes] = set()
+            # As the consumer does: what comes after a parked record is parked too, and must not be
+            # taken as well.
+            blocked: set[tuple[bytes, bytes]] = set()
             for index, (fact, record) in enumerate(batch):
-                if outcomes[index] is None and record.key in blocked:
+                if outcomes[index] is None and record.subject in blocked:
                     outcomes[index] = RetryLater("waits_behind", "an earlier event waits")
                 if outcomes[index] is None:
                     outcomes[index] = self._take(work, fact, record, counts)
                 if isinstance(outcomes[index], RetryLater):
-                    blocked.add(record.key)
+                    blocked.add(record.subject)
             await transaction.save_passes([work.passes[key] for key in sorted(work.changed)])
             await transaction.add(work.pending)
         self.wake({(each.workspace_id, each.sink_id) for each in work.pending})
