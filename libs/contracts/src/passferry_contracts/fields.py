@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
+from passferry_contracts.text import is_storable
 from passferry_contracts.types import MAX_AMOUNT_MINOR
-
-#: All below the space but tab and line feed, and half surrogates, which UTF-8 cannot hold.
-_CONTROL_CHARACTER = re.compile(r"[\x00-\x08\x0b-\x1f\ud800-\udfff]")
 
 
 def _aware_utc(value: datetime) -> datetime:
@@ -26,8 +23,7 @@ def _aware_utc(value: datetime) -> datetime:
 
 
 def _no_control_characters(value: str) -> str:
-    # Postgres refuses NUL, and nothing that people read needs the others.
-    if _CONTROL_CHARACTER.search(value):
+    if not is_storable(value):
         raise ValueError("control characters are not allowed")
     return value
 

@@ -11,6 +11,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
+from passferry_contracts.text import is_storable
 from passferry_pass_issuer.domain.program import Program, ProgramStatus
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.template import Scalar
@@ -22,8 +23,6 @@ MAX_CODE = 80
 
 _FIELD_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")
 #: Code128 holds ASCII; what cannot be typed or printed does no good on a card.
-#: Control characters but tab and line feed, and half surrogates.
-_UNSTORABLE = re.compile(r"[\x00-\x08\x0b-\x1f\ud800-\udfff]")
 _CODE = re.compile(r"^[\x20-\x7e]+$")
 
 
@@ -122,6 +121,6 @@ def _checked(name: str, value: object) -> Scalar:
         raise ContentRejected("invalid", where, "is text, a whole number, true, false or null")
     if len(value) > MAX_FIELD_TEXT:
         raise ContentRejected("too_long", where, f"is longer than {MAX_FIELD_TEXT} characters")
-    if _UNSTORABLE.search(value):
+    if not is_storable(value):
         raise ContentRejected("invalid", where, "has characters that cannot be stored")
     return value
