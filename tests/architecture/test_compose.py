@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 import pytest
 import yaml
 
 from passferry_contracts.registry import SERVICES
-from passferry_runtime.settings import ServiceSettings
+from passferry_runtime.settings import settings_of
 
 COMPOSE = yaml.safe_load((Path(__file__).parents[2] / "docker-compose.yml").read_text())
-
-
-def settings_of(service: str) -> type[ServiceSettings]:
-    module = importlib.import_module(f"passferry_{service.replace('-', '_')}.settings")
-    return next(
-        value
-        for value in vars(module).values()
-        if isinstance(value, type)
-        and issubclass(value, ServiceSettings)
-        and value is not ServiceSettings
-    )
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -13,7 +13,7 @@ from passferry_bootstrap.secret_files import DATABASE_URL, KEY_RINGS, PASSWORD
 from passferry_contracts.registry import PASS_PARTITIONS, SERVICES
 from passferry_event_bridge.settings import BridgeSettings
 from passferry_runtime import serving
-from passferry_runtime.settings import ServiceSettings
+from passferry_runtime.settings import ServiceSettings, settings_of
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "k8s"
 BASE = FOLDER / "base"
@@ -34,17 +34,6 @@ JOB: Manifest = manifests(BASE / "bootstrap-job.yaml")[0]
 ALL: list[Manifest] = [
     each for name in KUSTOMIZATION["resources"] for each in manifests(BASE / name)
 ]
-
-
-def settings_of(service: str) -> type[ServiceSettings]:
-    module = importlib.import_module(f"passferry_{service.replace('-', '_')}.settings")
-    return next(
-        value
-        for value in vars(module).values()
-        if isinstance(value, type)
-        and issubclass(value, ServiceSettings)
-        and value is not ServiceSettings
-    )
 
 
 def found(kind: str, name: str) -> Manifest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -213,3 +214,15 @@ def _fault(error: Mapping[str, Any]) -> str:
     if error["type"] == "missing":
         return f"{variable} is missing: set it (or {variable}{FILE_SUFFIX})"
     return f"{variable}: {error['msg']}"
+
+
+def settings_of(service: str) -> type[ServiceSettings]:
+    """The settings class of a service, for pages and checks about all of them."""
+    module = importlib.import_module(f"passferry_{service.replace('-', '_')}.settings")
+    return next(
+        value
+        for value in vars(module).values()
+        if isinstance(value, type)
+        and issubclass(value, ServiceSettings)
+        and value is not ServiceSettings
+    )
