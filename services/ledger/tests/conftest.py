@@ -130,7 +130,7 @@ class FakeLedger:
         before = found.balance
         code = self._refusal(command, found, program, is_suspended) or "applied"
         if code == "applied":
-            found.balance += command.change_minor
+            found.balance += change_of(command)
             found.version += 1
             if command.reference is not None:
                 self.references.add((command.workspace_id, command.reference))
@@ -154,7 +154,7 @@ class FakeLedger:
     def _refusal(
         self, command: Command, found: FakeAccount, program: Program, is_suspended: bool
     ) -> str | None:
-        amount, change = command.amount_minor, command.change_minor
+        amount, change = command.amount_minor, change_of(command)
         after = found.balance + change
         today = (
             found.earned_today if command.kind is EntryKind.EARN else found.redeemed_today
@@ -178,6 +178,11 @@ class FakeLedger:
             "insufficient_balance": change < 0 and after < program.floor_minor,
         }
         return next((code for code, applies in refusals.items() if applies), None)
+
+
+def change_of(command: Command) -> int:
+    amount = command.amount_minor or 0
+    return -amount if command.kind is EntryKind.REDEEM else amount
 
 
 def _exceeds(amount: int, limit: int | None) -> bool:
@@ -310,6 +315,6 @@ async def real(harness: Harness) -> AsyncIterator[RealLedger]:
             clock=clock,
             commands=PostgresLedger(database, clock),
             accounts=PostgresAccounts(database, clock),
-            reads=PostgresReads(database),
+            reads=PostgresReads(database, clock),
             verifier=PostgresVerifier(database),
         )

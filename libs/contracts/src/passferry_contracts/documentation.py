@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from passferry_contracts import asyncapi
@@ -151,9 +151,20 @@ def _absent(field: Schema) -> str:
 
 def _rules(schema: Schema) -> Iterator[str]:
     for rule in schema.get("allOf", ()):
-        names = [f"`{each['required'][0]}`" for each in rule["anyOf"]]
         yield ""
-        yield f"At least one of {' and '.join(names)} is given."
+        yield _rule_text(rule)
+
+
+def _rule_text(rule: Schema) -> str:
+    if "not" in rule:
+        return f"At most one of {_names(rule['not']['required'])} is given."
+    how_many = "At least" if "anyOf" in rule else "Exactly"
+    forms = rule.get("anyOf") or rule["oneOf"]
+    return f"{how_many} one of {_names([form['required'][0] for form in forms])} is given."
+
+
+def _names(names: Sequence[str]) -> str:
+    return " and ".join(f"`{name}`" for name in names)
 
 
 def _type_text(field: Schema, schema: Schema) -> str:

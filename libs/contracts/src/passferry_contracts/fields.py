@@ -96,10 +96,21 @@ class Part(BaseModel):
 JsonObject = Annotated[dict[str, Any], AfterValidator(_storable_json)]
 
 
-def one_of_fields(*groups: tuple[str, ...]) -> dict[str, Any]:
-    """The rule "at least one of these fields", once per group, for the JSON Schema of a model."""
-    rules = [{"anyOf": [{"required": [name]} for name in group]} for group in groups]
+def one_of_fields(
+    *groups: tuple[str, ...],
+    exactly: tuple[tuple[str, ...], ...] = (),
+    not_both: tuple[tuple[str, str], ...] = (),
+) -> dict[str, Any]:
+    """Rules between fields, for the JSON Schema of a model: at least one of each of `groups`,
+    one and no more of each of `exactly`, at most one of each pair of `not_both`."""
+    rules: list[dict[str, Any]] = [{"anyOf": _each_required(group)} for group in groups]
+    rules.extend({"oneOf": _each_required(group)} for group in exactly)
+    rules.extend({"not": {"required": list(pair)}} for pair in not_both)
     return {"allOf": rules}
+
+
+def _each_required(names: tuple[str, ...]) -> list[dict[str, Any]]:
+    return [{"required": [name]} for name in names]
 
 
 __all__ = [

@@ -118,7 +118,22 @@ MESSAGE_REQUESTED = _about_passes("message.requested", deliveries.MessageRequest
 MESSAGE_ISSUED = _about_passes("message.issued", deliveries.MessageIssued)
 DELIVERY_COMPLETED = _about_passes("delivery.completed", deliveries.DeliveryCompleted)
 LEDGER_COMMANDS = _about_passes(
-    "ledger.commands", ledger.EarnCommand, ledger.RedeemCommand, ledger.AdjustCommand
+    "ledger.commands",
+    ledger.LoadCommand,
+    ledger.EarnCommand,
+    ledger.PurchaseCommand,
+    ledger.RedeemCommand,
+    ledger.RedeemEverythingCommand,
+    ledger.AdjustCommand,
+    ledger.TransferCommand,
+    ledger.HoldCommand,
+    ledger.CaptureCommand,
+    ledger.ReleaseCommand,
+    ledger.ReverseCommand,
+    ledger.ExpireCommand,
+    ledger.CloseCommand,
+    ledger.CheckInCommand,
+    ledger.UseCommand,
 )
 LEDGER_RESULTS = _about_passes("ledger.results", ledger.CommandCompleted)
 PROGRAM_CHANGED = _directory("program.changed", "program_id", directory.ProgramChanged)

@@ -86,7 +86,7 @@ async def service(settings: LedgerSettings) -> AsyncIterator[Service]:
                 ),
                 state={
                     "submit_command": batch,
-                    "read_balances": ReadBalances(reader=PostgresReads(database)),
+                    "read_balances": ReadBalances(reader=PostgresReads(database, clock)),
                 },
                 routers=[http_commands.router, http_reads.router],
             ),

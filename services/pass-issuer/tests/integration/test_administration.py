@@ -286,6 +286,100 @@ async def test_each_mutating_call_leaves_one_audit_row_that_cannot_be_changed(of
                 await transaction.execute(statement)
 
 
+RULES = {
+    "time_zone": "Europe/Berlin",
+    "earn": {"points": 1, "per_minor": 100, "purchase_unit": "EUR"},
+    "expiry": {"kind": "end_of_year", "years": 1},
+    "redeem": None,
+    "tiers": {"levels": [{"name": "Silver", "from_minor": 500}]},
+}
+THRESHOLDS = [
+    {"kind": "low_balance", "below_percent": 10},
+    {"kind": "threshold_reached", "at_minor": 60, "name": "Free espresso"},
+]
+
+
+async def test_lawful_rules_and_thresholds_are_kept_and_told_as_they_were_sent(office):
+    workspace_id = await office.workspace()
+    path = f"/workspaces/{workspace_id}/programs"
+    body = {
+        "name": "P",
+        "protocol": "MEMBERSHIP",
+        "rules": RULES,
+        "thresholds": THRESHOLDS,
+    }
+    made = await office.call("POST", path, status=201, json=body)
+    assert (made["rules"], made["thresholds"]) == (RULES, THRESHOLDS)
+    changed = await office.call("PATCH", f"{path}/{made['program_id']}", json={"rules": {}})
+    assert (changed["rules"], changed["thresholds"]) == ({}, THRESHOLDS)
+    told = await office.events(ProgramChanged)
+    assert [event.rules for event in told] == [RULES, {}]
+    assert [event.thresholds for event in told] == [THRESHOLDS, THRESHOLDS]
+
+
+LEVELS = [{"name": "Silver", "from_minor": 500}, {"name": "Gold", "from_minor": 500}]
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"rules": {"tiers": {"levels": LEVELS}}}, "rules.tiers.levels.1.from_minor"),
+        ({"rules": {"expiry": {"kind": "after_days", "days": 0}}}, "rules.expiry.days"),
+        ({"rules": {"points_expire_after_days": 365}}, "rules.points_expire_after_days"),
+        ({"rules": {"pending_days": 1.5}}, "rules.pending_days"),
+        ({"rules": []}, "rules"),
+        ({"thresholds": [{"kind": "low_balance"}]}, "thresholds.0"),
+        ({"thresholds": [{"kind": "low_balance", "at_minor": 1}]}, "thresholds.0.at_minor"),
+        ({"thresholds": [THRESHOLDS[0]] * 33}, "thresholds"),
+    ],
+)
+async def test_an_unlawful_rule_is_refused_with_its_path_and_changes_nothing(office, given, field):
+    workspace_id = await office.workspace()
+    path = f"/workspaces/{workspace_id}/programs"
+    body = {"name": "P", "protocol": "MEMBERSHIP"}
+    program = await office.call("POST", path, status=201, json=body)
+    own_path = f"{path}/{program['program_id']}"
+    for method, target, asked in (("POST", path, body | given), ("PATCH", own_path, given)):
+        problem = await office.call(method, target, status=422, json=asked)
+        assert problem["code"] == "validation_failed"
+        assert problem["errors"][0]["field"] == field
+        assert problem["errors"][0]["message"]
+    assert await office.call("GET", own_path) == program
+    assert len(await office.events(ProgramChanged)) == 1
+
+
+async def test_a_rule_of_another_kind_of_program_is_refused_and_changes_nothing(office):
+    workspace_id = await office.workspace()
+    path = f"/workspaces/{workspace_id}/programs"
+    ticket = {"name": "T", "protocol": "EVENT_TICKET", "rules": {"check_in": {"re_entry": True}}}
+    made = await office.call("POST", path, status=201, json=ticket)
+    own_path = f"{path}/{made['program_id']}"
+    earn = {"rules": {"earn": RULES["earn"]}}
+    for method, target, asked in (("POST", path, ticket | earn), ("PATCH", own_path, earn)):
+        problem = await office.call(method, target, status=422, json=asked)
+        assert (problem["code"], problem["errors"][0]["field"]) == (
+            "rule_not_applicable",
+            "rules.earn",
+        )
+    assert await office.call("GET", own_path) == made
+    assert len(await office.events(ProgramChanged)) == 1
+
+
+async def test_rules_from_before_they_were_checked_do_not_hinder_a_suspension(office):
+    workspace_id = await office.workspace()
+    program_id = await office.program(workspace_id)
+    path = f"/workspaces/{workspace_id}/programs/{program_id}"
+    old = {"check_in": {}, "points_expire_after_days": 365}
+    async with office.issuer.workbench.transactions.transaction([workspace_id]) as transaction:
+        await transaction.execute(
+            "UPDATE program SET rules = $2::jsonb WHERE workspace_id = $1",
+            UUID(workspace_id),
+            json.dumps(old),
+        )
+    changed = await office.call("PATCH", path, json={"status": "suspended"})
+    assert (changed["status"], changed["rules"]) == ("suspended", old)
+
+
 async def test_json_that_cannot_be_stored_is_refused_with_its_field(office):
     workspace_id = await office.workspace()
     path = f"/workspaces/{workspace_id}/programs"

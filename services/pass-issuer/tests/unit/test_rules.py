@@ -22,6 +22,7 @@ from passferry_pass_issuer.domain.program import (
     Program,
     ProgramStatus,
     check_program,
+    check_rules,
     opening_balance,
 )
 from passferry_pass_issuer.domain.refusals import ContentRejected
@@ -92,6 +93,40 @@ def test_a_program_whose_numbers_contradict_is_refused():
     with pytest.raises(ContentRejected):
         check_program(replace(PROGRAM, opening_balance_minor=9, opening_maximum_minor=4))
     check_program(replace(PROGRAM, opening_minimum_minor=5, opening_maximum_minor=9))
+
+
+UPSTREAM = {"balance_owner": BalanceOwner.UPSTREAM}
+
+
+@pytest.mark.parametrize(
+    ("changes", "rules", "refused_rule"),
+    [
+        ({}, {}, None),
+        ({}, {"earn": {}, "expiry": {}, "tiers": {}, "redeem": {}, "hold": {}}, None),
+        ({}, {"check_in": {}}, "check_in"),
+        ({"protocol": Protocol.EVENT_TICKET}, {"check_in": {}, "expiry": {}}, None),
+        ({"protocol": Protocol.EVENT_TICKET}, {"earn": {}}, "earn"),
+        ({"protocol": Protocol.GIFT_CARD}, {"earn": {}}, "earn"),
+        ({"protocol": Protocol.COUPON}, {"earn": {}}, "earn"),
+        ({"protocol": Protocol.COUPON}, {"earn": None}, None),
+        ({"protocol": Protocol.COUPON}, {"check_in": {}}, "check_in"),
+        (UPSTREAM, {"earn": {}}, "earn"),
+        (UPSTREAM, {"expiry": {}}, "expiry"),
+        (UPSTREAM, {"tiers": {}}, "tiers"),
+        (UPSTREAM, {"expiry": None, "time_zone": "UTC"}, None),
+    ],
+)
+def test_a_rule_that_contradicts_its_program_is_refused(changes, rules, refused_rule):
+    program = replace(PROGRAM, **changes, rules=rules)
+    if refused_rule is None:
+        check_rules(program)
+        return
+    with pytest.raises(ContentRejected) as refused:
+        check_rules(program)
+    assert (refused.value.code, refused.value.field) == (
+        "rule_not_applicable",
+        f"rules.{refused_rule}",
+    )
 
 
 @pytest.mark.parametrize(

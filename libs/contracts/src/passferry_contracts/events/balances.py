@@ -42,8 +42,14 @@ class PassBalanceChanged(PassEvent):
     change_minor: AmountMinor
     unit: Unit
     unit_scale: int = Field(default=0, ge=0, le=6)
-    #: Why: opening, earn, redeem, adjust, expire, reverse, birthday, upstream …
+    #: Why: what the command gave as its reason, else its kind: opening, load, earn, redeem,
+    #: adjust, transfer, hold, capture, release, reverse, expire, close, check_in, review …
     reason: Code
+    #: What could be spent now: less than the balance while something is held, pending or lapsed.
+    available_minor: AmountMinor | None = None
+    held_minor: AmountMinor | None = None
+    #: The tier after the change; absent without one.
+    tier: ShortText | None = None
     entry_id: UUID | None = None
     reference: ShortText | None = None
     #: The protocol makes this use final: nothing is left to spend, and the issuer voids the pass.

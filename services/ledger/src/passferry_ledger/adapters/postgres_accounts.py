@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from passferry_ledger.adapters.postgres_availability import passing_when_unavailable
-from passferry_ledger.adapters.postgres_ledger import apply_within
+from passferry_ledger.adapters.postgres_ledger import PostgresLedger
 from passferry_ledger.application.ports import MAX_BATCH_COMMANDS, Opening, Submission
 from passferry_ledger.domain.accounts import Closing, NewAccount, Program
 from passferry_ledger.domain.commands import Command, EntryKind
@@ -51,7 +51,7 @@ INSERT INTO account (workspace_id, kind, program_id, unit, unit_scale, opened_at
 SELECT workspace_id, kind, program_id, unit, max(unit_scale), max(opened_at)
 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::smallint[], $5::timestamptz[])
     AS given(workspace_id, program_id, unit, unit_scale, opened_at)
-CROSS JOIN unnest('{adjustments,issuance,redeemed}'::text[]) AS kind
+CROSS JOIN unnest('{adjustments,expired,issuance,redeemed}'::text[]) AS kind
 WHERE NOT EXISTS (
     SELECT 1 FROM account AS known
     WHERE known.workspace_id = given.workspace_id AND known.program_id = given.program_id
@@ -82,15 +82,15 @@ WHERE account.workspace_id = given.workspace_id AND account.external_id = given.
 OPEN_ACCOUNTS = """
 INSERT INTO account (
     workspace_id, kind, pass_id, external_id, program_id, unit, unit_scale, balance_owner,
-    opened_at)
+    opened_at, code)
 SELECT workspace_id, 'pass', pass_id, external_id, program_id, unit, unit_scale, balance_owner,
-       opened_at
+       opened_at, code
 FROM unnest(
         $1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::smallint[], $7::text[],
-        $8::timestamptz[]
+        $8::timestamptz[], $9::text[]
     ) WITH ORDINALITY AS given(
         workspace_id, pass_id, external_id, program_id, unit, unit_scale, balance_owner,
-        opened_at, position)
+        opened_at, code, position)
 ORDER BY position
 ON CONFLICT DO NOTHING
 RETURNING workspace_id, pass_id
@@ -118,7 +118,8 @@ UPDATE account
 SET status = 'closed',
     closed_reason = coalesce(account.closed_reason, given.reason),
     closed_at = coalesce(account.closed_at, given.closed_at),
-    external_id = CASE WHEN given.forget THEN NULL ELSE account.external_id END
+    external_id = CASE WHEN given.forget THEN NULL ELSE account.external_id END,
+    code = CASE WHEN given.forget THEN NULL ELSE account.code END
 FROM (
     SELECT workspace_id, pass_id, (array_agg(reason ORDER BY position))[1] AS reason,
            min(closed_at) AS closed_at, bool_or(forget) AS forget
@@ -134,7 +135,7 @@ WHERE account.workspace_id = given.workspace_id AND account.pass_id = given.pass
 class PostgresAccounts:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
-        self._clock = clock
+        self._ledger = PostgresLedger(database, clock)
 
     async def store_programs(self, programs: Sequence[Program]) -> None:
         newest = _newest(programs)
@@ -201,7 +202,7 @@ class PostgresAccounts:
         ]
         for start in range(0, len(submissions), MAX_BATCH_COMMANDS):
             batch = submissions[start : start + MAX_BATCH_COMMANDS]
-            outcomes = await apply_within(transaction, batch, suspended=(), clock=self._clock)
+            outcomes = await self._ledger.apply_within(transaction, batch)
             for outcome in outcomes:
                 if not outcome.is_applied:
                     raise AssertionError(f"an opening was refused: {outcome.code}")
@@ -284,8 +285,18 @@ async def _insert(transaction: Transaction, accounts: Sequence[NewAccount]) -> s
     await transaction.execute(OPEN_COUNTER_ACCOUNTS, workspaces, programs, units, scales, opened_at)
     await transaction.execute(RELEASE_EXTERNAL_IDS, workspaces, passes, external_ids)
     owners = ["upstream" if account.is_kept_upstream else "passferry" for account in accounts]
+    codes = [account.code for account in accounts]
     rows = await transaction.fetch(
-        OPEN_ACCOUNTS, workspaces, passes, external_ids, programs, units, scales, owners, opened_at
+        OPEN_ACCOUNTS,
+        workspaces,
+        passes,
+        external_ids,
+        programs,
+        units,
+        scales,
+        owners,
+        opened_at,
+        codes,
     )
     return {(row["workspace_id"], row["pass_id"]) for row in rows}
 

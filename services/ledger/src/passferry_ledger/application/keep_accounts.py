@@ -129,6 +129,7 @@ def account_of(event: PassCreated) -> NewAccount:
         # A balance that others keep never enters our accounts.
         opening_balance_minor=0 if is_kept_upstream else event.opening_balance_minor,
         opened_at=event.created_at,
+        code=event.code or None,
     )
 
 

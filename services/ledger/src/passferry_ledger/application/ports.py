@@ -20,7 +20,8 @@ from passferry_ledger.domain.commands import Command
 from passferry_ledger.domain.outcomes import Outcome
 from passferry_ledger.domain.verification import Finding
 
-MAX_BATCH_COMMANDS = 256
+#: The stored functions take no more.
+MAX_BATCH_COMMANDS = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,14 @@ class Submission:
     traceparent: str | None = None
 
 
+class Mode(StrEnum):
+    """What becomes of a batch: each command for itself, all or none, or nothing but the answers."""
+
+    EACH = "each"
+    ALL_OR_NONE = "all_or_none"
+    TRY = "try"
+
+
 class Opening(StrEnum):
     """What became of a new account."""
 
@@ -54,7 +63,11 @@ class LedgerStore(Protocol):
     """Applies commands. Raises `RetryLater` when the store cannot be reached now."""
 
     async def apply(
-        self, submissions: Sequence[Submission], *, suspended: Collection[UUID]
+        self,
+        submissions: Sequence[Submission],
+        *,
+        suspended: Collection[UUID],
+        mode: Mode = Mode.EACH,
     ) -> list[Outcome]:
         """All in one transaction, in order, events included; one outcome per submission.
 

@@ -5,20 +5,51 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from passferry_contracts.events.ledger import AdjustCommand, EarnCommand, RedeemCommand
+from passferry_contracts.events import ledger as events
 from passferry_ledger.application.apply_commands import ApplyCommands
 from passferry_ledger.application.ports import AnswerTo, Submission, Workspaces
 from passferry_ledger.domain.commands import Command, EntryKind
-from passferry_ledger.domain.outcomes import REFUSALS, UNKNOWN
+from passferry_ledger.domain.outcomes import NOT_KNOWN_YET, REFUSALS
 from passferry_runtime.errors import RetryLater
 
-CommandEvent = EarnCommand | RedeemCommand | AdjustCommand
+CommandEvent = (
+    events.LoadCommand
+    | events.EarnCommand
+    | events.PurchaseCommand
+    | events.RedeemCommand
+    | events.RedeemEverythingCommand
+    | events.AdjustCommand
+    | events.TransferCommand
+    | events.HoldCommand
+    | events.CaptureCommand
+    | events.ReleaseCommand
+    | events.ReverseCommand
+    | events.ExpireCommand
+    | events.CloseCommand
+    | events.CheckInCommand
+    | events.UseCommand
+)
 
 _KINDS: dict[str, EntryKind] = {
-    EarnCommand.event_type: EntryKind.EARN,
-    RedeemCommand.event_type: EntryKind.REDEEM,
-    AdjustCommand.event_type: EntryKind.ADJUST,
+    events.LoadCommand.event_type: EntryKind.LOAD,
+    events.EarnCommand.event_type: EntryKind.EARN,
+    events.PurchaseCommand.event_type: EntryKind.EARN,
+    events.RedeemCommand.event_type: EntryKind.REDEEM,
+    events.RedeemEverythingCommand.event_type: EntryKind.REDEEM,
+    events.AdjustCommand.event_type: EntryKind.ADJUST,
+    events.TransferCommand.event_type: EntryKind.TRANSFER,
+    events.HoldCommand.event_type: EntryKind.HOLD,
+    events.CaptureCommand.event_type: EntryKind.CAPTURE,
+    events.ReleaseCommand.event_type: EntryKind.RELEASE,
+    events.ReverseCommand.event_type: EntryKind.REVERSE,
+    events.ExpireCommand.event_type: EntryKind.EXPIRE,
+    events.CloseCommand.event_type: EntryKind.CLOSE,
+    events.CheckInCommand.event_type: EntryKind.CHECK_IN,
+    events.UseCommand.event_type: EntryKind.USE,
 }
+#: Fields of the events that the domain calls by another name.
+_RENAMED = {"entry_id": "reverses", "entry_reference": "reverses_reference"}
+_COMMON = frozenset({"workspace_id", "idempotency_key"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,29 +79,28 @@ class TakeCommands:
         ready = [place for place, wait in enumerate(waits) if wait is None]
         outcomes = await self.apply([submission_of(orders[place]) for place in ready])
         for place, outcome in zip(ready, outcomes, strict=True):
-            if outcome.code == UNKNOWN:
-                waits[place] = RetryLater(UNKNOWN, REFUSALS[UNKNOWN])
+            if outcome.code in NOT_KNOWN_YET:
+                waits[place] = RetryLater(outcome.code, REFUSALS[outcome.code])
         return waits
 
 
 def submission_of(order: OrderedCommand) -> Submission:
     data = order.data
+    said = {
+        _RENAMED.get(name, name): getattr(data, name)
+        for name in type(data).model_fields
+        if name not in _COMMON
+    }
+    if isinstance(data, events.RedeemEverythingCommand):
+        said["everything"] = True
+    if isinstance(data, events.TransferCommand):
+        said["everything"] = data.amount_minor is None
     command = Command(
         workspace_id=data.workspace_id,
         kind=_KINDS[data.event_type],
-        amount_minor=data.amount_minor,
-        pass_id=data.pass_id,
-        external_id=data.external_id,
         idempotency_key=data.idempotency_key,
-        unit=data.unit,
-        reference=data.reference,
-        reason=data.reason,
-        merchant_id=data.merchant_id,
-        merchant_name=data.merchant_name,
-        location=data.location,
-        terminal=data.terminal,
-        occurred_at=data.occurred_at,
         recorded_by=f"kafka:{order.source}"[:200],
+        **said,
     )
     answer_to = AnswerTo(event_id=order.event_id[:200], event_type=data.event_type)
     return Submission(command=command, answer_to=answer_to, traceparent=order.traceparent)

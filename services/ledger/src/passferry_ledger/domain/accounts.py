@@ -10,16 +10,17 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassAddress:
-    """A pass of a workspace, by exactly one of its two names."""
+    """A pass of a workspace, by exactly one of its names."""
 
     workspace_id: UUID
     pass_id: UUID | None = None
     external_id: str | None = None
+    code: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """The rules of one program; amounts in minor units, absent limits do not bind."""
+    """What was announced of a program; amounts in minor units, absent limits do not bind."""
 
     workspace_id: UUID
     program_id: UUID
@@ -48,11 +49,13 @@ class NewAccount:
     is_kept_upstream: bool
     opening_balance_minor: int
     opened_at: datetime
+    #: What the pass's barcode holds.
+    code: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closing:
-    """`forget` also drops the external id, which may be a personal one."""
+    """`forget` also drops the external id and the code, which may be personal."""
 
     workspace_id: UUID
     pass_id: UUID
@@ -68,21 +71,43 @@ class AccountView:
     pass_id: UUID
     external_id: str | None
     program_id: UUID
+    protocol: str
     unit: str
     unit_scale: int
     is_kept_upstream: bool
     balance_minor: int
+    held_minor: int
+    #: Points that cannot be spent before their time, and points whose time is over.
+    pending_minor: int
+    lapsed_minor: int
     floor_minor: int
     version: int
     status: str
     closed_reason: str | None
+    tier: str | None = None
+    tier_until: datetime | None = None
 
     @property
     def available_minor(self) -> int:
         """What could be spent now; nothing of a closed account."""
         if self.status != "open":
             return 0
-        return max(self.balance_minor - self.floor_minor, 0)
+        return spendable_minor(
+            balance=self.balance_minor,
+            held=self.held_minor,
+            pending=self.pending_minor,
+            lapsed=self.lapsed_minor,
+            floor=self.floor_minor,
+        )
+
+
+#: The spread between a balance and its floor may exceed it; what fits is enough to say.
+MAX_AVAILABLE = 2**63 - 1
+
+
+def spendable_minor(*, balance: int, held: int, pending: int, lapsed: int, floor: int) -> int:
+    """Holds rest on lapsed points first: what is held does not lapse."""
+    return min(max(balance - pending - max(held, lapsed) - floor, 0), MAX_AVAILABLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,16 +115,24 @@ class EntryView:
     """One entry from the side of the pass: its signed change and the balance after it."""
 
     entry_id: UUID
+    pass_id: UUID
     kind: str
     version: int
     change_minor: int
+    held_change_minor: int
     balance_after_minor: int
+    held_after_minor: int
     unit: str
+    unit_scale: int
     reference: str | None
     reason: str | None
     merchant_id: str | None
     merchant_name: str | None
     location: str | None
     terminal: str | None
+    recorded_by: str
+    #: Reversals: the entry that was taken back. Captures and releases: the hold.
+    reverses: UUID | None
+    hold_id: UUID | None
     occurred_at: datetime
     recorded_at: datetime

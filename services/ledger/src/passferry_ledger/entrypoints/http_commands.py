@@ -29,24 +29,51 @@ from passferry_runtime.tracing import current_traceparent
 
 REPLAYED_HEADER = "Idempotency-Replayed"
 
-#: HTTP's word for each refusal.
+#: HTTP's word for each refusal: 404 for what is not there, 409 for what the state of the ledger
+#: forbids, 422 for what is wrong with the request itself.
 STATUSES: dict[str, int] = {
     "pass_unknown": 404,
+    "other_pass_unknown": 404,
+    "hold_unknown": 404,
+    "entry_unknown": 404,
+    "workspace_suspended": 403,
     "pass_mismatch": 422,
     "key_reused": 422,
-    "balance_kept_upstream": 409,
-    "workspace_suspended": 403,
-    "program_suspended": 409,
-    "program_retired": 409,
-    "account_closed": 409,
     "unit_mismatch": 422,
     "amount_invalid": 422,
-    "reference_used": 409,
+    "amount_required": 422,
     "amount_out_of_range": 422,
     "entry_limit_exceeded": 422,
     "day_limit_exceeded": 422,
     "balance_limit_exceeded": 422,
+    "other_balance_limit_exceeded": 422,
+    "redemption_too_small": 422,
+    "redemption_too_large": 422,
+    "no_earn_rule": 422,
+    "purchase_unit_mismatch": 422,
+    "purchase_earns_nothing": 422,
+    "action_not_supported": 422,
+    "transfer_to_itself": 422,
+    "hold_until_invalid": 422,
+    "entry_not_reversible": 422,
+    "reversal_exceeds_entry": 422,
+    "hold_exceeded": 422,
+    "bulk_aborted": 424,
+    "balance_kept_upstream": 409,
+    "program_suspended": 409,
+    "program_retired": 409,
+    "account_closed": 409,
+    "other_account_closed": 409,
+    "reference_used": 409,
     "insufficient_balance": 409,
+    "nothing_to_redeem": 409,
+    "already_checked_in": 409,
+    "hold_ended": 409,
+    "too_many_holds": 409,
+    "holds_open": 409,
+    "already_reversed": 409,
+    "nothing_to_expire": 409,
+    "nothing_to_review": 409,
 }
 
 RESPONSES: dict[int | str, dict[str, Any]] = {

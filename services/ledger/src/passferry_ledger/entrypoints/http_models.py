@@ -140,8 +140,8 @@ def applied_answer(command: Command, outcome: Outcome) -> dict[str, Any]:
         {
             "entry_id": outcome.entry_id,
             "pass_id": outcome.pass_id,
-            "kind": command.kind.value,
-            "change_minor": command.change_minor,
+            "kind": outcome.kind or command.kind.value,
+            "change_minor": outcome.change_minor,
             "previous_balance_minor": outcome.previous_balance_minor,
             "balance_minor": outcome.balance_minor,
             "available_minor": outcome.available_minor,

@@ -21,6 +21,7 @@ from passferry_pass_issuer.domain.program import (
     Program,
     ProgramStatus,
     check_program,
+    check_rules,
 )
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_runtime.errors import Conflict, NotFound
@@ -61,6 +62,7 @@ class CreateProgram:
             raise Conflict("parent_holds_no_passes", "programs belong to roots and children")
         program = _new_program(work, workspace_id, request)
         check_program(program)
+        check_rules(program)
         await _check_template(self.templates, work, program)
         await self.programs.insert(work.transaction, program)
         _announce(work, program)
@@ -153,6 +155,8 @@ class ChangeProgram:
         given = {name: value for name, value in change.given.items() if name in CHANGEABLE}
         after = replace(before, **given, revision=before.revision + 1, updated_at=work.now)
         check_program(after)
+        if "rules" in given:
+            check_rules(after)
         if after.template_id != before.template_id:
             await _check_template(self.templates, work, after)
         await self.programs.update(work.transaction, after)

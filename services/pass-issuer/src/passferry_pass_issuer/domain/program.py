@@ -27,6 +27,8 @@ DEFAULT_UNITS = {
 }
 #: A coupon or ticket that can be used never is no coupon.
 LEAST_OPENING_MINOR = {Protocol.COUPON: 1, Protocol.EVENT_TICKET: 1}
+#: Rules that have a meaning for one protocol alone.
+PROTOCOL_OF_RULE = {"earn": Protocol.MEMBERSHIP, "check_in": Protocol.EVENT_TICKET}
 MAX_MINOR = 2**63 - 1
 
 
@@ -90,3 +92,25 @@ def check_program(program: Program) -> None:
     # A default of 0 may be below the minimum: every request then names its own amount.
     if program.opening_balance_minor != 0:
         opening_balance(program, None)
+
+
+def check_rules(program: Program) -> None:
+    """Raises `ContentRejected` for a rule that a program of this kind cannot obey.
+
+    Called when rules are given only: rules that are kept already must not stand in the way of a
+    suspension.
+    """
+    given = {name for name, rule in program.rules.items() if rule is not None}
+    if program.balance_owner is BalanceOwner.UPSTREAM:
+        for name in ("earn", "expiry", "tiers"):
+            if name in given:
+                raise _not_applicable(
+                    name, "is the upstream's to keep; leave it out or let Passferry own the balance"
+                )
+    for name, protocol in PROTOCOL_OF_RULE.items():
+        if name in given and program.protocol is not protocol:
+            raise _not_applicable(name, f"is for {protocol} programs only; leave it out")
+
+
+def _not_applicable(name: str, detail: str) -> ContentRejected:
+    return ContentRejected("rule_not_applicable", f"rules.{name}", detail)

@@ -7,10 +7,23 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    Field,
+    StringConstraints,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 from starlette.responses import Response
 
 from passferry_contracts.fields import AmountMinor, Name, Unit
+from passferry_contracts.program_rules import (
+    MAX_THRESHOLDS,
+    ProgramRules,
+    Threshold,
+    parse_rules,
+    parse_thresholds,
+)
 from passferry_contracts.types import BalanceOwner, Protocol, Role
 from passferry_pass_issuer.application.administer_programs import ProgramChange, ProgramRequest
 from passferry_pass_issuer.domain.program import Program, ProgramStatus
@@ -42,10 +55,36 @@ def _storable(value: Any) -> Any:
     return value
 
 
+def _lawful_rules(given: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    """What was sent stays as it was sent; `ValidationError` names the fault's whole path."""
+    rules = handler(given)
+    parse_rules(rules)
+    return rules
+
+
+def _lawful_thresholds(given: Any, handler: ValidatorFunctionWrapHandler) -> Any:
+    thresholds = handler(given)
+    parse_thresholds(thresholds)
+    return thresholds
+
+
 PassKitId = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,64}$")]
 PassKitName = Literal["program_id", "tier_id", "campaign_id", "offer_id", "production_id"]
-Rules = Annotated[dict[str, Any], Field(max_length=64), AfterValidator(_storable)]
-Thresholds = Annotated[list[dict[str, Any]], Field(max_length=32), AfterValidator(_storable)]
+Rules = Annotated[
+    dict[str, Any],
+    Field(max_length=64),
+    AfterValidator(_storable),
+    WrapValidator(_lawful_rules, json_schema_input_type=ProgramRules),
+]
+Thresholds = Annotated[
+    list[dict[str, Any]],
+    Field(max_length=MAX_THRESHOLDS),
+    AfterValidator(_storable),
+    WrapValidator(
+        _lawful_thresholds,
+        json_schema_input_type=Annotated[list[Threshold], Field(max_length=MAX_THRESHOLDS)],
+    ),
+]
 NonNegative = Annotated[AmountMinor, Field(ge=0)]
 
 
