@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import os
 import re
-import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
@@ -19,6 +18,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import Tracer, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from passferry_runtime.ids import random_bytes
 
 ENDPOINT_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 #: Tried in this order; each is a package of its own.
@@ -62,7 +63,8 @@ def configure_tracing(service: str) -> TracerProvider | None:
 
 
 def new_traceparent() -> str:
-    return f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    digits = random_bytes(24).hex()
+    return f"00-{digits[:32]}-{digits[32:]}-01"
 
 
 def current_traceparent(subject: str | None = None) -> str | None:

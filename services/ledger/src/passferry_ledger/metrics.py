@@ -20,3 +20,7 @@ BATCH_SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
 )
 QUEUED_COMMANDS = Gauge("passferry_ledger_queued_commands", "HTTP commands that wait for a batch")
+UNREADABLE_RULES = Counter(
+    "passferry_ledger_unreadable_rules_total",
+    "Program revisions whose rules could not be read: their passes are plain accounts",
+)

@@ -9,7 +9,12 @@ from uuid import UUID
 
 from passferry_ledger.application.program_terms import rules_of
 from passferry_ledger.domain.book import Terms
+from passferry_ledger.domain.rules import NO_RULES, Rules
+from passferry_ledger.metrics import UNREADABLE_RULES
+from passferry_runtime.logging import get_logger
 from passferry_runtime.postgres import Record, Transaction
+
+log = get_logger(__name__)
 
 MAX_KEPT = 2_000
 
@@ -81,6 +86,22 @@ def _terms(row: Record, counters: dict[tuple[str, str], int]) -> Terms:
         max_entry_minor=row["max_entry_minor"],
         max_balance_minor=row["max_balance_minor"],
         max_per_day_minor=row["max_per_day_minor"],
-        rules=rules_of(json.loads(row["rules"]), json.loads(row["thresholds"])),
+        rules=_rules(row),
         counters=counters,
     )
+
+
+def _rules(row: Record) -> Rules:
+    """Rules are checked where programs are made; what was stored before that may not be read, and
+    then passes of the program are plain accounts, visibly."""
+    try:
+        return rules_of(json.loads(row["rules"]), json.loads(row["thresholds"]))
+    except ValueError:
+        UNREADABLE_RULES.inc()
+        log.warning(
+            "program_rules_unreadable",
+            workspace_id=str(row["workspace_id"]),
+            program_id=str(row["program_id"]),
+            revision=row["revision"],
+        )
+        return NO_RULES

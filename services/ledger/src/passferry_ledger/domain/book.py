@@ -74,6 +74,8 @@ class Account:
 
     @property
     def lots_minor(self) -> int:
+        if not self.lots:
+            return 0
         return sum(lot.remaining_minor for lot in self.lots)
 
     def pending_minor(self, now: datetime) -> int:

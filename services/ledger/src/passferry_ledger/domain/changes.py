@@ -237,12 +237,14 @@ def write(
 
 def _stamp(case: Case, postings: list[Posting]) -> datetime:
     """Times of a pass's entries never run against their versions."""
-    accounts = [
-        account
-        for posting in postings
-        if (account := case.book.accounts.get(posting.account_id)) is not None
-    ]
-    recorded_at = max([case.now, *(each.recorded_at for each in accounts if each.recorded_at)])
+    recorded_at = case.now
+    accounts = []
+    for posting in postings:
+        account = case.book.accounts.get(posting.account_id)
+        if account is not None:
+            accounts.append(account)
+            if account.recorded_at is not None and account.recorded_at > recorded_at:
+                recorded_at = account.recorded_at
     for account in accounts:
         account.recorded_at = recorded_at
     return recorded_at

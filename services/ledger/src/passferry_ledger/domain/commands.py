@@ -112,8 +112,10 @@ class Command:
             "reverses_reference": self.reverses_reference,
         }
         canonical = {name: value for name, value in said.items() if value is not None}
-        text = json.dumps(canonical, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).digest()
+        return hashlib.sha256(_CANONICAL.encode(canonical).encode()).digest()
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"))
 
 
 def _instant(moment: datetime | None) -> str | None:

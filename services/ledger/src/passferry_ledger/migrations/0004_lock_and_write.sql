@@ -5,7 +5,9 @@
 -- A key or reference that another batch wrote meanwhile fails the call with unique_violation, and
 -- asking again finds it.
 --
--- Workspaces are compared by IS NOT DISTINCT FROM, which no index serves: see 0003.
+-- Workspaces are compared by IS NOT DISTINCT FROM, which no index serves: see 0003. For the same
+-- reason nothing but one index lookup per row is allowed: what looks cheaper is so only for as long
+-- as the tables are as small as when the plan was made.
 
 -- One row per command, and one more (is_other) for the second account that it is about: the
 -- receiver of a transfer, or the other pass of an entry that is to be reversed.
@@ -69,6 +71,9 @@ LANGUAGE plpgsql
 SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
+SET enable_bitmapscan = off
+SET enable_material = off
+SET enable_memoize = off
 AS $$
 #variable_conflict use_column
 DECLARE
