@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import asyncpg
+import orjson
 
 from passferry_contracts.envelope import Envelope, encode_headers, encode_value
 from passferry_contracts.registry import Topic
@@ -111,7 +112,7 @@ def row_of(topic: Topic, envelope: Envelope) -> OutboxRow:
         raise ValueError(f"{envelope.type} names no workspace")
     headers = [[name, text.decode()] for name, text in encode_headers(envelope)]
     key = envelope.key
-    return OutboxRow(slot_of(key), workspace_id, topic.name, key, json.dumps(headers), value)
+    return OutboxRow(slot_of(key), workspace_id, topic.name, key, orjson.dumps(headers).decode(), value)
 
 
 def tombstone_row(topic: Topic, key: str, workspace_id: UUID) -> OutboxRow:
