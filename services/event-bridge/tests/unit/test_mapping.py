@@ -124,6 +124,13 @@ def test_every_mapping_has_its_golden_file(make: SimpleNamespace) -> None:
     assert {path.stem for path in GOLDEN.glob("*.json")} == set(golden_events(make))
 
 
+def test_a_hold_changes_no_balance_and_starts_no_journey(make: SimpleNamespace) -> None:
+    known = opened(make)
+    held = make.balance_changed(WORKSPACE, PASS, 2, change_minor=0, reason="hold")
+    items = [json.loads(item) for item in items_of(fact(held), known, version="1")]
+    assert [item["type"] for item in items] == ["identify"]
+
+
 def test_message_ids_are_equal_on_a_retry_and_differ_by_kind_and_event() -> None:
     # proves: J45
     assert message_id("e", "track") == message_id("e", "track")

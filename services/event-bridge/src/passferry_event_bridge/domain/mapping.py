@@ -47,7 +47,7 @@ def items_of(
     name = renamed or NAMES.get(fact.event_type, fact.event_type)
     common = _Common(fact, known.user_id, version)
     items = []
-    if fact.event_type not in SILENT:
+    if not _is_silent(fact):
         items.append(common.track(name, "track", mapped))
     items.append(common.identify(_traits(fact, known)))
     items.extend(
@@ -55,6 +55,14 @@ def items_of(
         for index, properties in enumerate(_low_balances(fact, known))
     )
     return [json_text(item) for item in items]
+
+
+def _is_silent(fact: Fact) -> bool:
+    """Holds, releases and closings are changes of an account, but a journey about balances must
+    not start for them."""
+    if fact.event_type == "pass.balance_changed":
+        return bool(fact.fields["change_minor"] == 0)
+    return fact.event_type in SILENT
 
 
 class _Common:
