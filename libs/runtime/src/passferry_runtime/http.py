@@ -10,7 +10,6 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -40,11 +39,11 @@ MAX_TARGET_BYTES = 4_096
 MAX_HEADER_BYTES = 16_384
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-}
+_SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,14 +128,16 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        request_id = headers.get("x-request-id", "")
+        # The first of each name, as the framework reads them.
+        headers = dict(reversed(scope["headers"]))
+        request_id = headers.get(b"x-request-id", b"").decode("latin-1")
         if not _REQUEST_ID.fullmatch(request_id):
             request_id = str(uuid7())
         scope.setdefault("state", {}).update(self._state, request_id=request_id)
         exchange = _Exchange(scope, send, request_id)
         started_at = time.perf_counter()
-        with span("http request", parent=headers.get("traceparent")):
+        parent = headers.get(b"traceparent", b"").decode("latin-1")
+        with span("http request", parent=parent or None):
             try:
                 _check_size(scope)
                 limited = self._limited(receive, headers)
@@ -174,10 +175,9 @@ class Edge:
     def _limit(self) -> str:
         return f"the body is larger than {self._max_body_bytes} bytes"
 
-    def _limited(self, receive: Receive, headers: Headers) -> Receive:
-        declared = headers.get("content-length", "")
-        is_number = declared.isascii() and declared.isdigit()
-        if is_number and int(declared[:20]) > self._max_body_bytes:
+    def _limited(self, receive: Receive, headers: Mapping[bytes, bytes]) -> Receive:
+        declared = headers.get(b"content-length", b"")
+        if declared.isdigit() and int(declared[:20]) > self._max_body_bytes:
             raise Problem(413, "body_too_large", self._limit)
         received = 0
 
@@ -256,10 +256,11 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.is_started = True
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-Id"] = self._request_id
-            for name, value in _SECURITY_HEADERS.items():
-                headers.setdefault(name, value)
+            given = [each for each in message["headers"] if each[0] != b"x-request-id"]
+            names = {name for name, _ in given}
+            given.append((b"x-request-id", self._request_id.encode()))
+            given.extend(each for each in _SECURITY_HEADERS if each[0] not in names)
+            message["headers"] = given
         await self._send(message)
 
 

@@ -8,7 +8,6 @@ would lose rows whose transaction committed late.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 import zlib
 from collections.abc import Sequence
@@ -119,7 +118,7 @@ def tombstone_row(topic: Topic, key: str, workspace_id: UUID) -> OutboxRow:
     if not topic.compacted:
         raise ValueError(f"{topic.name} is not compacted: a tombstone would delete nothing")
     # The key alone does not say whose subject is gone.
-    headers = json.dumps([["ce_workspaceid", str(workspace_id)]])
+    headers = orjson.dumps([["ce_workspaceid", str(workspace_id)]]).decode()
     return OutboxRow(slot_of(key), workspace_id, topic.name, key, headers, None)
 
 
@@ -279,5 +278,5 @@ class OutboxRelay:
 
 
 def _outgoing(row: asyncpg.Record) -> OutgoingRecord:
-    headers = tuple((name, text.encode()) for name, text in json.loads(row["headers"]))
+    headers = tuple((name, text.encode()) for name, text in orjson.loads(row["headers"]))
     return OutgoingRecord(row["topic"], row["key"].encode(), row["value"], headers)
