@@ -13,11 +13,16 @@ from passferry_ledger.adapters.postgres_reads import PostgresReads
 from passferry_ledger.adapters.postgres_verifier import PostgresVerifier
 from passferry_ledger.application.apply_commands import ApplyCommands
 from passferry_ledger.application.batch_commands import BatchCommands
+from passferry_ledger.application.direct_commands import DirectCommands
 from passferry_ledger.application.keep_accounts import CloseAccounts, OpenAccounts, StorePrograms
+from passferry_ledger.application.keys_in_flight import KeysInFlight
 from passferry_ledger.application.read_balances import ReadBalances
+from passferry_ledger.application.scan_pass import ScanPass
 from passferry_ledger.application.take_commands import TakeCommands
 from passferry_ledger.application.verify_ledger import VerifyLedger
-from passferry_ledger.entrypoints import http_commands, http_reads
+from passferry_ledger.entrypoints import http_bulk, http_commands, http_reads, http_scans
+from passferry_ledger.entrypoints.bulk_bodies import MAX_BODY_BYTES
+from passferry_ledger.entrypoints.command_shortcuts import command_shortcuts
 from passferry_ledger.entrypoints.kafka_routes import CONSUMER_GROUP, kafka_routes
 from passferry_ledger.entrypoints.verify_command import parse_arguments, run_verify
 from passferry_ledger.metrics import QUEUED_COMMANDS
@@ -47,13 +52,21 @@ async def service(settings: LedgerSettings) -> AsyncIterator[Service]:
         directory = AccessDirectory()
         access = directory.reader(kafka)
         accounts = PostgresAccounts(database, clock)
-        apply = ApplyCommands(ledger=PostgresLedger(database, clock), workspaces=directory)
+        apply = ApplyCommands(
+            ledger=PostgresLedger(database, clock),
+            workspaces=directory,
+            max_batch=settings.command_batch,
+        )
+        in_flight = KeysInFlight()
         batch = BatchCommands(
             apply,
             lanes=settings.command_lanes,
             max_batch=settings.command_batch,
             max_queued_per_lane=settings.command_queue,
+            in_flight=in_flight,
         )
+        direct = DirectCommands(apply, in_flight=in_flight)
+        reads = ReadBalances(reader=PostgresReads(database, clock))
         QUEUED_COMMANDS.set_function(lambda: batch.queued)
         relay = OutboxRelay(database, kafka)
         consumer = Consumer(
@@ -86,9 +99,18 @@ async def service(settings: LedgerSettings) -> AsyncIterator[Service]:
                 ),
                 state={
                     "submit_command": batch,
-                    "read_balances": ReadBalances(reader=PostgresReads(database, clock)),
+                    "direct_commands": direct,
+                    "scan_pass": ScanPass(read_balances=reads, direct=direct),
+                    "read_balances": reads,
                 },
-                routers=[http_commands.router, http_reads.router],
+                routers=[
+                    http_commands.router,
+                    http_scans.router,
+                    http_bulk.router,
+                    http_reads.router,
+                ],
+                max_body_bytes=MAX_BODY_BYTES,
+                shortcuts=command_shortcuts(),
             ),
             # Stopped in this order: first what takes work in, at last what sends it out.
             workers=[

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from uuid import UUID
 
 import asyncpg
@@ -16,7 +15,7 @@ from passferry_ledger.adapters.postgres_writing import write_book
 from passferry_ledger.application.announcements import announcements_of
 from passferry_ledger.application.ports import MAX_BATCH_COMMANDS, Mode, Submission
 from passferry_ledger.domain.decide import decide
-from passferry_ledger.domain.outcomes import ABORTED, Outcome
+from passferry_ledger.domain.outcomes import Outcome, aborted
 from passferry_ledger.metrics import BATCH_COMMANDS, BATCH_SECONDS, COMMANDS
 from passferry_runtime.clock import Clock
 from passferry_runtime.errors import RetryLater
@@ -92,10 +91,7 @@ class PostgresLedger:
         if mode is Mode.TRY:
             return outcomes
         if mode is Mode.ALL_OR_NONE and not all(outcome.is_applied for outcome in outcomes):
-            return [
-                replace(outcome, code=ABORTED) if outcome.is_applied else outcome
-                for outcome in outcomes
-            ]
+            return aborted(outcomes, [submission.key for submission in submissions])
         await write_book(transaction, book, now)
         for submission, outcome in zip(submissions, outcomes, strict=True):
             announced = announcements_of(submission, outcome, now=now)

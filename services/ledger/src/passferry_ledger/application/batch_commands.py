@@ -11,11 +11,11 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from uuid import UUID
 
+from passferry_ledger.application.keys_in_flight import KeysInFlight, command_in_flight
 from passferry_ledger.application.ports import Submission
 from passferry_ledger.domain.outcomes import Outcome
-from passferry_runtime.errors import Conflict, RetryLater, Unavailable
+from passferry_runtime.errors import RetryLater, Unavailable
 
 LANES = 4
 MAX_BATCH = 128
@@ -23,18 +23,12 @@ MAX_QUEUED_PER_LANE = 2_048
 ANSWER_TIMEOUT_S = 15.0
 
 Apply = Callable[[Sequence[Submission]], Awaitable[list[Outcome]]]
-InFlight = tuple[UUID, str]
 
 
 @dataclass(slots=True)
 class _Waiting:
     submission: Submission
     answer: asyncio.Future[Outcome]
-
-    @property
-    def identity(self) -> InFlight:
-        command = self.submission.command
-        return command.workspace_id, command.idempotency_key or ""
 
 
 @dataclass(slots=True)
@@ -54,13 +48,14 @@ class BatchCommands:
         max_batch: int = MAX_BATCH,
         max_queued_per_lane: int = MAX_QUEUED_PER_LANE,
         answer_timeout_s: float = ANSWER_TIMEOUT_S,
+        in_flight: KeysInFlight | None = None,
     ) -> None:
         self._apply = apply
         self._lanes = [_Lane() for _ in range(lanes)]
         self._max_batch = max_batch
         self._max_queued = max_queued_per_lane
         self._answer_timeout_s = answer_timeout_s
-        self._in_flight: set[InFlight] = set()
+        self._in_flight = in_flight or KeysInFlight()
         self._is_stopping = False
 
     @property
@@ -70,34 +65,28 @@ class BatchCommands:
     async def __call__(self, submission: Submission) -> Outcome:
         """Raises `Conflict` while the same key is in flight, and `Unavailable` when it cannot be
         said what became of the command: the caller asks again with the same key."""
-        waiting = _Waiting(submission, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(submission, loop.create_future())
         self._enqueue(waiting)
+        # Whoever waits no longer, hung up or told to ask again, leaves the command to its lane.
+        patience = loop.call_later(self._answer_timeout_s, _lose_patience, waiting.answer)
         try:
-            # The command goes on when its caller hangs up.
-            async with asyncio.timeout(self._answer_timeout_s):
-                return await asyncio.shield(waiting.answer)
-        except TimeoutError as error:
-            raise Unavailable(
-                "ledger_busy", "No answer in time; ask again with the same key.", retry_after_s=1
-            ) from error
+            return await waiting.answer
         except RetryLater as error:
             raise Unavailable(error.code, error.detail, retry_after_s=1) from error
+        finally:
+            patience.cancel()
 
     def _enqueue(self, waiting: _Waiting) -> None:
         if self._is_stopping:
             raise Unavailable("ledger_stopping", "The service is stopping.", retry_after_s=1)
-        if waiting.identity in self._in_flight:
-            raise Conflict(
-                "command_in_flight",
-                "A request with this Idempotency-Key is outstanding.",
-                retry_after_s=1,
-            )
         command = waiting.submission.command
-        name = command.pass_id or command.external_id
+        name = command.pass_id or command.external_id or command.code
         lane = self._lanes[hash((command.workspace_id, name)) % len(self._lanes)]
         if len(lane.queue) >= self._max_queued:
             raise Unavailable("ledger_overloaded", "Too many commands wait.", retry_after_s=1)
-        self._in_flight.add(waiting.identity)
+        if not self._in_flight.take(waiting.submission.key):
+            raise command_in_flight()
         lane.queue.append(waiting)
         lane.wake.set()
 
@@ -136,7 +125,7 @@ class BatchCommands:
                 if not waiting.answer.done():
                     waiting.answer.set_result(outcome)
         finally:
-            self._in_flight.difference_update(waiting.identity for waiting in batch)
+            self._in_flight.give_back(waiting.submission.key for waiting in batch)
 
     async def _apply_alone(self, batch: list[_Waiting], error: Exception) -> None:
         """A command that breaks its batch must not take its neighbours with it."""
@@ -145,6 +134,15 @@ class BatchCommands:
             return
         for waiting in batch:
             await self._apply_batch([waiting])
+
+
+def _lose_patience(answer: asyncio.Future[Outcome]) -> None:
+    if not answer.done():
+        answer.set_exception(
+            Unavailable(
+                "ledger_busy", "No answer in time; ask again with the same key.", retry_after_s=1
+            )
+        )
 
 
 def _fail(batch: list[_Waiting], error: Exception) -> None:

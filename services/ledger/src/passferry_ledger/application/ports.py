@@ -40,6 +40,11 @@ class Submission:
     answer_to: AnswerTo | None = None
     traceparent: str | None = None
 
+    @property
+    def key(self) -> tuple[UUID, str]:
+        """Keys are of a workspace."""
+        return self.command.workspace_id, self.command.idempotency_key or ""
+
 
 class Mode(StrEnum):
     """What becomes of a batch: each command for itself, all or none, or nothing but the answers."""

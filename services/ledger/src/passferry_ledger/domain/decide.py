@@ -89,6 +89,8 @@ def _decide_anew(book: Book, order: Order, account: Account, now: datetime) -> O
 def _agrees(command: Command, account: Account) -> bool:
     if command.pass_id is not None and command.pass_id != account.pass_id:
         return False
+    if command.code is not None and command.code != account.code:
+        return False
     return command.external_id is None or command.external_id == account.external_id
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -132,3 +133,19 @@ class Outcome:
     @property
     def detail(self) -> str:
         return REFUSALS.get(self.code, "")
+
+
+def aborted(outcomes: Sequence[Outcome], keys: Sequence[object]) -> list[Outcome]:
+    """Of a bulk that is all or none and had a refusal: nothing of it happened, but what was applied
+    before under its key stays so. `keys` are of the same commands."""
+    undone = {
+        key
+        for key, outcome in zip(keys, outcomes, strict=True)
+        if outcome.is_applied and not outcome.is_replayed
+    }
+    return [
+        Outcome(code=ABORTED, pass_id=outcome.pass_id)
+        if outcome.is_applied and (key in undone)
+        else outcome
+        for key, outcome in zip(keys, outcomes, strict=True)
+    ]
