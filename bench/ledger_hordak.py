@@ -102,7 +102,7 @@ def work(job: Job, cell: Cell, share: Share, barrier: Any, results: Any) -> None
     set_up_django(job.places["dsn"])
     accounts = list(importlib.import_module("hordak.models").Account.objects.order_by("pk"))
     chosen = picks(cell.skew, len(accounts), share.seed)
-    window = Window(job.warm_up_s, job.seconds)
+    window = Window(job.warm_up_s, job.seconds, enough=0)
     gate = Gate(threading.Barrier(share.threads + 1), threading.Event())
     group = [
         threading.Thread(target=transfer_until, args=(window, accounts, chosen, gate))

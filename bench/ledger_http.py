@@ -19,7 +19,18 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-from bench.ledger_loads import Cell, Job, Window, pass_id_of, picks, read_job, summary, tell
+from bench.ledger_loads import (
+    MAX_EXTENSIONS,
+    Cell,
+    Job,
+    Window,
+    pass_id_of,
+    picks,
+    read_job,
+    summary,
+    tell,
+    window_of,
+)
 
 BODY = b'{"amount_minor":1}'
 #: After the end of the load, for answers that are still out.
@@ -145,8 +156,8 @@ def _length(head: bytes) -> int:
 async def run_cell(cell: Cell, job: Job) -> None:
     requests = Requests(job, picks(cell.skew, job.accounts, job.seed))
     commands = int(job.places.get("commands", 0))
-    seconds = 1e9 if commands else job.seconds
-    window = Window(0.0 if commands else job.warm_up_s, seconds)
+    # A soak has no end but its number.
+    window = Window(0.0, 1e9, enough=0) if commands else window_of(cell, job)
     load = Load(requests, window, commands=commands)
     address, loop = urlsplit(job.places["url"]), asyncio.get_running_loop()
     connections = [
@@ -157,7 +168,8 @@ async def run_cell(cell: Cell, job: Job) -> None:
     load.open = cell.clients
     for connection in connections:
         connection.send()
-    async with asyncio.timeout(None if commands else job.warm_up_s + job.seconds + LAST_ANSWERS_S):
+    longest_s = job.warm_up_s + job.seconds * (1 + MAX_EXTENSIONS) + LAST_ANSWERS_S
+    async with asyncio.timeout(None if commands else longest_s):
         await load.over
     wrong = {status.decode(): count for status, count in load.statuses.items() if status != b"200"}
     if wrong:

@@ -12,13 +12,15 @@ import random
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
 UNIFORM, ZIPF, HOT = "uniform", "zipf", "hot"
 #: Drawn beforehand, then gone through in a circle.
 PICKS = 65_536
+#: Of a window in which too little happened.
+MAX_EXTENSIONS = 9
 #: Passes have the ids from here on, so that no list of them has to be handed around.
 FIRST_PASS = UUID("01900000-0000-7000-8000-000000000000")
 #: So much that a redemption is never refused.
@@ -45,6 +47,11 @@ class Measured:
     p50_ms: float
     p99_ms: float
     commands: int
+    #: Warm-up included.
+    answered: int = 0
+    #: CPU per command of the process that is measured: the service by HTTP, relay included; of the
+    #: storage call and the naive ledger the whole process, its clients included.
+    cpu_ms: float | None = None
     #: HTTP: events that waited in the outbox when the load ended.
     unsent: int | None = None
 
@@ -99,13 +106,18 @@ def picks(skew: str, accounts: int, seed: int) -> Iterator[int]:
 
 @dataclass(slots=True)
 class Window:
-    """Counts what is answered between the end of the warm-up and the deadline."""
+    """Counts what is answered between the end of the warm-up and the deadline, which is put off
+    by another `seconds` while too few answers came to speak of."""
 
     warm_up_s: float
     seconds: float
+    #: Answers that are enough.
+    enough: int
     begins_at: float = 0.0
     ends_at: float = 0.0
+    extensions_left: int = MAX_EXTENSIONS
     latencies_s: list[float] = field(default_factory=list)
+    answered: int = 0
 
     def open(self) -> None:
         self.begins_at = time.perf_counter() + self.warm_up_s
@@ -113,12 +125,23 @@ class Window:
 
     def count(self, sent_at: float, answered_at: float) -> bool:
         """False when the client shall stop."""
-        if self.begins_at <= answered_at < self.ends_at:
+        self.answered += 1
+        while answered_at >= self.ends_at:
+            if len(self.latencies_s) >= self.enough or not self.extensions_left:
+                return False
+            self.extensions_left -= 1
+            self.ends_at += self.seconds
+        if answered_at >= self.begins_at:
             self.latencies_s.append(answered_at - sent_at)
-        return answered_at < self.ends_at
+        return True
 
     def measured(self, cell: Cell) -> Measured:
-        return summary(cell, self.latencies_s, self.seconds)
+        measured = summary(cell, self.latencies_s, self.ends_at - self.begins_at)
+        return replace(measured, answered=self.answered)
+
+
+def window_of(cell: Cell, job: Job) -> Window:
+    return Window(job.warm_up_s, job.seconds, enough=2 * cell.clients + 20)
 
 
 def summary(cell: Cell, latencies_s: Sequence[float], seconds: float) -> Measured:
@@ -139,7 +162,7 @@ def summary(cell: Cell, latencies_s: Sequence[float], seconds: float) -> Measure
 
 async def closed_loop(cell: Cell, job: Job, once: Callable[[int], Awaitable[None]]) -> Measured:
     """`once` applies one command to the account of this number; the first error ends it all."""
-    window = Window(job.warm_up_s, job.seconds)
+    window = window_of(cell, job)
     chosen = picks(cell.skew, job.accounts, job.seed)
     clock = time.perf_counter
 
@@ -151,7 +174,9 @@ async def closed_loop(cell: Cell, job: Job, once: Callable[[int], Awaitable[None
             goes_on = window.count(sent_at, clock())
 
     window.open()
+    cpu_before_s = time.process_time()
     async with asyncio.TaskGroup() as clients:
         for _ in range(cell.clients):
             clients.create_task(client())
-    return window.measured(cell)
+    cpu_s = time.process_time() - cpu_before_s
+    return replace(window.measured(cell), cpu_ms=round(cpu_s * 1000 / window.answered, 3))

@@ -8,19 +8,33 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from passferry_ledger.adapters.postgres_accounts import PostgresAccounts
+from passferry_ledger.adapters.postgres_decisions import PostgresDecisions
+from passferry_ledger.adapters.postgres_entries import PostgresEntries
+from passferry_ledger.adapters.postgres_export import PostgresExport
+from passferry_ledger.adapters.postgres_holdings import PostgresHoldings
 from passferry_ledger.adapters.postgres_ledger import PostgresLedger
 from passferry_ledger.adapters.postgres_reads import PostgresReads
 from passferry_ledger.adapters.postgres_verifier import PostgresVerifier
 from passferry_ledger.application.apply_commands import ApplyCommands
 from passferry_ledger.application.batch_commands import BatchCommands
 from passferry_ledger.application.direct_commands import DirectCommands
+from passferry_ledger.application.export_entries import ExportEntries
 from passferry_ledger.application.keep_accounts import CloseAccounts, OpenAccounts, StorePrograms
 from passferry_ledger.application.keys_in_flight import KeysInFlight
 from passferry_ledger.application.read_balances import ReadBalances
+from passferry_ledger.application.read_entries import ReadEntries
+from passferry_ledger.application.read_holdings import ReadHoldings
 from passferry_ledger.application.scan_pass import ScanPass
 from passferry_ledger.application.take_commands import TakeCommands
 from passferry_ledger.application.verify_ledger import VerifyLedger
-from passferry_ledger.entrypoints import http_bulk, http_commands, http_reads, http_scans
+from passferry_ledger.entrypoints import (
+    http_bulk,
+    http_commands,
+    http_entries,
+    http_export,
+    http_reads,
+    http_scans,
+)
 from passferry_ledger.entrypoints.bulk_bodies import MAX_BODY_BYTES
 from passferry_ledger.entrypoints.command_shortcuts import command_shortcuts
 from passferry_ledger.entrypoints.kafka_routes import CONSUMER_GROUP, kafka_routes
@@ -28,7 +42,7 @@ from passferry_ledger.entrypoints.verify_command import parse_arguments, run_ver
 from passferry_ledger.metrics import QUEUED_COMMANDS
 from passferry_ledger.settings import LedgerSettings
 from passferry_runtime.auth import AccessDirectory, Authenticator
-from passferry_runtime.clock import SystemClock
+from passferry_runtime.clock import Clock, SystemClock
 from passferry_runtime.http import create_app
 from passferry_runtime.kafka.consumer import Consumer
 from passferry_runtime.kafka.settings import kafka_settings
@@ -38,6 +52,24 @@ from passferry_runtime.postgres import Database
 from passferry_runtime.settings import load_settings
 
 SERVICE = "ledger"
+READ_ROUTERS = [http_reads.router, http_entries.router, http_export.router]
+
+
+def read_side(database: Database, clock: Clock, read_balances: ReadBalances) -> dict[str, object]:
+    """What the routes of READ_ROUTERS need."""
+    return {
+        "clock": clock,
+        "read_balances": read_balances,
+        "read_holdings": ReadHoldings(
+            balances=read_balances, reader=PostgresHoldings(database, clock)
+        ),
+        "read_entries": ReadEntries(
+            balances=read_balances,
+            reader=PostgresEntries(database),
+            decision_reader=PostgresDecisions(database),
+        ),
+        "export_entries": ExportEntries(PostgresExport(database)),
+    }
 
 
 @asynccontextmanager
@@ -66,7 +98,8 @@ async def service(settings: LedgerSettings) -> AsyncIterator[Service]:
             in_flight=in_flight,
         )
         direct = DirectCommands(apply, in_flight=in_flight)
-        reads = ReadBalances(reader=PostgresReads(database, clock))
+        read_balances = ReadBalances(reader=PostgresReads(database, clock))
+        reads = read_side(database, clock, read_balances)
         QUEUED_COMMANDS.set_function(lambda: batch.queued)
         relay = OutboxRelay(database, kafka)
         consumer = Consumer(
@@ -100,14 +133,14 @@ async def service(settings: LedgerSettings) -> AsyncIterator[Service]:
                 state={
                     "submit_command": batch,
                     "direct_commands": direct,
-                    "scan_pass": ScanPass(read_balances=reads, direct=direct),
-                    "read_balances": reads,
+                    "scan_pass": ScanPass(read_balances=read_balances, direct=direct),
+                    **reads,
                 },
                 routers=[
                     http_commands.router,
                     http_scans.router,
                     http_bulk.router,
-                    http_reads.router,
+                    *READ_ROUTERS,
                 ],
                 max_body_bytes=MAX_BODY_BYTES,
                 shortcuts=command_shortcuts(),

@@ -15,6 +15,7 @@ import pytest_asyncio
 
 from passferry_contracts.events.directory import ApiKeyGrant, WorkspaceAccessChanged
 from passferry_contracts.types import Role, WorkspaceKind
+from passferry_ledger.app import READ_ROUTERS, read_side
 from passferry_ledger.application.apply_commands import ApplyCommands
 from passferry_ledger.application.batch_commands import BatchCommands
 from passferry_ledger.application.direct_commands import DirectCommands
@@ -22,7 +23,7 @@ from passferry_ledger.application.keys_in_flight import KeysInFlight
 from passferry_ledger.application.read_balances import ReadBalances
 from passferry_ledger.application.scan_pass import ScanPass
 from passferry_ledger.domain.accounts import NewAccount
-from passferry_ledger.entrypoints import http_bulk, http_commands, http_reads, http_scans
+from passferry_ledger.entrypoints import http_bulk, http_commands, http_scans
 from passferry_ledger.entrypoints.bulk_bodies import MAX_BODY_BYTES
 from passferry_ledger.entrypoints.command_shortcuts import command_shortcuts
 from passferry_runtime.auth import AccessDirectory, Authenticator, new_api_key
@@ -160,9 +161,9 @@ async def api(real: Any, make: Any) -> AsyncIterator[Api]:
             "submit_command": batch,
             "direct_commands": direct,
             "scan_pass": ScanPass(read_balances=reads, direct=direct),
-            "read_balances": reads,
+            **read_side(real.database, real.clock, reads),
         },
-        routers=[http_commands.router, http_scans.router, http_bulk.router, http_reads.router],
+        routers=[http_commands.router, http_scans.router, http_bulk.router, *READ_ROUTERS],
         max_body_bytes=MAX_BODY_BYTES,
         shortcuts=command_shortcuts(),
     )

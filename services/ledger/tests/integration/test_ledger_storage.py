@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -234,32 +234,6 @@ async def test_a_floor_raised_later_makes_no_finding_and_no_more_spending(
     )
     assert (spend.code, spend.available_minor, earn.code) == ("insufficient_balance", 0, "applied")
     assert await real.findings() == []
-
-
-async def test_entries_are_read_newest_first_page_by_page(real: Any, make: Any) -> None:
-    account = await real.open_one()
-    await real.apply(*(make.command(account, "earn", amount) for amount in range(1, 8)))
-    view = await real.reads.find_account(
-        PassAddress(workspace_id=account.workspace_id, pass_id=account.pass_id)
-    )
-    first = await real.reads.entries(view, before_version=None, limit=4)
-    second = await real.reads.entries(view, before_version=first[-1].version, limit=4)
-    assert [entry.change_minor for entry in first + second] == [7, 6, 5, 4, 3, 2, 1]
-    assert first[0].balance_after_minor == 28
-
-
-async def test_all_balances_are_read_page_by_page(real: Any, make: Any) -> None:
-    program = make.program(uuid4())
-    opened = [await real.open_one(program, opening_balance_minor=number) for number in range(1, 6)]
-    await real.open_one(program, is_kept_upstream=True)
-    await real.open_one()
-    found = []
-    after: UUID | None = None
-    while page := await real.reads.balances(program.workspace_id, after=after, limit=2):
-        found.extend(page)
-        after = page[-1].pass_id
-    expected = {account.pass_id: account.opening_balance_minor for account in opened}
-    assert {each.pass_id: each.balance_minor for each in found} == expected
 
 
 DAMAGES = {

@@ -1,11 +1,16 @@
-"""Reads of balances and entries."""
+"""Reads of accounts and their balances."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from datetime import datetime
 from uuid import UUID
 
 from passferry_ledger.adapters.postgres_availability import passing_when_unavailable
-from passferry_ledger.domain.accounts import AccountView, EntryView, PassAddress
+from passferry_ledger.adapters.postgres_reading import reading, scanned
+from passferry_ledger.application.searches import AccountSearch, Page
+from passferry_ledger.domain.accounts import AccountView, PassAddress
+from passferry_ledger.domain.views import BalanceAt
 from passferry_runtime.clock import Clock
 from passferry_runtime.postgres import Database, Record
 
@@ -46,32 +51,42 @@ LIMIT 1
 """
 )
 
+BY_IDS = ACCOUNT + "WHERE account.workspace_id = $2 AND account.pass_id = ANY($3::uuid[])"
+
+BY_EXTERNAL_IDS = (
+    ACCOUNT + "WHERE account.workspace_id = $2 AND account.external_id = ANY($3::text[])"
+)
+
 PAGE_OF_BALANCES = (
     ACCOUNT
     + """
-WHERE account.workspace_id = $2 AND account.pass_id > $3 AND account.kind = 'pass'
-    AND account.balance_owner = 'passferry'
+WHERE account.workspace_id = $2 AND account.pass_id > $3 AND account.pass_id < $4
+    AND account.kind = 'pass' AND account.balance_owner = 'passferry'
+    AND ($5::uuid IS NULL OR account.program_id = $5)
+    AND ($6::text IS NULL OR account.status = $6)
+    AND ($7::text IS NULL OR account.tier = $7)
 ORDER BY account.pass_id
-LIMIT $4
+LIMIT $8
 """
 )
 
-PAGE_OF_ENTRIES = """
-SELECT entry.entry_id, entry.kind, posting.version, posting.amount_minor,
-       posting.held_change_minor, posting.balance_after_minor, posting.held_after_minor,
-       posting.unit, entry.reference, entry.reason, entry.merchant_id, entry.merchant_name,
-       entry.location, entry.terminal, entry.recorded_by, entry.reverses, entry.hold_id,
-       entry.occurred_at, entry.recorded_at
-FROM posting
-JOIN entry ON entry.entry_id = posting.entry_id
-WHERE posting.workspace_id = $1 AND posting.account_id = $2
-    AND posting.version IS NOT NULL AND posting.version < $3
-ORDER BY posting.version DESC
-LIMIT $4
+SCANNED_BALANCES = """
+SELECT account.pass_id
+FROM account
+WHERE account.workspace_id = $1 AND account.pass_id > $2 AND account.kind = 'pass'
+ORDER BY account.pass_id
+LIMIT 2 OFFSET $3
+"""
+
+BALANCE_AT = """
+SELECT version, balance_after_minor, held_after_minor
+FROM posting_at((
+    SELECT account.account_id FROM account
+    WHERE account.account_id = $2 AND account.workspace_id = $1), $3)
 """
 
 BEFORE_ALL = UUID(int=0)
-AFTER_ALL_VERSIONS = 2**63 - 1
+AFTER_ALL = UUID(int=2**128 - 1)
 
 
 class PostgresReads:
@@ -86,26 +101,55 @@ class PostgresReads:
                 row = await transaction.fetchrow(sql, self._clock.now(), address.workspace_id, name)
         return None if row is None else _account(row)
 
-    async def entries(
-        self, account: AccountView, *, before_version: int | None, limit: int
-    ) -> list[EntryView]:
-        before = AFTER_ALL_VERSIONS if before_version is None else before_version
-        with passing_when_unavailable():
-            async with self._database.transaction([account.workspace_id]) as transaction:
-                rows = await transaction.fetch(
-                    PAGE_OF_ENTRIES, account.workspace_id, account.account_id, before, limit
-                )
-        return [_entry(account, row) for row in rows]
+    async def balance_at(self, account: AccountView, at: datetime) -> BalanceAt:
+        async with reading(self._database, account.workspace_id) as transaction:
+            row = await transaction.fetchrow(
+                BALANCE_AT, account.workspace_id, account.account_id, at
+            )
+        return BalanceAt(
+            at=at,
+            balance_minor=0 if row is None else row["balance_after_minor"],
+            held_minor=0 if row is None else row["held_after_minor"],
+            version=0 if row is None else row["version"],
+        )
 
-    async def balances(
-        self, workspace_id: UUID, *, after: UUID | None, limit: int
+    async def accounts_named(
+        self, workspace_id: UUID, *, pass_ids: Collection[UUID], external_ids: Collection[str]
     ) -> list[AccountView]:
-        with passing_when_unavailable():
-            async with self._database.transaction([workspace_id]) as transaction:
-                rows = await transaction.fetch(
-                    PAGE_OF_BALANCES, self._clock.now(), workspace_id, after or BEFORE_ALL, limit
+        now = self._clock.now()
+        rows: list[Record] = []
+        async with reading(self._database, workspace_id) as transaction:
+            if pass_ids:
+                rows += await transaction.fetch(BY_IDS, now, workspace_id, list(pass_ids))
+            if external_ids:
+                rows += await transaction.fetch(
+                    BY_EXTERNAL_IDS, now, workspace_id, list(external_ids)
                 )
         return [_account(row) for row in rows]
+
+    async def balances(self, workspace_id: UUID, search: AccountSearch) -> Page[AccountView, UUID]:
+        after, before = search.after or BEFORE_ALL, AFTER_ALL
+        following = None
+        async with reading(self._database, workspace_id) as transaction:
+            # Accounts that are kept upstream are filtered out always.
+            end = await scanned(transaction, SCANNED_BALANCES, workspace_id, after)
+            if end is not None:
+                following, before = end[0]["pass_id"], end[1]["pass_id"]
+            rows = await transaction.fetch(
+                PAGE_OF_BALANCES,
+                self._clock.now(),
+                workspace_id,
+                after,
+                before,
+                search.program_id,
+                search.status,
+                search.tier,
+                search.limit + 1,
+            )
+        accounts = [_account(row) for row in rows[: search.limit]]
+        if len(rows) > search.limit:
+            following = accounts[-1].pass_id
+        return Page(accounts, following)
 
 
 def _by_name(address: PassAddress) -> tuple[str, object]:
@@ -137,30 +181,4 @@ def _account(row: Record) -> AccountView:
         closed_reason=row["closed_reason"],
         tier=row["tier"],
         tier_until=row["tier_until"],
-    )
-
-
-def _entry(account: AccountView, row: Record) -> EntryView:
-    return EntryView(
-        entry_id=row["entry_id"],
-        pass_id=account.pass_id,
-        kind=row["kind"],
-        version=row["version"],
-        change_minor=row["amount_minor"],
-        held_change_minor=row["held_change_minor"],
-        balance_after_minor=row["balance_after_minor"],
-        held_after_minor=row["held_after_minor"],
-        unit=row["unit"],
-        unit_scale=account.unit_scale,
-        reference=row["reference"],
-        reason=row["reason"],
-        merchant_id=row["merchant_id"],
-        merchant_name=row["merchant_name"],
-        location=row["location"],
-        terminal=row["terminal"],
-        recorded_by=row["recorded_by"],
-        reverses=row["reverses"],
-        hold_id=row["hold_id"],
-        occurred_at=row["occurred_at"],
-        recorded_at=row["recorded_at"],
     )

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
+from passferry_ledger.application.searches import (
+    AccountSearch,
+    DecisionSearch,
+    EntrySearch,
+    ExportSelection,
+    KeyPlace,
+    LotPlace,
+    Page,
+    StatementSearch,
+    TimePlace,
+)
 from passferry_ledger.domain.accounts import (
     AccountView,
     Closing,
-    EntryView,
     NewAccount,
     PassAddress,
     Program,
@@ -19,6 +31,15 @@ from passferry_ledger.domain.accounts import (
 from passferry_ledger.domain.commands import Command
 from passferry_ledger.domain.outcomes import Outcome
 from passferry_ledger.domain.verification import Finding
+from passferry_ledger.domain.views import (
+    BalanceAt,
+    Decision,
+    EntryRecord,
+    EntryView,
+    HoldView,
+    LotSummary,
+    LotView,
+)
 
 #: The stored functions take no more.
 MAX_BATCH_COMMANDS = 1_000
@@ -96,18 +117,71 @@ class AccountStore(Protocol):
 
 
 class BalanceReader(Protocol):
+    """Each raises `RetryLater` when the store cannot be reached now, as all readers do."""
+
     async def find_account(self, address: PassAddress) -> AccountView | None: ...
 
-    async def entries(
-        self, account: AccountView, *, before_version: int | None, limit: int
-    ) -> list[EntryView]:
+    async def balance_at(self, account: AccountView, at: datetime) -> BalanceAt: ...
+
+    async def accounts_named(
+        self, workspace_id: UUID, *, pass_ids: Collection[UUID], external_ids: Collection[str]
+    ) -> list[AccountView]:
+        """Those that are known, in no order, also such as are kept upstream."""
+        ...
+
+    async def balances(self, workspace_id: UUID, search: AccountSearch) -> Page[AccountView, UUID]:
+        """Accounts whose balance we keep, in the order of pass ids."""
+        ...
+
+
+class HoldingReader(Protocol):
+    async def holds(
+        self, account: AccountView, *, state: str | None, before: UUID | None, limit: int
+    ) -> Page[HoldView, UUID]:
         """Newest first."""
         ...
 
-    async def balances(
-        self, workspace_id: UUID, *, after: UUID | None, limit: int
-    ) -> list[AccountView]:
-        """Accounts whose balance we keep, in the order of pass ids."""
+    async def lots(
+        self, account: AccountView, *, after: LotPlace | None, limit: int
+    ) -> tuple[LotSummary, Page[LotView, LotPlace]]:
+        """What is left of points with dates, soonest to lapse first."""
+        ...
+
+
+class EntryReader(Protocol):
+    async def statement(
+        self, account: AccountView, search: StatementSearch
+    ) -> Page[EntryView, int]:
+        """Entries of one pass in the order of versions."""
+        ...
+
+    async def entries(
+        self, workspace_id: UUID, search: EntrySearch
+    ) -> Page[EntryRecord, TimePlace]:
+        """Entries of the workspace in the order of time."""
+        ...
+
+    async def find_entry(
+        self, workspace_id: UUID, *, entry_id: UUID | None = None, reference: str | None = None
+    ) -> EntryRecord | None:
+        """By exactly one of the two, lot movements included."""
+        ...
+
+
+class DecisionReader(Protocol):
+    async def decisions(
+        self, workspace_id: UUID, search: DecisionSearch
+    ) -> Page[Decision, KeyPlace]:
+        """Newest first."""
+        ...
+
+
+class EntryExporter(Protocol):
+    def open(
+        self, workspace_id: UUID, selection: ExportSelection
+    ) -> AbstractAsyncContextManager[AsyncIterator[list[EntryView]]]:
+        """Entries in the order of time, in lists of bounded length, all as of one moment. An entry
+        between two passes is there from the side of each, one after the other."""
         ...
 
 

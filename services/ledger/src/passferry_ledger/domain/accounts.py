@@ -108,31 +108,3 @@ MAX_AVAILABLE = 2**63 - 1
 def spendable_minor(*, balance: int, held: int, pending: int, lapsed: int, floor: int) -> int:
     """Holds rest on lapsed points first: what is held does not lapse."""
     return min(max(balance - pending - max(held, lapsed) - floor, 0), MAX_AVAILABLE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EntryView:
-    """One entry from the side of the pass: its signed change and the balance after it."""
-
-    entry_id: UUID
-    pass_id: UUID
-    kind: str
-    version: int
-    change_minor: int
-    held_change_minor: int
-    balance_after_minor: int
-    held_after_minor: int
-    unit: str
-    unit_scale: int
-    reference: str | None
-    reason: str | None
-    merchant_id: str | None
-    merchant_name: str | None
-    location: str | None
-    terminal: str | None
-    recorded_by: str
-    #: Reversals: the entry that was taken back. Captures and releases: the hold.
-    reverses: UUID | None
-    hold_id: UUID | None
-    occurred_at: datetime
-    recorded_at: datetime

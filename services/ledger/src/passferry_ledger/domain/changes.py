@@ -125,6 +125,8 @@ def add_points(
 ) -> list[LotMovement]:
     """Put what is about to be credited into the lots of its dates, debts first; changes no
     balance. Undated points that have lapsed are set apart, so that these do not lapse with them."""
+    # Debts are no part of the lots, so that lots may exceed what the balance does not.
+    check_range(max(account.balance_minor, account.lots_minor) + sum(part[0] for part in parts))
     movements = _set_lapsed_apart(case, account)
     debt = max(-account.undated_minor, 0)
     for amount, dates in parts:

@@ -19,7 +19,7 @@ from passferry_ledger.domain.changes import (
     write,
 )
 from passferry_ledger.domain.outcomes import Outcome
-from passferry_ledger.domain.spending import is_used_up
+from passferry_ledger.domain.spending import is_used_up, note_activity
 
 MAX_OPEN_HOLDS = 100
 LONGEST_HOLD = timedelta(days=31)
@@ -76,6 +76,7 @@ def capture(case: Case) -> Outcome:
         [leg(account, -amount, held_change_minor=-amount - released, movements=movements)],
         hold_id=kept.hold_id,
     )
+    note_activity(case)
     return applied(
         case,
         entry,

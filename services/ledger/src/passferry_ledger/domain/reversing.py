@@ -2,7 +2,7 @@
 
 A spending that is reversed puts the points back into the lots they came from, with the dates they
 had: what has lapsed meanwhile lapses again. An earning that is reversed takes what is left of its
-own lot first; what was spent of it meanwhile must be covered by the rest of the balance.
+own points first; what was spent of them meanwhile must be covered by the rest of the balance.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from passferry_ledger.domain.changes import (
     write,
 )
 from passferry_ledger.domain.commands import EntryKind
-from passferry_ledger.domain.lots import LotMovement, take
+from passferry_ledger.domain.lots import Lot, LotMovement, soonest_first, take
 from passferry_ledger.domain.outcomes import OtherSide, Outcome
 
 REVERSIBLE = frozenset(
@@ -44,7 +44,7 @@ def reverse(case: Case) -> Outcome:
     passes = [posting for posting in entry.postings if posting.version is not None]
     sides = [(case.book.accounts[posting.account_id], posting) for posting in passes]
     for side, posting in sides:
-        _check_side(side, posting, amount, case.now)
+        _check_side(entry, side, posting, amount, case.now)
     before = {side.account_id: (side.balance_minor, side.full_minor) for side, _ in sides}
     postings = [_mirror(entry, side, posting, amount, case.now) for side, posting in sides]
     postings.extend(
@@ -114,23 +114,49 @@ def _share(posting: Posting, amount_minor: int) -> int:
     return amount_minor if posting.amount_minor > 0 else -amount_minor
 
 
-def _check_side(side: Account, posting: Posting, amount_minor: int, now: datetime) -> None:
+def _check_side(
+    entry: Entry, side: Account, posting: Posting, amount_minor: int, now: datetime
+) -> None:
     share = _share(posting, amount_minor)
     check_range(side.balance_minor - share)
-    unheld = side.balance_minor - side.held_minor - side.terms.floor_minor
-    usable = side.available_minor(now) + _own_points(side, posting, now)
+    own_pending, own_lapsed = _own_points(entry, side, posting, now)
+    usable = side.available_minor(now) + own_pending + own_lapsed
+    # What is held may rest on lapsed points, but not on those that have not begun.
+    begun = side.balance_minor - side.pending_minor(now) + own_pending
+    unheld = begun - side.held_minor - side.terms.floor_minor
     if share > 0 and amount_minor > min(usable, unheld):
         raise Refused("insufficient_balance")
 
 
-def _own_points(side: Account, posting: Posting, now: datetime) -> int:
-    """What is left in the entry's own lot although it cannot be spent: not begun, or lapsed."""
-    own = {movement.lot_id for movement in posting.movements}
-    return sum(
-        lot.remaining_minor
-        for lot in side.lots
-        if lot.lot_id in own and (lot.is_pending(now) or lot.is_lapsed(now))
+def _own_points(entry: Entry, side: Account, posting: Posting, now: datetime) -> tuple[int, int]:
+    """What is left of the entry although it cannot be spent: points not begun, and lapsed ones."""
+    parts = _own_parts(entry, side, posting)
+    return (
+        sum(amount for lot, amount in parts if lot.is_pending(now)),
+        sum(amount for lot, amount in parts if lot.is_lapsed(now)),
     )
+
+
+def _own_parts(entry: Entry, side: Account, posting: Posting) -> list[tuple[Lot, int]]:
+    """What the entry put into lots and is left there, in the order in which a giver gets it back.
+
+    Points which had lapsed before were only set apart by it, and are not its own."""
+    put = _put_into_lots(entry, posting)
+    return [
+        (lot, min(lot.remaining_minor, put[lot.lot_id]))
+        for lot in reversed(soonest_first(side.lots))
+        if lot.lot_id in put and not lot.is_lapsed(entry.recorded_at)
+    ]
+
+
+def _put_into_lots(entry: Entry, posting: Posting) -> dict[UUID, int]:
+    """By lot, without what was taken back before."""
+    put: dict[UUID, int] = {}
+    for movement in posting.movements:
+        put[movement.lot_id] = put.get(movement.lot_id, 0) + movement.amount_minor
+    return {
+        lot_id: max(amount + entry.restored.get(lot_id, 0), 0) for lot_id, amount in put.items()
+    }
 
 
 def _mirror(
@@ -138,9 +164,12 @@ def _mirror(
 ) -> Posting:
     share = _share(posting, amount_minor)
     if share > 0:
-        movements = _take_back(side, posting, amount_minor, now)
+        movements = _take_back(entry, side, posting, amount_minor, now)
     else:
         movements = _give_back(entry, side, posting, amount_minor)
+        if side.undated_expires_at is None:
+            # The date went with the last of them.
+            side.undated_expires_at = side.terms.rules.expires_without_activity_at(now)
     for movement in movements:
         before = entry.restored.get(movement.lot_id, 0)
         entry.restored[movement.lot_id] = before + movement.amount_minor
@@ -148,12 +177,28 @@ def _mirror(
 
 
 def _take_back(
-    side: Account, posting: Posting, amount_minor: int, now: datetime
+    entry: Entry, side: Account, posting: Posting, amount_minor: int, now: datetime
 ) -> list[LotMovement]:
-    own = {movement.lot_id for movement in posting.movements if movement.amount_minor > 0}
-    movements = list(take([lot for lot in side.lots if lot.lot_id in own], amount_minor))
-    rest = amount_minor + sum(movement.amount_minor for movement in movements)
-    return movements + spend_points(side, rest, now)
+    """The entry's own points first, undated ones before those of lots."""
+    parts = _own_parts(entry, side, posting)
+    left = amount_minor - _own_undated(entry, side, posting, amount_minor, now)
+    movements = []
+    for lot, amount in parts:
+        movements.extend(take([lot], min(left, amount)))
+        left -= min(left, amount)
+    return movements + spend_points(side, left, now)
+
+
+def _own_undated(
+    entry: Entry, side: Account, posting: Posting, amount_minor: int, now: datetime
+) -> int:
+    if side.undated_expires_at is not None and side.undated_expires_at <= now:
+        return 0
+    apart = {lot.lot_id for lot in side.lots if lot.is_lapsed(entry.recorded_at)}
+    put = _put_into_lots(entry, posting)
+    dated = sum(amount for lot_id, amount in put.items() if lot_id not in apart)
+    own = abs(posting.amount_minor) - entry.reversed_minor - dated
+    return max(min(amount_minor, own, side.undated_minor), 0)
 
 
 def _give_back(

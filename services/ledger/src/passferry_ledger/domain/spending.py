@@ -59,13 +59,13 @@ def credit(case: Case) -> Outcome:
         check_cap(account, amount)
     elif amount < 0 and account.balance_minor + amount < account.terms.floor_minor:
         raise Refused("insufficient_balance")
-    if kind is not EntryKind.OPENING:
-        count_earned(case, amount)
     before, full = account.balance_minor, account.full_minor
     dates = account.terms.rules.lot_dates(case.now) if kind is not EntryKind.LOAD else UNDATED
     movements = add_points(case, account, [(amount, dates)]) if amount > 0 else []
+    if kind is not EntryKind.OPENING:
+        count_earned(case, amount)
     tier_crossings = _count_for_tier(case, amount) if kind is EntryKind.EARN else []
-    _note_activity(case)
+    note_activity(case)
     entry = write(case, [leg(account, amount, movements=movements)])
     crossings = crossings_of(account, before, full) + tier_crossings
     return applied(case, entry, before_minor=before, crossings=crossings)
@@ -113,7 +113,7 @@ def _count_for_tier(case: Case, amount_minor: int) -> list[Crossing]:
     return crossings
 
 
-def _note_activity(case: Case) -> None:
+def note_activity(case: Case) -> None:
     """Points that lapse by inactivity lapse later now, unless they have lapsed already."""
     account = case.account
     until = account.undated_expires_at
@@ -132,7 +132,7 @@ def redeem(case: Case) -> Outcome:
     before, full = account.balance_minor, account.full_minor
     movements = spend_points(account, amount, case.now)
     entry = write(case, [leg(account, -amount, movements=movements)])
-    _note_activity(case)
+    note_activity(case)
     return applied(
         case,
         entry,
@@ -205,7 +205,7 @@ def transfer(case: Case) -> Outcome:
     else:
         raise Refused("amount_required")
     check_range(giver.balance_minor - amount)
-    check_range(receiver.balance_minor + amount)
+    check_range(max(receiver.balance_minor, receiver.lots_minor) + amount)
     check_entry_limit(case, amount)
     check_day(case, amount, earned=False)
     check_cap(receiver, amount, "other_balance_limit_exceeded")
@@ -219,7 +219,7 @@ def transfer(case: Case) -> Outcome:
         case,
         [leg(giver, -amount, movements=given), leg(receiver, amount, movements=received)],
     )
-    _note_activity(case)
+    note_activity(case)
     return applied(
         case,
         entry,

@@ -23,6 +23,7 @@ class StoredAccount:
     workspace_id: UUID
     account_id: int
     balance_minor: int
+    held_minor: int
     version: int
     is_kept_upstream: bool
     unit: str
@@ -36,6 +37,8 @@ class StoredPosting:
     unit: str
     version: int
     balance_after_minor: int
+    held_change_minor: int = 0
+    held_after_minor: int = 0
 
 
 class AccountReplay:
@@ -44,10 +47,12 @@ class AccountReplay:
     def __init__(self, account: StoredAccount) -> None:
         self._account = account
         self._balance = 0
+        self._held = 0
         self._version = 0
 
     def take(self, posting: StoredPosting) -> Iterator[Finding]:
         self._balance += posting.amount_minor
+        self._held += posting.held_change_minor
         self._version += 1
         subject = f"entry {posting.entry_id}"
         if posting.version != self._version:
@@ -56,6 +61,10 @@ class AccountReplay:
         if posting.balance_after_minor != self._balance:
             yield self._finding(
                 "BALANCE_AFTER_MISMATCH", subject, self._balance, posting.balance_after_minor
+            )
+        if posting.held_after_minor != self._held or self._held < 0:
+            yield self._finding(
+                "HELD_AFTER_MISMATCH", subject, max(self._held, 0), posting.held_after_minor
             )
         if posting.unit != self._account.unit:
             yield self._finding("UNIT_MISMATCH", subject, self._account.unit, posting.unit)
@@ -70,6 +79,8 @@ class AccountReplay:
             yield self._finding("UPSTREAM_HAS_ENTRIES", subject, 0, self._version)
         if account.version != self._version:
             yield self._finding("VERSION_MISMATCH", subject, self._version, account.version)
+        if account.held_minor != self._held:
+            yield self._finding("HELD_MISMATCH", subject, self._held, account.held_minor)
         if account.balance_minor != self._balance:
             yield self._finding("BALANCE_MISMATCH", subject, self._balance, account.balance_minor)
 
