@@ -69,7 +69,7 @@ LOADS: dict[str, dict[str, tuple[int, ...]]] = {
     FLOOR: {UNIFORM: (FLOOR_CLIENTS,)},
     HTTP: {UNIFORM: (1, 64, MANY), ZIPF: (1, 64, MANY), HOT: (64, MANY)},
     KAFKA: {UNIFORM: (1, 64, MANY), ZIPF: (MANY,), HOT: (MANY,)},
-    HORDAK: {UNIFORM: (8, 64)},
+    HORDAK: {UNIFORM: (64,)},
 }
 QUICK: dict[str, dict[str, tuple[int, ...]]] = {
     STORAGE: {UNIFORM: (1, 64, MANY), ZIPF: (MANY,), HOT: (MANY,)},
@@ -342,7 +342,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--soak", type=int, default=0, help="so many commands by HTTP besides")
     options = parser.parse_args()
     options.runs = options.runs or (1 if options.quick else 3)
-    options.seconds = options.seconds or (1.0 if options.quick else 1.5)
+    options.seconds = options.seconds or (1.0 if options.quick else 1.2)
     options.backlog = options.backlog or (2_000 if options.quick else 5_000)
     return options
 

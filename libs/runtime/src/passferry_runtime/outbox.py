@@ -111,7 +111,9 @@ def row_of(topic: Topic, envelope: Envelope) -> OutboxRow:
         raise ValueError(f"{envelope.type} names no workspace")
     headers = [[name, text.decode()] for name, text in encode_headers(envelope)]
     key = envelope.key
-    return OutboxRow(slot_of(key), workspace_id, topic.name, key, orjson.dumps(headers).decode(), value)
+    return OutboxRow(
+        slot_of(key), workspace_id, topic.name, key, orjson.dumps(headers).decode(), value
+    )
 
 
 def tombstone_row(topic: Topic, key: str, workspace_id: UUID) -> OutboxRow:

@@ -63,8 +63,11 @@ class Transaction:
     async def executemany(self, sql: str, arguments: Iterable[Sequence[Any]]) -> None:
         await self.connection.executemany(sql, arguments)
 
-    async def fetch(self, sql: str, *arguments: Any) -> list[Record]:
-        return await self.connection.fetch(sql, *arguments)
+    async def fetch(
+        self, sql: str, *arguments: Any, timeout_s: float | None = None
+    ) -> list[Record]:
+        """`timeout_s` of None: as for every statement of the service."""
+        return await self.connection.fetch(sql, *arguments, timeout=timeout_s)
 
     async def fetchrow(self, sql: str, *arguments: Any) -> Record | None:
         return await self.connection.fetchrow(sql, *arguments)

@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 from passferry_ledger.adapters.postgres_accounts import PostgresAccounts
 from passferry_ledger.adapters.postgres_decisions import PostgresDecisions
+from passferry_ledger.adapters.postgres_due import PostgresDue
 from passferry_ledger.adapters.postgres_entries import PostgresEntries
 from passferry_ledger.adapters.postgres_export import PostgresExport
 from passferry_ledger.adapters.postgres_holdings import PostgresHoldings
@@ -18,8 +19,9 @@ from passferry_ledger.adapters.postgres_verifier import PostgresVerifier
 from passferry_ledger.application.apply_commands import ApplyCommands
 from passferry_ledger.application.batch_commands import BatchCommands
 from passferry_ledger.application.direct_commands import DirectCommands
-from passferry_ledger.application.export_entries import ExportEntries
+from passferry_ledger.application.export_entries import MAX_EXPORTS, ExportEntries
 from passferry_ledger.application.keep_accounts import CloseAccounts, OpenAccounts, StorePrograms
+from passferry_ledger.application.keep_time import KeepTime
 from passferry_ledger.application.keys_in_flight import KeysInFlight
 from passferry_ledger.application.read_balances import ReadBalances
 from passferry_ledger.application.read_entries import ReadEntries
@@ -55,7 +57,13 @@ SERVICE = "ledger"
 READ_ROUTERS = [http_reads.router, http_entries.router, http_export.router]
 
 
-def read_side(database: Database, clock: Clock, read_balances: ReadBalances) -> dict[str, object]:
+def read_side(
+    database: Database,
+    clock: Clock,
+    read_balances: ReadBalances,
+    *,
+    max_exports: int = MAX_EXPORTS,
+) -> dict[str, object]:
     """What the routes of READ_ROUTERS need."""
     return {
         "clock": clock,
@@ -68,7 +76,7 @@ def read_side(database: Database, clock: Clock, read_balances: ReadBalances) -> 
             reader=PostgresEntries(database),
             decision_reader=PostgresDecisions(database),
         ),
-        "export_entries": ExportEntries(PostgresExport(database)),
+        "export_entries": ExportEntries(PostgresExport(database), max_exports=max_exports),
     }
 
 
@@ -99,8 +107,17 @@ async def service(settings: LedgerSettings) -> AsyncIterator[Service]:
         )
         direct = DirectCommands(apply, in_flight=in_flight)
         read_balances = ReadBalances(reader=PostgresReads(database, clock))
-        reads = read_side(database, clock, read_balances)
+        # Exports must leave connections to the others.
+        max_exports = max(1, min(MAX_EXPORTS, settings.database_pool_size // 4))
+        reads = read_side(database, clock, read_balances, max_exports=max_exports)
         QUEUED_COMMANDS.set_function(lambda: batch.queued)
+        time = KeepTime(
+            due=PostgresDue(database),
+            apply=apply,
+            workspaces=directory,
+            clock=clock,
+            interval_s=settings.time_interval_s,
+        )
         relay = OutboxRelay(database, kafka)
         consumer = Consumer(
             service=SERVICE,
@@ -148,6 +165,7 @@ async def service(settings: LedgerSettings) -> AsyncIterator[Service]:
             # Stopped in this order: first what takes work in, at last what sends it out.
             workers=[
                 consumer.worker,
+                Worker(name="time", run=time.run, stop=time.stop),
                 Worker(name="command-lanes", run=batch.run, stop=batch.stop),
                 relay.worker,
                 access.worker,

@@ -13,3 +13,5 @@ class LedgerSettings(ServiceSettings):
     command_batch: int = Field(default=128, ge=1, le=256)
     #: Beyond this many waiting per lane, callers get 503.
     command_queue: int = Field(default=2_048, ge=1, le=100_000)
+    #: How often lapsed points, holds and tiers are looked for.
+    time_interval_s: float = Field(default=30.0, ge=1.0, le=3_600.0)

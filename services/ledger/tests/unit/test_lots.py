@@ -322,3 +322,27 @@ def test_taking_an_earning_back_does_not_take_points_that_had_lapsed_before(till
     assert till.code(account, "reverse", reverses=earned.entry_id) == "insufficient_balance"
     undone = till.tell(account, "reverse", 5, reverses=earned.entry_id)
     assert (undone.balance_minor, undone.available_minor) == (30, 0)
+
+
+def test_a_transfer_that_is_taken_back_in_part_leaves_every_point_its_dates(
+    till: Any, two_lots: Any
+) -> None:
+    giver, soon, late = two_lots
+    till.tell(giver, "load", 20)
+    receiver = till.open(rules=TEN_DAYS)
+    till.tell(receiver, "earn", 100)
+    moved = till.tell(giver, "transfer", 100, to=receiver)
+    assert till.lots(receiver) == {soon: 30, late: 150}
+    for amount, lots, rest in [(15, {}, 5), (40, {late: 35}, 0), (30, {late: 50, soon: 15}, 0)]:
+        assert till.code(receiver, "reverse", amount, reverses=moved.entry_id) == "applied"
+        assert till.lots(giver) == lots
+        assert receiver.undated_minor == rest
+        assert till.lots(receiver)[soon] == 30 - lots.get(soon, 0)
+        assert till.lots(receiver)[late] == 150 - lots.get(late, 0)
+
+
+def test_a_load_that_is_taken_back_costs_no_points_with_dates(till: Any, two_lots: Any) -> None:
+    account, soon, late = two_lots
+    loaded = till.tell(account, "load", 20)
+    till.tell(account, "reverse", reverses=loaded.entry_id)
+    assert till.lots(account) == {soon: 30, late: 50}

@@ -17,6 +17,8 @@ from passferry_runtime.postgres import Database, Record, Transaction
 ACCOUNTS_PER_PAGE = 500
 POSTINGS_PER_PAGE = 10_000
 MAX_FINDINGS_PER_CHECK = 1_000
+#: Of one comparison of whole tables.
+CHECK_TIMEOUT_S = 900.0
 AFTER_ALL_VERSIONS = 2**63 - 1
 
 KNOWN_WORKSPACES = "SELECT known_workspace_id FROM known_workspace ORDER BY known_workspace_id"
@@ -289,7 +291,9 @@ class PostgresVerifier:
 async def _check(
     transaction: Transaction, workspace_id: UUID, code: str, sql: str
 ) -> list[Finding]:
-    rows = await transaction.fetch(sql, workspace_id, MAX_FINDINGS_PER_CHECK)
+    rows = await transaction.fetch(
+        sql, workspace_id, MAX_FINDINGS_PER_CHECK, timeout_s=CHECK_TIMEOUT_S
+    )
     return [
         Finding(
             code=code,

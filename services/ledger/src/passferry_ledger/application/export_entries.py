@@ -14,10 +14,19 @@ from passferry_runtime.errors import Unavailable
 #: Each keeps a connection to the database, and an old snapshot in it, for as long as it lasts.
 MAX_EXPORTS = 2
 BUSY_RETRY_AFTER_S = 30
+#: Of one export, however slowly its reader reads: it keeps old rows from being tidied away.
+MAX_EXPORT_S = 600.0
 
 
 class ExportEntries:
-    def __init__(self, exporter: EntryExporter, *, max_exports: int = MAX_EXPORTS) -> None:
+    def __init__(
+        self,
+        exporter: EntryExporter,
+        *,
+        max_exports: int = MAX_EXPORTS,
+        limit_s: float = MAX_EXPORT_S,
+    ) -> None:
+        self.limit_s = limit_s
         self._exporter = exporter
         self._max_exports = max_exports
         self._running = 0

@@ -8,6 +8,7 @@ own points first; what was spent of them meanwhile must be covered by the rest o
 from __future__ import annotations
 
 from datetime import datetime
+from uuid import UUID
 
 from passferry_ledger.domain.book import Account, Entry, Posting
 from passferry_ledger.domain.changes import (

@@ -26,9 +26,6 @@ log = get_logger(__name__)
 
 router = APIRouter(prefix="/api/v1/workspaces/{workspace_id}", tags=["export"])
 
-#: Of one export, however slowly its reader reads: it keeps old rows from being tidied away.
-MAX_EXPORT_S = 600.0
-
 
 class ExportFormat(StrEnum):
     CSV = "csv"
@@ -51,7 +48,6 @@ class ExportResponse(Response):
         lines: Lines,
         *,
         file_name: str,
-        limit_s: float = MAX_EXPORT_S,
     ) -> None:
         super().__init__(media_type=lines.media_type)
         del self.headers["Content-Length"]
@@ -61,7 +57,6 @@ class ExportResponse(Response):
         self._workspace_id = workspace_id
         self._selection = selection
         self._lines = lines
-        self._limit_s = limit_s
         self._is_begun = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,7 +64,7 @@ class ExportResponse(Response):
         gone = asyncio.create_task(_disconnected(receive))
         try:
             await asyncio.wait(
-                (sending, gone), timeout=self._limit_s, return_when=asyncio.FIRST_COMPLETED
+                (sending, gone), timeout=self._export.limit_s, return_when=asyncio.FIRST_COMPLETED
             )
             is_sent, is_gone = sending.done(), gone.done()
         finally:
@@ -79,7 +74,7 @@ class ExportResponse(Response):
         elif is_gone:
             log.info("export_abandoned", workspace_id=str(self._workspace_id))
         else:
-            raise ExportCutShort(f"an export took longer than {self._limit_s} s")
+            raise ExportCutShort(f"an export took longer than {self._export.limit_s} s")
 
     async def _send(self, send: Send) -> None:
         async with (

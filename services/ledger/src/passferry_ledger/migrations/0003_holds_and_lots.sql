@@ -18,6 +18,8 @@ ALTER TABLE account
     -- What is left in lots; the rest of the balance is undated.
     ADD COLUMN lots_minor         bigint NOT NULL DEFAULT 0 CHECK (lots_minor >= 0),
     ADD COLUMN undated_expires_at timestamptz,
+    -- The last such time that was told by points.expiring.
+    ADD COLUMN undated_announced  timestamptz,
     ADD COLUMN tier               text,
     ADD COLUMN tier_earned_minor  bigint NOT NULL DEFAULT 0,
     ADD COLUMN tier_until         timestamptz,
