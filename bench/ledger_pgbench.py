@@ -178,12 +178,14 @@ class PgBench:
         for _ in range(WARM_UPS):
             total_s = round(warm_up_s + seconds + 0.5)
             ends = await asyncio.to_thread(self._ends, cell, total_s)
-            begins_at = max(each.ended_at for each in ends) - seconds
+            # After the time is up, clients only finish what they have begun.
+            stopped_at = max(each.ended_at - each.took_s for each in ends)
+            begins_at = stopped_at - seconds
             before = Counter(each.client for each in ends if each.ended_at <= begins_at)
             if len(before) == cell.clients and min(before.values()) >= PLANNED_AFTER:
                 break
             warm_up_s *= 2
-        inside = [each.took_s for each in ends if each.ended_at > begins_at]
+        inside = [each.took_s for each in ends if begins_at < each.ended_at <= stopped_at]
         return summary(cell, inside, seconds)
 
     def _ends(self, cell: Cell, total_s: int) -> list[_End]:

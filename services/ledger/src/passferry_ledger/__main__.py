@@ -1,8 +1,8 @@
-"""The ledger as a process: `python -m passferry_ledger [serve|migrate|replay|verify]`."""
+"""The ledger as a process: `python -m passferry_ledger [serve|migrate|replay|verify|verify-chain]`."""
 
 import sys
 
-from passferry_ledger.app import service, verify
+from passferry_ledger.app import service, verify, verify_chain
 from passferry_ledger.settings import LedgerSettings
 from passferry_runtime.serving import main
 
@@ -13,6 +13,6 @@ if __name__ == "__main__":
             LedgerSettings,
             service,
             "passferry_ledger.migrations",
-            extra_commands={"verify": verify},
+            extra_commands={"verify": verify, "verify-chain": verify_chain},
         )
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
@@ -15,6 +15,7 @@ from passferry_ledger.adapters.postgres_export import PostgresExport
 from passferry_ledger.adapters.postgres_holdings import PostgresHoldings
 from passferry_ledger.adapters.postgres_ledger import PostgresLedger
 from passferry_ledger.adapters.postgres_reads import PostgresReads
+from passferry_ledger.adapters.postgres_seals import PostgresSeals
 from passferry_ledger.adapters.postgres_verifier import PostgresVerifier
 from passferry_ledger.application.apply_commands import ApplyCommands
 from passferry_ledger.application.batch_commands import BatchCommands
@@ -23,10 +24,12 @@ from passferry_ledger.application.export_entries import MAX_EXPORTS, ExportEntri
 from passferry_ledger.application.keep_accounts import CloseAccounts, OpenAccounts, StorePrograms
 from passferry_ledger.application.keep_time import KeepTime
 from passferry_ledger.application.keys_in_flight import KeysInFlight
+from passferry_ledger.application.ports import Verifier
 from passferry_ledger.application.read_balances import ReadBalances
 from passferry_ledger.application.read_entries import ReadEntries
 from passferry_ledger.application.read_holdings import ReadHoldings
 from passferry_ledger.application.scan_pass import ScanPass
+from passferry_ledger.application.seal_entries import SealEntries
 from passferry_ledger.application.take_commands import TakeCommands
 from passferry_ledger.application.verify_ledger import VerifyLedger
 from passferry_ledger.entrypoints import (
@@ -118,6 +121,11 @@ async def service(settings: LedgerSettings) -> AsyncIterator[Service]:
             clock=clock,
             interval_s=settings.time_interval_s,
         )
+        sealing = SealEntries(
+            seals=PostgresSeals(database, clock),
+            interval_s=settings.sealing_interval_s,
+            delay_s=settings.sealing_delay_s,
+        )
         relay = OutboxRelay(database, kafka)
         consumer = Consumer(
             service=SERVICE,
@@ -166,6 +174,7 @@ async def service(settings: LedgerSettings) -> AsyncIterator[Service]:
             workers=[
                 consumer.worker,
                 Worker(name="time", run=time.run, stop=time.stop),
+                Worker(name="sealing", run=sealing.run, stop=sealing.stop),
                 Worker(name="command-lanes", run=batch.run, stop=batch.stop),
                 relay.worker,
                 access.worker,
@@ -181,13 +190,18 @@ async def service(settings: LedgerSettings) -> AsyncIterator[Service]:
 
 def verify(argv: list[str]) -> int:
     """Exit code 0 when everything adds up."""
-    return asyncio.run(_verify(argv))
+    return asyncio.run(_verify(argv, PostgresVerifier))
 
 
-async def _verify(argv: list[str]) -> int:
+def verify_chain(argv: list[str]) -> int:
+    """Exit code 0 when every seal is over what it was made over."""
+    return asyncio.run(_verify(argv, lambda database: PostgresSeals(database, SystemClock())))
+
+
+async def _verify(argv: list[str], make: Callable[[Database], Verifier]) -> int:
     workspace_id = parse_arguments(argv)
     settings = load_settings(LedgerSettings)
     async with Database.open(
         settings.database_url.get_secret_value(), service=SERVICE, max_size=1
     ) as database:
-        return await run_verify(VerifyLedger(verifier=PostgresVerifier(database)), workspace_id)
+        return await run_verify(VerifyLedger(verifier=make(database)), workspace_id)

@@ -15,3 +15,6 @@ class LedgerSettings(ServiceSettings):
     command_queue: int = Field(default=2_048, ge=1, le=100_000)
     #: How often lapsed points, holds and tiers are looked for.
     time_interval_s: float = Field(default=30.0, ge=1.0, le=3_600.0)
+    #: How often entries are sealed, and how long they rest before.
+    sealing_interval_s: float = Field(default=5.0, ge=1.0, le=3_600.0)
+    sealing_delay_s: float = Field(default=30.0, ge=0.0, le=3_600.0)

@@ -183,7 +183,7 @@ def _take_back(
     """The entry's own points first, undated ones before those of lots."""
     parts = _own_parts(entry, side, posting)
     left = amount_minor - _own_undated(entry, side, posting, amount_minor, now)
-    movements = []
+    movements: list[LotMovement] = []
     for lot, amount in parts:
         movements.extend(take([lot], min(left, amount)))
         left -= min(left, amount)
@@ -214,7 +214,7 @@ def _give_back(
     undated = max(unreversed - sum(amount for _, amount in used), 0)
     left = max(amount_minor - undated, 0)
     lots = {lot.lot_id: lot for lot in side.lots}
-    movements = []
+    movements: list[LotMovement] = []
     for lot_id, amount in reversed(used):
         restored = min(left, amount)
         if restored > 0:

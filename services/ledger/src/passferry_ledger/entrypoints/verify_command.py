@@ -1,4 +1,5 @@
-"""`python -m passferry_ledger verify`: prints one line of JSON per finding, then a summary."""
+"""`python -m passferry_ledger verify` and `verify-chain`: print one line of JSON per finding, then a
+summary."""
 
 from __future__ import annotations
 

@@ -1,0 +1,62 @@
+"""Sealing entries some time after they were written."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Protocol
+from uuid import UUID
+
+from passferry_runtime.errors import RetryLater
+from passferry_runtime.logging import get_logger
+
+log = get_logger(__name__)
+
+#: Of one workspace in one round, so that none keeps the others waiting.
+MAX_SEALS_PER_ROUND = 20
+
+
+class SealStore(Protocol):
+    async def workspaces(self) -> list[UUID]: ...
+
+    async def seal_next(self, workspace_id: UUID, *, delay: timedelta) -> int:
+        """How many entries were sealed; 0 when there are none, or somebody else seals them."""
+        ...
+
+
+class SealEntries:
+    """`run` does a round every `interval_s` until `stop`; entries rest for `delay_s` before."""
+
+    def __init__(self, *, seals: SealStore, interval_s: float, delay_s: float) -> None:
+        self._seals = seals
+        self._interval_s = interval_s
+        self._delay = timedelta(seconds=delay_s)
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                await self.once()
+            except RetryLater as error:
+                log.warning("sealing_put_off", code=error.code)
+            try:
+                async with asyncio.timeout(self._interval_s):
+                    await self._stopping.wait()
+            except TimeoutError:
+                continue
+
+    def stop(self) -> None:
+        self._stopping.set()
+
+    async def once(self) -> int:
+        """How many entries were sealed."""
+        sealed = 0
+        for workspace_id in await self._seals.workspaces():
+            for _ in range(MAX_SEALS_PER_ROUND):
+                if self._stopping.is_set():
+                    return sealed
+                count = await self._seals.seal_next(workspace_id, delay=self._delay)
+                sealed += count
+                if count == 0:
+                    break
+        return sealed
