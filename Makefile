@@ -74,6 +74,10 @@ e2e-faults: setup ## The slow suites: services and Kafka are killed during the d
 bench-end-to-end: setup ## Events a second from command to push, and what each costs
 	$(PY) bench/end_to_end.py
 
+.PHONY: bench-ledger
+bench-ledger: setup ## Commands a second of the ledger, beside its limits and peers
+	$(PY) -m bench.ledger $(ARGS)
+
 ##@ Running it
 .PHONY: backends
 backends: setup ## Kafka, Postgres and Redis until Ctrl-C; prints their addresses
