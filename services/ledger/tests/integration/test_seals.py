@@ -113,3 +113,17 @@ async def test_whoever_changes_the_past_breaks_the_chain(
     await as_owner(real, damage)
     found = await seals.findings(account.workspace_id)
     assert code in {finding.code for finding in found}
+
+
+async def test_what_was_sealed_long_ago_is_not_looked_at_again(
+    real: Any, make: Any, sealing: SealEntries
+) -> None:
+    account = await history(real, make)
+    assert await sealing.once() == 2
+    real.clock.advance(timedelta(minutes=20))
+    assert await sealing.once() == 0
+    (row,) = await as_owner(real, "SELECT sealed_until FROM ledger.sealing_progress")
+    assert row["sealed_until"] == real.clock.now() - timedelta(minutes=10)
+    await real.apply(make.command(account, "earn", 1))
+    real.clock.advance(REST)
+    assert await sealing.once() == 1

@@ -13,6 +13,8 @@ from passferry_runtime.clock import Clock
 from passferry_runtime.postgres import Database, Record, Transaction
 
 MAX_ENTRIES = 1_000
+WORKSPACES_AT_ONCE = 200
+BEFORE_ALL = UUID(int=0)
 #: How long after its time an entry may still be committed: see the time limit of statements.
 LATEST_COMMIT = timedelta(minutes=10)
 MUST_BE_SEALED_AFTER = timedelta(hours=1)
@@ -87,7 +89,38 @@ WHERE entry.workspace_id = $1 AND entry.recorded_at < $2 AND sealed_entry.entry_
 ORDER BY entry.recorded_at LIMIT $3
 """
 
-KNOWN_WORKSPACES = "SELECT known_workspace_id FROM known_workspace ORDER BY known_workspace_id"
+KNOWN_WORKSPACES = """
+SELECT known_workspace_id FROM known_workspace
+WHERE known_workspace_id > $1 ORDER BY known_workspace_id LIMIT $2
+"""
+
+# One look at many workspaces: most of them have nothing new.
+DUE = """
+SELECT given.workspace_id
+FROM unnest($1::uuid[]) AS given(workspace_id)
+LEFT JOIN sealing_progress ON sealing_progress.workspace_id = given.workspace_id
+WHERE EXISTS (
+    SELECT FROM entry
+    WHERE entry.workspace_id = given.workspace_id
+        AND entry.recorded_at >= coalesce(sealing_progress.sealed_until, '-infinity')
+        AND entry.recorded_at < $2
+        AND NOT EXISTS (SELECT FROM sealed_entry WHERE sealed_entry.entry_id = entry.entry_id))
+"""
+
+# Else what was sealed long ago would be looked at again and again.
+MOVE_ON = """
+UPDATE sealing_progress SET sealed_until = $2
+WHERE workspace_id = ANY($1::uuid[]) AND sealed_until < $2
+    AND EXISTS (
+        SELECT FROM entry
+        WHERE entry.workspace_id = sealing_progress.workspace_id
+            AND entry.recorded_at >= sealing_progress.sealed_until AND entry.recorded_at < $2)
+    AND NOT EXISTS (
+        SELECT FROM entry
+        WHERE entry.workspace_id = sealing_progress.workspace_id
+            AND entry.recorded_at >= sealing_progress.sealed_until AND entry.recorded_at < $2
+            AND NOT EXISTS (SELECT FROM sealed_entry WHERE sealed_entry.entry_id = entry.entry_id))
+"""
 
 LONG_AGO = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
@@ -100,10 +133,28 @@ class PostgresSeals:
         self._clock = clock
 
     async def workspaces(self) -> list[UUID]:
-        with passing_when_unavailable():
-            async with self._database.transaction([]) as transaction:
-                rows = await transaction.fetch(KNOWN_WORKSPACES)
-        return [row["known_workspace_id"] for row in rows]
+        return [name async for page in self._known() for name in page]
+
+    async def due(self, *, delay: timedelta) -> AsyncIterator[list[UUID]]:
+        """Workspaces that have entries to seal, some at a time."""
+        now = self._clock.now()
+        async for names in self._known():
+            with passing_when_unavailable():
+                async with self._database.transaction(names) as transaction:
+                    await transaction.execute(MOVE_ON, names, now - LATEST_COMMIT)
+                    rows = await transaction.fetch(DUE, names, now - delay)
+            yield [row["workspace_id"] for row in rows]
+
+    async def _known(self) -> AsyncIterator[list[UUID]]:
+        after = BEFORE_ALL
+        while True:
+            with passing_when_unavailable():
+                async with self._database.transaction([]) as transaction:
+                    rows = await transaction.fetch(KNOWN_WORKSPACES, after, WORKSPACES_AT_ONCE)
+            if not rows:
+                return
+            yield [row["known_workspace_id"] for row in rows]
+            after = rows[-1]["known_workspace_id"]
 
     async def seal_next(self, workspace_id: UUID, *, delay: timedelta) -> int:
         """Seal the oldest entries that have rested for `delay`, at most MAX_ENTRIES; how many."""

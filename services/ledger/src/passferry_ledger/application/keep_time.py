@@ -94,7 +94,7 @@ class KeepTime:
         """Everything that is due now. Suspended workspaces wait."""
         now = self._clock.now()
         async for known in self._due.workspaces():
-            names = [name for name in known if not self._workspaces.is_suspended(name)]
+            names = [name for name in known if self._is_open(name)]
             if not names:
                 continue
             # Holds first: what they let go may have lapsed.
@@ -107,6 +107,11 @@ class KeepTime:
             for _ in range(MAX_ANNOUNCEMENT_PAGES):
                 if self._stopping.is_set() or not await self._due.announce(names, now):
                     break
+
+    def _is_open(self, workspace_id: UUID) -> bool:
+        # Until the directory was read, nobody knows who is suspended.
+        directory = self._workspaces
+        return directory.is_known(workspace_id) and not directory.is_suspended(workspace_id)
 
     async def _order(self, commands: list[Command]) -> None:
         await self._apply([Submission(command=command) for command in commands])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
@@ -17,7 +18,9 @@ MAX_SEALS_PER_ROUND = 20
 
 
 class SealStore(Protocol):
-    async def workspaces(self) -> list[UUID]: ...
+    def due(self, *, delay: timedelta) -> AsyncIterator[list[UUID]]:
+        """Workspaces that have entries to seal, some at a time."""
+        ...
 
     async def seal_next(self, workspace_id: UUID, *, delay: timedelta) -> int:
         """How many entries were sealed; 0 when there are none, or somebody else seals them."""
@@ -51,12 +54,18 @@ class SealEntries:
     async def once(self) -> int:
         """How many entries were sealed."""
         sealed = 0
-        for workspace_id in await self._seals.workspaces():
-            for _ in range(MAX_SEALS_PER_ROUND):
-                if self._stopping.is_set():
-                    return sealed
+        async for names in self._seals.due(delay=self._delay):
+            for workspace_id in names:
+                sealed += await self._seal(workspace_id)
+        return sealed
+
+    async def _seal(self, workspace_id: UUID) -> int:
+        sealed = 0
+        for _ in range(MAX_SEALS_PER_ROUND):
+            count = 0
+            if not self._stopping.is_set():
                 count = await self._seals.seal_next(workspace_id, delay=self._delay)
-                sealed += count
-                if count == 0:
-                    break
+            if count == 0:
+                break
+            sealed += count
         return sealed
