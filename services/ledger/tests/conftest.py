@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -15,11 +17,14 @@ from passferry_ledger.adapters.postgres_accounts import PostgresAccounts
 from passferry_ledger.adapters.postgres_ledger import PostgresLedger
 from passferry_ledger.adapters.postgres_reads import PostgresReads
 from passferry_ledger.adapters.postgres_verifier import PostgresVerifier
+from passferry_ledger.application.apply_commands import ApplyCommands
+from passferry_ledger.application.batch_commands import BatchCommands
 from passferry_ledger.application.ports import Opening, Submission
 from passferry_ledger.domain.accounts import Closing, NewAccount, PassAddress, Program
 from passferry_ledger.domain.commands import Command, EntryKind
 from passferry_ledger.domain.outcomes import Outcome
 from passferry_runtime.clock import FixedClock
+from passferry_runtime.errors import Conflict, Unavailable
 from passferry_runtime.postgres import Database
 from passferry_testing.harness import Harness
 
@@ -318,3 +323,40 @@ async def real(harness: Harness) -> AsyncIterator[RealLedger]:
             reads=PostgresReads(database, clock),
             verifier=PostgresVerifier(database),
         )
+
+
+@dataclass
+class Replica:
+    """One of several ledgers at work on one database: a pool of its own, and lanes."""
+
+    store: PostgresLedger
+    batch: BatchCommands
+
+    async def tell(self, command: Command) -> Outcome:
+        """Ask again with the same key until it is said what became of it."""
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    return await self.batch(Submission(command=command))
+                except (Unavailable, Conflict):
+                    await asyncio.sleep(0.02)
+
+
+@pytest_asyncio.fixture
+async def fleet(real: RealLedger) -> AsyncIterator[list[Replica]]:
+    async with AsyncExitStack() as stack:
+        replicas = []
+        for _ in range(3):
+            database = await stack.enter_async_context(
+                Database.open(
+                    real.harness.app_url("ledger"), service="ledger", max_size=4, clock=real.clock
+                )
+            )
+            store = PostgresLedger(database, real.clock)
+            batch = BatchCommands(ApplyCommands(ledger=store, workspaces=FakeWorkspaces()))
+            replicas.append(Replica(store, batch))
+        tasks = [asyncio.create_task(replica.batch.run()) for replica in replicas]
+        yield replicas
+        for replica in replicas:
+            replica.batch.stop()
+        await asyncio.wait_for(asyncio.gather(*tasks), 30)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -78,6 +78,12 @@ async def write_book(transaction: Transaction, book: Book, now: datetime) -> Non
     await _write_lots(transaction, book, postings)
 
 
+def _sparse(values: Iterable[Any]) -> list[Any]:
+    """A column that most batches have nothing in: unnest fills what is missing with nulls."""
+    column = list(values)
+    return column if column.count(None) < len(column) else []
+
+
 def _results(results: Sequence[tuple[Command, Result]]) -> list[list[Any]]:
     told = [(command, result, result.outcome) for command, result in results]
     return [
@@ -97,7 +103,7 @@ def _results(results: Sequence[tuple[Command, Result]]) -> list[list[Any]]:
         [outcome.is_exhausted for _, _, outcome in told],
         [outcome.recorded_at for _, _, outcome in told],
         [command.recorded_by for command, _, _ in told],
-        [details_of(outcome) for _, _, outcome in told],
+        _sparse(details_of(outcome) for _, _, outcome in told),
     ]
 
 
@@ -107,19 +113,19 @@ def _entries(entries: Sequence[Entry]) -> list[list[Any]]:
         [entry.workspace_id for entry, _ in given],
         [entry.entry_id for entry, _ in given],
         [entry.kind for entry, _ in given],
-        [command.reference for _, command in given],
-        [command.reason for _, command in given],
-        [command.merchant_id for _, command in given],
-        [command.merchant_name for _, command in given],
-        [command.location for _, command in given],
-        [command.terminal for _, command in given],
+        _sparse(command.reference for _, command in given),
+        _sparse(command.reason for _, command in given),
+        _sparse(command.merchant_id for _, command in given),
+        _sparse(command.merchant_name for _, command in given),
+        _sparse(command.location for _, command in given),
+        _sparse(command.terminal for _, command in given),
         [command.recorded_by for _, command in given],
         [command.occurred_at or entry.recorded_at for entry, command in given],
         [entry.recorded_at for entry, _ in given],
-        [entry.reverses for entry, _ in given],
-        [entry.hold_id for entry, _ in given],
-        [command.purchase_minor for _, command in given],
-        [command.purchase_unit for _, command in given],
+        _sparse(entry.reverses for entry, _ in given),
+        _sparse(entry.hold_id for entry, _ in given),
+        _sparse(command.purchase_minor for _, command in given),
+        _sparse(command.purchase_unit for _, command in given),
     ]
 
 
@@ -149,13 +155,13 @@ def _accounts(accounts: Sequence[Account]) -> list[list[Any]]:
         [account.day_redeemed_minor for account in accounts],
         [account.full_minor for account in accounts],
         [account.lots_minor for account in accounts],
-        [account.undated_expires_at for account in accounts],
-        [account.tier for account in accounts],
+        _sparse(account.undated_expires_at for account in accounts),
+        _sparse(account.tier for account in accounts),
         [account.tier_earned_minor for account in accounts],
-        [account.tier_until for account in accounts],
+        _sparse(account.tier_until for account in accounts),
         [account.is_checked_in for account in accounts],
         [account.recorded_at for account in accounts],
-        [account.closed_reason for account in accounts],
+        _sparse(account.closed_reason for account in accounts),
     ]
 
 

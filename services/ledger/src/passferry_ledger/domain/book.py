@@ -152,7 +152,7 @@ class Entry:
     restored: dict[UUID, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Result:
     """The remembered outcome of an idempotency key."""
 

@@ -36,7 +36,7 @@ class Refused(Exception):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Order:
     """A command with what was found of the names in it.
 
@@ -52,7 +52,7 @@ class Order:
     is_suspended: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Case:
     """One command before one account."""
 

@@ -85,7 +85,7 @@ class OtherSide:
     crossings: tuple[Crossing, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Outcome:
     """`code` is `applied` or a key of `REFUSALS`.
 
