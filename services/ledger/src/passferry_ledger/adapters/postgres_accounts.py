@@ -135,7 +135,7 @@ WHERE account.workspace_id = given.workspace_id AND account.pass_id = given.pass
 class PostgresAccounts:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
-        self._ledger = PostgresLedger(database, clock)
+        self._clock = clock
 
     async def store_programs(self, programs: Sequence[Program]) -> None:
         newest = _newest(programs)
@@ -200,9 +200,11 @@ class PostgresAccounts:
             for account in once.values()
             if account.opening_balance_minor != 0
         ]
+        # One that forgets: this transaction may have made counter-accounts, and may be rolled back.
+        ledger = PostgresLedger(self._database, self._clock)
         for start in range(0, len(submissions), MAX_BATCH_COMMANDS):
             batch = submissions[start : start + MAX_BATCH_COMMANDS]
-            outcomes = await self._ledger.apply_within(transaction, batch)
+            outcomes = await ledger.apply_within(transaction, batch)
             for outcome in outcomes:
                 if not outcome.is_applied:
                     raise AssertionError(f"an opening was refused: {outcome.code}")

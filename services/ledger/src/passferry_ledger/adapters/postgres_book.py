@@ -308,4 +308,7 @@ async def _read_lots(
             dates=LotDates(starts_at=row["starts_at"], expires_at=row["expires_at"]),
             remaining_minor=row["remaining_minor"],
         )
-        book.accounts[row["account_id"]].lots.append(lot)
+        # An entry may be named by a pass that has no part in it: its lots are not ours to change.
+        account = book.accounts.get(row["account_id"])
+        if account is not None:
+            account.lots.append(lot)

@@ -83,10 +83,11 @@ class PostgresLedger:
         mode: Mode = Mode.EACH,
     ) -> list[Outcome]:
         """Apply in a transaction that may do more besides; its commit sends the events."""
-        now = self._clock.now()
         book, orders = await read_book(
             transaction, submissions, self._known_terms, suspended=suspended
         )
+        # Only now: the locks may have been waited for.
+        now = self._clock.now()
         outcomes = [decide(book, order, now) for order in orders]
         if mode is Mode.TRY:
             return outcomes

@@ -21,7 +21,10 @@ SELECT account.workspace_id, account.account_id, account.pass_id, account.extern
        account.balance_owner, account.balance_minor, account.held_minor, account.version,
        account.status, account.closed_reason, account.tier, account.tier_until,
        program.floor_minor, coalesce(dated.pending_minor, 0) AS pending_minor,
-       coalesce(dated.lapsed_minor, 0) + CASE
+       greatest(
+           coalesce(dated.lapsed_minor, 0)
+               - greatest(account.lots_minor - account.balance_minor, 0), 0
+       ) + CASE
            WHEN account.undated_expires_at <= $1
            THEN greatest(account.balance_minor - account.lots_minor, 0) ELSE 0
        END AS lapsed_minor

@@ -24,6 +24,8 @@ from passferry_runtime.logging import get_logger
 log = get_logger(__name__)
 
 RECORDED_BY = "ledger:scheduler"
+#: A control character, which no key from outside may have: nobody can use these keys up.
+RESERVED = "\x1f"
 #: Pages of announcements in one round of a workspace: the rest is told in the next round.
 MAX_ANNOUNCEMENT_PAGES = 20
 
@@ -123,7 +125,7 @@ def _release(hold: DueHold, now: datetime) -> Command:
         kind=EntryKind.RELEASE,
         pass_id=hold.pass_id,
         hold_id=hold.hold_id,
-        idempotency_key=f"hold-expired:{hold.hold_id}:{_day(now)}",
+        idempotency_key=f"{RESERVED}hold-expired:{hold.hold_id}:{_day(now)}",
         reason="hold_expired",
         recorded_by=RECORDED_BY,
     )
@@ -134,7 +136,7 @@ def _expire(due: DuePass, now: datetime) -> Command:
         workspace_id=due.workspace_id,
         kind=EntryKind.EXPIRE,
         pass_id=due.pass_id,
-        idempotency_key=f"expire:{due.account_id}:{_day(now)}",
+        idempotency_key=f"{RESERVED}expire:{due.account_id}:{_day(now)}",
         recorded_by=RECORDED_BY,
     )
 
@@ -144,7 +146,7 @@ def _review(due: DuePass, now: datetime) -> Command:
         workspace_id=due.workspace_id,
         kind=EntryKind.REVIEW,
         pass_id=due.pass_id,
-        idempotency_key=f"review:{due.account_id}:{_day(now)}",
+        idempotency_key=f"{RESERVED}review:{due.account_id}:{_day(now)}",
         recorded_by=RECORDED_BY,
     )
 

@@ -82,7 +82,9 @@ class Account:
         return sum(lot.remaining_minor for lot in self.lots if lot.is_pending(now))
 
     def lapsed_minor(self, now: datetime) -> int:
+        """What was spent as a debt beside lots was spent of them."""
         lapsed = sum(lot.remaining_minor for lot in self.lots if lot.is_lapsed(now))
+        lapsed = max(lapsed + min(self.undated_minor, 0), 0)
         if self.undated_expires_at is not None and self.undated_expires_at <= now:
             lapsed += max(self.undated_minor, 0)
         return lapsed
@@ -97,7 +99,8 @@ class Account:
         )
 
     def start_day(self, today: date) -> None:
-        if self.counted_on != today:
+        # Clocks of replicas differ: a day that was counted does not come again.
+        if self.counted_on is None or self.counted_on < today:
             self.counted_on = today
             self.day_earned_minor = self.day_redeemed_minor = 0
 

@@ -214,6 +214,8 @@ def write(
     hold_id: UUID | None = None,
 ) -> Entry:
     """Enter the legs; the counter-account of the kind takes what they do not balance."""
+    for posting in postings:
+        _settle_debt(case, posting)
     rest = sum(posting.amount_minor for posting in postings)
     if rest:
         account = case.account
@@ -235,6 +237,15 @@ def write(
         book.references[(entry.workspace_id, case.command.reference)] = entry.entry_id
         book.entries[entry.entry_id] = entry
     return entry
+
+
+def _settle_debt(case: Case, posting: Posting) -> None:
+    """A debt does not stand beside points that could pay it: they would lapse although they were
+    spent. Points that have lapsed pay too, those that have not begun do not."""
+    account = case.book.accounts.get(posting.account_id)
+    if account is not None and account.lots and account.undated_minor < 0:
+        debt = -account.undated_minor
+        posting.movements.extend(spend_points(account, debt, case.now, lapsed_too=True))
 
 
 def _stamp(case: Case, postings: list[Posting]) -> datetime:

@@ -12,6 +12,7 @@ from passferry_ledger.domain.changes import (
     check_covered,
     check_day,
     check_entry_limit,
+    check_range,
     count_redeemed,
     crossings_of,
     leg,
@@ -31,6 +32,7 @@ def hold(case: Case) -> Outcome:
     until = _ends_at(case)
     if account.open_holds >= MAX_OPEN_HOLDS:
         raise Refused("too_many_holds")
+    check_range(account.held_minor + amount)
     check_entry_limit(case, amount)
     check_day(case, amount, earned=False)
     check_covered(case, amount)

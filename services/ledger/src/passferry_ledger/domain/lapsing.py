@@ -25,7 +25,7 @@ def expire(case: Case) -> Outcome:
     unheld = account.balance_minor - account.held_minor - account.pending_minor(now)
     amount = case.command.amount_minor
     if amount is None:
-        amount = min(account.lapsed_minor(now), unheld)
+        amount = min(account.lapsed_minor(now), unheld - max(account.terms.floor_minor, 0))
         if amount <= 0:
             raise Refused("nothing_to_expire")
         movements = _take_lapsed(account, amount, now)

@@ -120,6 +120,7 @@ def _check_side(
 ) -> None:
     share = _share(posting, amount_minor)
     check_range(side.balance_minor - share)
+    check_range(side.lots_minor - min(share, 0))
     own_pending, own_lapsed = _own_points(entry, side, posting, now)
     usable = side.available_minor(now) + own_pending + own_lapsed
     # What is held may rest on lapsed points, but not on those that have not begun.

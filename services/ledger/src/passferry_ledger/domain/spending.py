@@ -52,6 +52,7 @@ def credit(case: Case) -> Outcome:
     """An opening, a load, or points earned."""
     account, kind = case.account, case.kind
     amount = _amount_earned(case)
+    check_range(amount)
     check_range(account.balance_minor + amount)
     if kind is not EntryKind.OPENING:
         check_entry_limit(case, amount)
