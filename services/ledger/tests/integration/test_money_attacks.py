@@ -13,6 +13,7 @@ import pytest
 from passferry_ledger.adapters.postgres_due import PostgresDue
 from passferry_ledger.application.apply_commands import ApplyCommands
 from passferry_ledger.application.keep_time import KeepTime
+from passferry_ledger.domain.accounts import Closing
 from passferry_runtime.errors import RetryLater
 from passferry_runtime.postgres import Transaction
 
@@ -151,3 +152,122 @@ async def test_nobody_can_use_up_the_keys_of_the_scheduler(
     await time.once()
     (spent,) = await real.apply(make.command(account, "redeem", 100))
     assert spent.code == "applied"
+
+
+async def test_limits_of_a_redemption_bind_every_way_of_redeeming(real: Any, make: Any) -> None:
+    rules = {"redeem": {"minimum_minor": 10, "maximum_minor": 50}}
+    account = await real.open_one(make.program(uuid4(), rules=rules), opening_balance_minor=600)
+    outcomes = await real.apply(
+        make.command(account, "redeem", None, everything=True),
+        make.command(account, "hold", 400),
+        make.command(account, "hold", 1),
+        make.command(account, "hold", 50),
+    )
+    assert [outcome.code for outcome in outcomes] == [
+        "redemption_too_large",
+        "redemption_too_large",
+        "redemption_too_small",
+        "applied",
+    ]
+
+
+async def test_a_tier_that_is_over_multiplies_nothing(real: Any, make: Any) -> None:
+    rules = {
+        "earn": {"points": 1, "per_minor": 1, "purchase_unit": "EUR"},
+        "tiers": {
+            "valid_days": 10,
+            "levels": [{"name": "gold", "from_minor": 100, "earn_percent": 300}],
+        },
+    }
+    account = await real.open_one(make.program(uuid4(), rules=rules))
+    await real.apply(make.command(account, "earn", 100))
+    real.clock.advance(timedelta(days=9))
+    (golden,) = await real.apply(make.command(account, "earn", None, purchase_minor=5))
+    real.clock.advance(timedelta(days=2))
+    (kept,) = await real.apply(make.command(account, "earn", None, purchase_minor=5))
+    real.clock.advance(timedelta(days=11))
+    (plain,) = await real.apply(make.command(account, "earn", None, purchase_minor=5))
+    assert [each.change_minor for each in (golden, kept, plain)] == [15, 15, 5]
+
+
+@pytest.mark.parametrize(
+    ("by_manager", "code"), [(False, "reversal_needs_manager"), (True, "applied")]
+)
+async def test_who_may_not_adjust_may_not_reverse_an_adjustment(
+    real: Any, make: Any, by_manager: bool, code: str
+) -> None:
+    account = await real.open_one(opening_balance_minor=100)
+    (taken,) = await real.apply(make.command(account, "adjust", -90))
+    (outcome,) = await real.apply(
+        make.command(account, "reverse", None, reverses=taken.entry_id, by_manager=by_manager)
+    )
+    assert outcome.code == code
+
+
+async def test_a_replay_finds_its_pass_after_the_name_went_to_another(real: Any, make: Any) -> None:
+    program = make.program(uuid4())
+    old = await real.open_one(program, opening_balance_minor=10)
+    earn = make.command(old, "earn", 5, pass_id=None, external_id=old.external_id)
+    (first,) = await real.apply(earn)
+    ended = Closing(
+        workspace_id=old.workspace_id,
+        pass_id=old.pass_id,
+        reason="voided",
+        closed_at=real.clock.now(),
+    )
+    await real.accounts.close_accounts([ended])
+    new = await real.open_one(program, external_id=old.external_id)
+    (again,) = await real.apply(earn)
+    assert (again.is_replayed, again.entry_id, again.pass_id) == (True, first.entry_id, old.pass_id)
+    assert await real.balance(new) == 0
+
+
+async def test_a_use_says_nothing_that_its_protocol_ignores(real: Any, make: Any) -> None:
+    workspace = uuid4()
+    ticket = await real.open_one(
+        make.program(workspace, protocol="EVENT_TICKET", unit="entries"), opening_balance_minor=3
+    )
+    coupon = await real.open_one(
+        make.program(workspace, protocol="COUPON", unit="uses"), opening_balance_minor=3
+    )
+    outcomes = await real.apply(
+        make.command(ticket, "use", 3), make.command(coupon, "use", None, purchase_minor=5)
+    )
+    assert [outcome.code for outcome in outcomes] == ["action_not_supported"] * 2
+
+
+@pytest.mark.parametrize("is_in_time", [True, False])
+async def test_points_that_had_lapsed_pay_no_debt(
+    real: Any, make: Any, time: KeepTime, is_in_time: bool
+) -> None:
+    rules = {"expiry": {"kind": "after_days", "days": 2}}
+    account = await real.open_one(make.program(uuid4(), rules=rules, floor_minor=-50))
+    await real.apply(make.command(account, "earn", 20))
+    real.clock.advance(timedelta(days=4))
+    if is_in_time:
+        await time.once()
+    first, second = await real.apply(
+        make.command(account, "redeem", 50), make.command(account, "redeem", 20)
+    )
+    assert (first.code, second.code) == ("applied", "insufficient_balance")
+
+
+@pytest.mark.parametrize("is_captured_first", [True, False])
+async def test_a_hold_rests_on_lapsed_points_whatever_comes_first(
+    real: Any, make: Any, time: KeepTime, is_captured_first: bool
+) -> None:
+    account = await real.open_one(
+        make.program(uuid4(), rules={"expiry": {"kind": "after_days", "days": 2}})
+    )
+    await real.apply(make.command(account, "load", 20), make.command(account, "earn", 20))
+    (held,) = await real.apply(make.command(account, "hold", 10))
+    real.clock.advance(timedelta(days=4))
+    capture = make.command(account, "capture", None, hold_id=held.entry_id)
+    if is_captured_first:
+        await real.apply(capture)
+        await time.once()
+    else:
+        await time.once()
+        await real.apply(capture)
+    assert await real.balance(account) == 20
+    assert await real.findings() == []

@@ -21,10 +21,9 @@ SELECT account.workspace_id, account.account_id, account.pass_id, account.extern
        account.balance_owner, account.balance_minor, account.held_minor, account.version,
        account.status, account.closed_reason, account.tier, account.tier_until,
        program.floor_minor, coalesce(dated.pending_minor, 0) AS pending_minor,
-       greatest(
-           coalesce(dated.lapsed_minor, 0)
-               - greatest(account.lots_minor - account.balance_minor, 0), 0
-       ) + CASE
+       coalesce(dated.lapsed_minor, 0)
+       - least(greatest(account.lots_minor - account.balance_minor, 0),
+               coalesce(dated.owed_minor, 0)) + CASE
            WHEN account.undated_expires_at <= $1
            THEN greatest(account.balance_minor - account.lots_minor, 0) ELSE 0
        END AS lapsed_minor
@@ -33,7 +32,10 @@ JOIN program ON program.program_id = account.program_id
     AND program.workspace_id = account.workspace_id
 LEFT JOIN LATERAL (
     SELECT sum(lot.remaining_minor) FILTER (WHERE lot.starts_at > $1)::bigint AS pending_minor,
-           sum(lot.remaining_minor) FILTER (WHERE lot.expires_at <= $1)::bigint AS lapsed_minor
+           sum(lot.remaining_minor) FILTER (WHERE lot.expires_at <= $1)::bigint AS lapsed_minor,
+           sum(lot.remaining_minor) FILTER (
+               WHERE lot.expires_at <= $1 AND lot.starts_at > account.recorded_at
+           )::bigint AS owed_minor
     FROM lot
     WHERE lot.account_id = account.account_id AND account.lots_minor > 0
         AND lot.remaining_minor > 0

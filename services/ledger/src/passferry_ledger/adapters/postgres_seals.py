@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from passferry_ledger.adapters.postgres_availability import passing_when_unavailable
-from passferry_ledger.domain.sealing import Seal, SealedEntry, next_seal, seal_hash
+from passferry_ledger.domain.sealing import FIRST_HASH, Seal, SealedEntry, next_seal, seal_hash
 from passferry_ledger.domain.verification import Finding
 from passferry_runtime.clock import Clock
 from passferry_runtime.postgres import Database, Record, Transaction
@@ -238,12 +238,12 @@ async def _check_chain(transaction: Transaction, workspace_id: UUID) -> AsyncIte
                 yield _finding(
                     "SEAL_GAP", workspace_id, f"seal {expected}", "a seal", f"seal {seal.number}"
                 )
-            elif last is not None and seal.previous_hash != last.hash:
+            elif seal.previous_hash != (FIRST_HASH if last is None else last.hash):
                 yield _finding(
                     "HASH_MISMATCH",
                     workspace_id,
                     f"seal {seal.number}",
-                    last.hash.hex(),
+                    (FIRST_HASH if last is None else last.hash).hex(),
                     seal.previous_hash.hex(),
                 )
             async for finding in _check_seal(transaction, workspace_id, seal):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from passferry_contracts.events import ledger as events
 from passferry_ledger.application.apply_commands import ApplyCommands
 from passferry_ledger.application.ports import AnswerTo, Submission, Workspaces
-from passferry_ledger.domain.commands import Command, EntryKind
+from passferry_ledger.domain.commands import Command, EntryKind, reference_of
 from passferry_ledger.domain.outcomes import NOT_KNOWN_YET, REFUSALS
 from passferry_runtime.errors import RetryLater
 
@@ -95,6 +95,8 @@ def submission_of(order: OrderedCommand) -> Submission:
         said["everything"] = True
     if isinstance(data, events.TransferCommand):
         said["everything"] = data.amount_minor is None
+    for name in ("reference", "reverses_reference"):
+        said[name] = reference_of(said.get(name))
     command = Command(
         workspace_id=data.workspace_id,
         kind=_KINDS[data.event_type],

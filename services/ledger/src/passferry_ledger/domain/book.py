@@ -81,13 +81,22 @@ class Account:
     def pending_minor(self, now: datetime) -> int:
         return sum(lot.remaining_minor for lot in self.lots if lot.is_pending(now))
 
+    def has_matured(self, lot: Lot, now: datetime) -> bool:
+        """Whether it began since the last change: a debt of before is paid by it."""
+        starts_at = lot.dates.starts_at
+        if starts_at is None or starts_at > now:
+            return False
+        return self.recorded_at is None or starts_at > self.recorded_at
+
     def lapsed_minor(self, now: datetime) -> int:
-        """What was spent as a debt beside lots was spent of them."""
-        lapsed = sum(lot.remaining_minor for lot in self.lots if lot.is_lapsed(now))
-        lapsed = max(lapsed + min(self.undated_minor, 0), 0)
+        """What a debt is owed of lapsed points was spent of them in time."""
+        lapsed = [lot for lot in self.lots if lot.is_lapsed(now)]
+        owed = sum(lot.remaining_minor for lot in lapsed if self.has_matured(lot, now))
+        total = sum(lot.remaining_minor for lot in lapsed)
+        lapsed_minor = total - min(max(-self.undated_minor, 0), owed)
         if self.undated_expires_at is not None and self.undated_expires_at <= now:
-            lapsed += max(self.undated_minor, 0)
-        return lapsed
+            lapsed_minor += max(self.undated_minor, 0)
+        return lapsed_minor
 
     def available_minor(self, now: datetime) -> int:
         return spendable_minor(

@@ -241,11 +241,15 @@ def write(
 
 def _settle_debt(case: Case, posting: Posting) -> None:
     """A debt does not stand beside points that could pay it: they would lapse although they were
-    spent. Points that have lapsed pay too, those that have not begun do not."""
+    spent. What began since the last change pays even if it has lapsed since; what had lapsed
+    before the debt was made does not."""
     account = case.book.accounts.get(posting.account_id)
-    if account is not None and account.lots and account.undated_minor < 0:
-        debt = -account.undated_minor
-        posting.movements.extend(spend_points(account, debt, case.now, lapsed_too=True))
+    if account is None or not account.lots or account.undated_minor >= 0:
+        return
+    matured = [lot for lot in soonest_first(account.lots) if account.has_matured(lot, case.now)]
+    posting.movements.extend(take(matured, -account.undated_minor))
+    if account.undated_minor < 0:
+        posting.movements.extend(spend_points(account, -account.undated_minor, case.now))
 
 
 def _stamp(case: Case, postings: list[Posting]) -> datetime:

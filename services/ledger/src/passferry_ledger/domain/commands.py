@@ -80,8 +80,9 @@ class Command:
     #: Reverse: the entry, by its id or by its reference.
     reverses: UUID | None = None
     reverses_reference: str | None = None
-    #: Who gave the order; not part of what it says.
+    #: Who gave the order, and whether they may adjust; not part of what it says.
     recorded_by: str = ""
+    by_manager: bool = True
 
     def fingerprint(self) -> bytes:
         """32 bytes, equal for equal orders whichever way they came.
@@ -113,6 +114,11 @@ class Command:
         }
         canonical = {name: value for name, value in said.items() if value is not None}
         return hashlib.sha256(_CANONICAL.encode(canonical).encode()).digest()
+
+
+def reference_of(text: str | None) -> str | None:
+    """Tills send empty text where they have no reference: it is none."""
+    return text if text is not None and text.strip() else None
 
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, ensure_ascii=True, separators=(",", ":"))

@@ -58,14 +58,15 @@ def decide(book: Book, order: Order, now: datetime) -> Outcome:
     account = None if order.account_id is None else book.accounts.get(order.account_id)
     if account is None:
         return Outcome(code=UNKNOWN)
-    if not _agrees(command, account):
-        return _refusal(PASS_MISMATCH, account, now)
     key = (command.workspace_id, command.idempotency_key or "")
     known = book.results.get(key) if command.idempotency_key is not None else None
     if known is not None:
-        if known.fingerprint != order.fingerprint or known.account_id != account.account_id:
+        is_same = known.fingerprint == order.fingerprint and _may_be_meant(command, account)
+        if not is_same or known.account_id != account.account_id:
             return _refusal(KEY_REUSED, account, now)
         return replace(known.outcome, is_replayed=True)
+    if not _agrees(command, account):
+        return _refusal(PASS_MISMATCH, account, now)
     outcome = _decide_anew(book, order, account, now)
     if command.idempotency_key is not None and outcome.code not in NEVER_REMEMBERED:
         result = Result(
@@ -84,6 +85,15 @@ def _decide_anew(book: Book, order: Order, account: Account, now: datetime) -> O
         return HANDLERS[kind](case)
     except Refused as refused:
         return _refusal(refused.code, account, now)
+
+
+def _may_be_meant(command: Command, account: Account) -> bool:
+    """Names that were forgotten since, or given to another pass, do not speak against it."""
+    return (
+        command.pass_id in (None, account.pass_id)
+        and (account.external_id is None or command.external_id in (None, account.external_id))
+        and (account.code is None or command.code in (None, account.code))
+    )
 
 
 def _agrees(command: Command, account: Account) -> bool:

@@ -20,7 +20,7 @@ from passferry_ledger.domain.changes import (
     write,
 )
 from passferry_ledger.domain.outcomes import Outcome
-from passferry_ledger.domain.spending import is_used_up, note_activity
+from passferry_ledger.domain.spending import check_redemption, is_used_up, note_activity
 
 MAX_OPEN_HOLDS = 100
 LONGEST_HOLD = timedelta(days=31)
@@ -32,6 +32,7 @@ def hold(case: Case) -> Outcome:
     until = _ends_at(case)
     if account.open_holds >= MAX_OPEN_HOLDS:
         raise Refused("too_many_holds")
+    check_redemption(account.terms.rules.redeem, amount)
     check_range(account.held_minor + amount)
     check_entry_limit(case, amount)
     check_day(case, amount, earned=False)

@@ -25,12 +25,15 @@ def expire(case: Case) -> Outcome:
     unheld = account.balance_minor - account.held_minor - account.pending_minor(now)
     amount = case.command.amount_minor
     if amount is None:
-        amount = min(account.lapsed_minor(now), unheld - max(account.terms.floor_minor, 0))
+        # Holds rest on lapsed points first.
+        unneeded = account.lapsed_minor(now) - account.held_minor
+        amount = min(unneeded, unheld - max(account.terms.floor_minor, 0))
         if amount <= 0:
             raise Refused("nothing_to_expire")
         movements = _take_lapsed(account, amount, now)
     else:
-        if amount > unheld - account.terms.floor_minor:
+        # Nothing lapses that is not there: a credit line is no points.
+        if amount > unheld - max(account.terms.floor_minor, 0):
             raise Refused("insufficient_balance")
         movements = spend_points(account, amount, now, lapsed_too=True)
     before, full = account.balance_minor, account.full_minor

@@ -15,9 +15,12 @@ OTHER_UNKNOWN = "other_pass_unknown"
 KEY_REUSED = "key_reused"
 PASS_MISMATCH = "pass_mismatch"  # noqa: S105 - a refusal, no password
 ABORTED = "bulk_aborted"
+NEEDS_MANAGER = "reversal_needs_manager"
 
 #: A pass not known yet may be known in a moment; the others are about the request, not the ledger.
-NEVER_REMEMBERED = frozenset({UNKNOWN, OTHER_UNKNOWN, KEY_REUSED, PASS_MISMATCH, ABORTED})
+NEVER_REMEMBERED = frozenset(
+    {UNKNOWN, OTHER_UNKNOWN, KEY_REUSED, PASS_MISMATCH, ABORTED, NEEDS_MANAGER}
+)
 #: Refusals that the same command may overcome by being sent again soon.
 NOT_KNOWN_YET = frozenset({UNKNOWN, OTHER_UNKNOWN})
 
@@ -61,6 +64,7 @@ REFUSALS: dict[str, str] = {
     "too_many_holds": "This pass has the most open holds that it may have.",
     "holds_open": "Capture or release the open holds of this pass first.",
     "entry_unknown": "This pass has no such entry.",
+    NEEDS_MANAGER: "An adjustment is reversed by those who may adjust: the role manager.",
     "entry_not_reversible": "Entries of this kind cannot be reversed.",
     "already_reversed": "The entry was reversed before.",
     "reversal_exceeds_entry": "More than what is left of the entry cannot be reversed.",

@@ -24,7 +24,7 @@ from passferry_ledger.domain.changes import (
 )
 from passferry_ledger.domain.commands import EntryKind
 from passferry_ledger.domain.lots import Lot, LotMovement, soonest_first, take
-from passferry_ledger.domain.outcomes import OtherSide, Outcome
+from passferry_ledger.domain.outcomes import NEEDS_MANAGER, OtherSide, Outcome
 
 REVERSIBLE = frozenset(
     {
@@ -63,6 +63,9 @@ def reverse(case: Case) -> Outcome:
     if entry.kind == EntryKind.CHECK_IN:
         account.is_checked_in = False
     written = write(case, postings, reverses=entry.entry_id)
+    for movement in (each for posting in written.postings for each in posting.movements):
+        before_it = entry.restored.get(movement.lot_id, 0)
+        entry.restored[movement.lot_id] = before_it + movement.amount_minor
     others = [side for side, _ in sides if side is not account]
     return applied(
         case,
@@ -99,6 +102,8 @@ def _own_posting(account: Account, entry: Entry) -> Posting | None:
 
 def _amount_to_reverse(case: Case, entry: Entry) -> int:
     own = _own_posting(case.account, entry)
+    if entry.kind == EntryKind.ADJUST and not case.command.by_manager:
+        raise Refused(NEEDS_MANAGER)
     if own is None or entry.kind not in REVERSIBLE or own.amount_minor == 0:
         raise Refused("entry_not_reversible")
     left = abs(own.amount_minor) - entry.reversed_minor
@@ -172,9 +177,6 @@ def _mirror(
         if side.undated_expires_at is None:
             # The date went with the last of them.
             side.undated_expires_at = side.terms.rules.expires_without_activity_at(now)
-    for movement in movements:
-        before = entry.restored.get(movement.lot_id, 0)
-        entry.restored[movement.lot_id] = before + movement.amount_minor
     return leg(side, -share, movements=movements)
 
 

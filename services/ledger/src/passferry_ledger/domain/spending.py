@@ -28,7 +28,7 @@ from passferry_ledger.domain.commands import Command, EntryKind
 from passferry_ledger.domain.lapsing import end_tier_period
 from passferry_ledger.domain.lots import LotMovement
 from passferry_ledger.domain.outcomes import OTHER_UNKNOWN, Outcome
-from passferry_ledger.domain.rules import UNDATED, Crossing, LotDates
+from passferry_ledger.domain.rules import UNDATED, Crossing, LotDates, RedeemRule, TierRule
 
 CURRENCY_CODE_LENGTH = 3
 COUNTED_ONE_BY_ONE = frozenset({"stamps", "visits"})
@@ -38,13 +38,18 @@ def kind_of_use(command: Command, account: Account) -> EntryKind:
     """What a scan at the till means for this protocol; other commands say it themselves."""
     if command.kind is not EntryKind.USE:
         return command.kind
+    has_purchase = command.purchase_minor is not None
     match account.terms.protocol:
         case "EVENT_TICKET":
+            if has_purchase or command.amount_minor is not None:
+                raise Refused("action_not_supported")
             return EntryKind.CHECK_IN
         case "MEMBERSHIP":
-            earns = command.purchase_minor is not None or command.amount_minor is None
+            earns = has_purchase or command.amount_minor is None
             return EntryKind.EARN if earns else EntryKind.REDEEM
         case _:
+            if has_purchase:
+                raise Refused("action_not_supported")
             return EntryKind.REDEEM
 
 
@@ -86,11 +91,20 @@ def _amount_earned(case: Case) -> int:
     if command.purchase_unit not in (None, rule.purchase_unit):
         raise Refused("purchase_unit_mismatch")
     tiers = account.terms.rules.tiers
-    percent = tiers.earn_percent(account.tier) if tiers is not None else 100
+    percent = 100 if tiers is None else tiers.earn_percent(_tier_now(case, tiers))
     points = rule.points_for(command.purchase_minor, percent=percent)
     if points <= 0:
         raise Refused("purchase_earns_nothing")
     return points
+
+
+def _tier_now(case: Case, tiers: TierRule) -> str | None:
+    """The tier that a review at this moment would leave."""
+    account = case.account
+    if account.tier_until is None or account.tier_until > case.now:
+        return account.tier
+    level = tiers.level_for(account.tier_earned_minor)
+    return None if level is None else level.name
 
 
 def _count_for_tier(case: Case, amount_minor: int) -> list[Crossing]:
@@ -151,20 +165,27 @@ def is_used_up(account: Account) -> bool:
 
 def _amount_redeemed(case: Case) -> int:
     command, account = case.command, case.account
+    rule = account.terms.rules.redeem
     if command.everything:
-        return _everything(case)
+        # All there is may be little, but not too much.
+        available = _everything(case)
+        check_redemption(RedeemRule(maximum_minor=rule.maximum_minor), available)
+        return available
     amount = command.amount_minor
     if amount is None:
         is_single_use = command.kind is EntryKind.USE and not _is_money(account)
         if not (is_single_use and account.terms.protocol == "COUPON"):
             raise Refused("amount_required")
         amount = 1
-    rule = account.terms.rules.redeem
-    if rule.minimum_minor is not None and amount < rule.minimum_minor:
-        raise Refused("redemption_too_small")
-    if rule.maximum_minor is not None and amount > rule.maximum_minor:
-        raise Refused("redemption_too_large")
+    check_redemption(rule, amount)
     return amount
+
+
+def check_redemption(rule: RedeemRule, amount_minor: int) -> None:
+    if rule.minimum_minor is not None and amount_minor < rule.minimum_minor:
+        raise Refused("redemption_too_small")
+    if rule.maximum_minor is not None and amount_minor > rule.maximum_minor:
+        raise Refused("redemption_too_large")
 
 
 def _everything(case: Case) -> int:

@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
 
 from passferry_contracts.fields import one_of_fields
+from passferry_contracts.types import Role
 from passferry_ledger.application.ports import MAX_BATCH_COMMANDS, Submission
 from passferry_ledger.entrypoints.command_bodies import (
     ACTIONS,
@@ -168,6 +169,7 @@ def _submission(raw: object, scope: Scope, *, dry_run: bool) -> Submission:
         item.address(scope.workspace_id),
         key=item.key,
         recorded_by=scope.principal.actor,
+        by_manager=scope.principal.may(Role.MANAGER),
     )
     return Submission(command=command, traceparent=current_traceparent())
 

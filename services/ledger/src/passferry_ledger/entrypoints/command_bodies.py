@@ -11,6 +11,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     StrictBool,
+    StringConstraints,
     ValidationError,
     create_model,
     model_validator,
@@ -20,7 +21,6 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from passferry_contracts.fields import (
     Code,
     ExternalId,
-    IdempotencyKey,
     Instant,
     Name,
     NonZeroMinor,
@@ -31,7 +31,7 @@ from passferry_contracts.fields import (
 )
 from passferry_contracts.types import Role
 from passferry_ledger.domain.accounts import PassAddress
-from passferry_ledger.domain.commands import Command, EntryKind
+from passferry_ledger.domain.commands import Command, EntryKind, reference_of
 
 #: Names of the API that the domain calls otherwise.
 _RENAMED = {"entry_id": "reverses", "entry_reference": "reverses_reference"}
@@ -44,12 +44,16 @@ PASS_NAMES = ("pass_id", "external_id", "code")
 
 def _only_text(value: object) -> object:
     """A number could be seconds or milliseconds; it is neither."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or value.strip().lstrip("+-").replace(".", "", 1).isdigit():
         raise PydanticCustomError("time_text", "a time is text, such as 2026-05-14T07:31:05Z")
     return value
 
 
 Time = Annotated[Instant, BeforeValidator(_only_text)]
+#: What the header could say, too: a key is the same key whichever way it comes.
+BulkKey = Annotated[
+    str, StringConstraints(max_length=255, pattern=r"^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$")
+]
 
 
 class CommandBody(BaseModel):
@@ -305,7 +309,7 @@ class BulkItem(CommandBody):
     external_id: ExternalId | None = None
     code: Name | None = None
     #: May be left out beside a reference, which is then the key: `ref:{reference}`.
-    idempotency_key: IdempotencyKey | None = None
+    idempotency_key: BulkKey | None = None
 
     @model_validator(mode="after")
     def _names_one_pass(self) -> Self:
@@ -347,6 +351,7 @@ def command_of(
     *,
     key: str | None,
     recorded_by: str,
+    by_manager: bool,
 ) -> Command:
     said: dict[str, Any] = {
         _RENAMED.get(name, name): getattr(body, name)
@@ -355,6 +360,8 @@ def command_of(
     }
     if kind is EntryKind.TRANSFER:
         said["everything"] = said["amount_minor"] is None
+    for name in ("reference", "reverses_reference"):
+        said[name] = reference_of(said.get(name))
     return Command(
         workspace_id=address.workspace_id,
         kind=kind,
@@ -363,5 +370,6 @@ def command_of(
         code=address.code,
         idempotency_key=key,
         recorded_by=recorded_by[:200],
+        by_manager=by_manager,
         **said,
     )

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse
 
+from passferry_contracts.types import Role
 from passferry_ledger.application.batch_commands import BatchCommands
 from passferry_ledger.application.direct_commands import DirectCommands
 from passferry_ledger.application.ports import Submission
@@ -119,6 +120,7 @@ async def submit(
         address,
         key=parse_idempotency_key(key, required=not dry_run),
         recorded_by=scope.principal.actor,
+        by_manager=scope.principal.may(Role.MANAGER),
     )
     submission = Submission(command=command, traceparent=current_traceparent())
     if dry_run:

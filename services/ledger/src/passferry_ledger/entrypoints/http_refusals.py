@@ -20,6 +20,7 @@ STATUSES: dict[str, int] = {
     "hold_unknown": 404,
     "entry_unknown": 404,
     "workspace_suspended": 403,
+    "reversal_needs_manager": 403,
     "pass_mismatch": 422,
     "key_reused": 422,
     "unit_mismatch": 422,

@@ -87,31 +87,30 @@ BEGIN
         RAISE EXCEPTION 'a batch has at most % commands', c_max_commands;
     END IF;
 
-    SELECT array_agg(coalesce(by_pass.account_id, by_external.account_id) ORDER BY given.position)
+    -- A command that was given before is about the pass that it was about then, whoever has the
+    -- name now. Of several passes that show one code it is the open one, else the newest.
+    SELECT array_agg(
+               coalesce(by_pass.account_id, stored.account_id, by_external.account_id)
+               ORDER BY given.position)
     INTO v_accounts
-    FROM unnest(p_workspace_ids, p_pass_ids, p_external_ids)
-        WITH ORDINALITY AS given(workspace_id, pass_id, external_id, position)
+    FROM unnest(p_workspace_ids, p_pass_ids, p_external_ids, p_keys)
+        WITH ORDINALITY AS given(workspace_id, pass_id, external_id, key, position)
     LEFT JOIN account AS by_pass
         ON by_pass.pass_id = given.pass_id
         AND by_pass.workspace_id IS NOT DISTINCT FROM given.workspace_id
+    LEFT JOIN idempotency_result AS stored
+        ON given.pass_id IS NULL AND stored.idempotency_key = given.key
+        AND stored.workspace_id IS NOT DISTINCT FROM given.workspace_id
     LEFT JOIN account AS by_external
         ON given.pass_id IS NULL AND by_external.external_id = given.external_id
         AND by_external.workspace_id IS NOT DISTINCT FROM given.workspace_id;
 
-    -- Of several passes that show one code, the open one, else the newest; but a command that was
-    -- given before is about the pass that it was about then.
     IF array_remove(p_codes, NULL) <> '{}' THEN
-        SELECT array_agg(
-                   coalesce(given.account_id, stored.account_id, by_code.account_id)
-                   ORDER BY given.position)
+        SELECT array_agg(coalesce(given.account_id, by_code.account_id) ORDER BY given.position)
         INTO v_accounts
-        FROM unnest(p_workspace_ids, v_accounts, p_codes, p_keys, p_pass_ids, p_external_ids)
+        FROM unnest(p_workspace_ids, v_accounts, p_codes, p_pass_ids, p_external_ids)
             WITH ORDINALITY
-            AS given(workspace_id, account_id, code, key, pass_id, external_id, position)
-        LEFT JOIN idempotency_result AS stored
-            ON given.code IS NOT NULL AND given.pass_id IS NULL AND given.external_id IS NULL
-            AND stored.idempotency_key = given.key
-            AND stored.workspace_id IS NOT DISTINCT FROM given.workspace_id
+            AS given(workspace_id, account_id, code, pass_id, external_id, position)
         LEFT JOIN LATERAL (
             SELECT account.account_id FROM account
             WHERE account.code = given.code AND given.pass_id IS NULL
