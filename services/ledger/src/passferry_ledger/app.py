@@ -16,6 +16,7 @@ from passferry_ledger.adapters.postgres_holdings import PostgresHoldings
 from passferry_ledger.adapters.postgres_ledger import PostgresLedger
 from passferry_ledger.adapters.postgres_reads import PostgresReads
 from passferry_ledger.adapters.postgres_seals import PostgresSeals
+from passferry_ledger.adapters.postgres_turn import PostgresTurn
 from passferry_ledger.adapters.postgres_verifier import PostgresVerifier
 from passferry_ledger.application.apply_commands import ApplyCommands
 from passferry_ledger.application.batch_commands import BatchCommands
@@ -118,6 +119,7 @@ async def service(settings: LedgerSettings) -> AsyncIterator[Service]:
             due=PostgresDue(database),
             apply=apply,
             workspaces=directory,
+            turn=PostgresTurn(database, "time"),
             clock=clock,
             interval_s=settings.time_interval_s,
         )

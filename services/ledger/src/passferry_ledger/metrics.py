@@ -24,3 +24,9 @@ UNREADABLE_RULES = Counter(
     "passferry_ledger_unreadable_rules_total",
     "Program revisions whose rules could not be read: their passes are plain accounts",
 )
+DUE = Counter(
+    "passferry_ledger_due_total",
+    "What time alone made due, and was done: holds, points and tiers ended, lapses announced",
+    ["duty"],
+)
+SEALED_ENTRIES = Counter("passferry_ledger_sealed_entries_total", "Entries that were sealed")

@@ -18,7 +18,15 @@ LARGEST = 2**63 - 1
 #: First moment, and the moment after the last.
 Span = tuple[datetime | None, datetime | None]
 LOOSE: Span = (None, None)
-ADDRESSES = ("pass_id", "external_id", "code", "idempotency_key", "recorded_by", "workspace_id")
+ADDRESSES = (
+    "pass_id",
+    "external_id",
+    "code",
+    "idempotency_key",
+    "recorded_by",
+    "by_manager",
+    "workspace_id",
+)
 NEVER_KEPT = ("pass_unknown", "other_pass_unknown", "key_reused", "pass_mismatch")
 EARLIEST, LATEST = (each.replace(tzinfo=UTC) for each in (datetime.min, datetime.max))
 
@@ -64,6 +72,12 @@ class Scheme:
         return _midnight(now.date() + timedelta(days=number + 1)) if kind == "rolling" else None
 
 
+def soonness(span: Span) -> tuple[datetime, datetime]:
+    """What lapses soonest comes first."""
+    starts, ends = span
+    return ends or LATEST, starts or EARLIEST
+
+
 def _midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
@@ -88,6 +102,7 @@ class Card:
     idle_until: datetime | None = None
     holds: dict[UUID, KeptHold] = field(default_factory=dict)
     version: int = 0
+    changed_at: datetime | None = None
     is_open: bool = True
     was_in: bool = False
     day: date | None = None
@@ -106,7 +121,9 @@ class Card:
         return sum(n for (starts, _), n in self.pots.items() if starts and starts > now)
 
     def lapsed(self, now: datetime) -> int:
-        of_pots = sum(n for (_, ends), n in self.pots.items() if ends and ends <= now)
+        over = {span: n for span, n in self.pots.items() if span[1] and span[1] <= now}
+        owed = sum(n for span, n in over.items() if self.began_lately(span, now))
+        of_pots = sum(over.values()) - min(max(-self.loose, 0), owed)
         is_idle = self.idle_until is not None and self.idle_until <= now
         return of_pots + (max(self.loose, 0) if is_idle else 0)
 
@@ -126,7 +143,7 @@ class Card:
 
     def spend(self, amount: int, now: datetime, *, lapsed_too: bool = False) -> Moves:
         moves: Moves = []
-        for span in sorted(self.pots, key=lambda each: (each[1] or LATEST, each[0] or EARLIEST)):
+        for span in sorted(self.pots, key=soonness):
             starts, ends = span
             if (starts and starts > now) or (ends and ends <= now and not lapsed_too):
                 continue
@@ -140,6 +157,25 @@ class Card:
         for span, n in kept:
             self.pour(span, n)
         return kept
+
+    def began_lately(self, span: Span, now: datetime) -> bool:
+        """After the last change: what was spent before is owed by it."""
+        starts = span[0]
+        if starts is None or starts > now:
+            return False
+        return self.changed_at is None or starts > self.changed_at
+
+    def pay_debt(self, now: datetime) -> Moves:
+        """By what began lately, then by what is good now."""
+        lately = [span for span in self.pots if self.began_lately(span, now)]
+        moves: Moves = []
+        for span in sorted(lately, key=soonness):
+            paid = min(max(-self.loose, 0), self.pots[span])
+            moves += self.do([(span, -paid), (LOOSE, paid)])
+        if self.loose < 0 and self.pots:
+            debt, self.loose = -self.loose, 0
+            moves += self.spend(debt, now)
+        return moves
 
     def receive(self, parts: Iterable[tuple[Span, int]], now: datetime) -> Moves:
         if self.idle_until is not None and self.idle_until <= now:
@@ -234,7 +270,7 @@ class ReferenceLedger:
         if balance:
             card.receive([(card.scheme.span(self.now()), balance)], self.now())
             card.be_active(self.now())
-            card.version = 1
+            card.version, card.changed_at = 1, self.now()
 
     def find(self, command: Any) -> Card | None:
         for name in ("pass_id", "external_id", "code"):
@@ -255,15 +291,16 @@ class ReferenceLedger:
         if card is None:
             return Told(code="pass_unknown")
         names = ("pass_id", "external_id", "code")
-        if any(getattr(command, name) not in (None, getattr(card, name)) for name in names):
-            return self._standing(card, "pass_mismatch")
+        agrees = all(getattr(command, name) in (None, getattr(card, name)) for name in names)
         said = {name: value for name, value in asdict(command).items() if name not in ADDRESSES}
         key = (command.workspace_id, command.idempotency_key)
         if key in self.memory:
             said_before, card_before, told = self.memory[key]
-            if said_before != said or card_before is not card:
+            if said_before != said or card_before is not card or not agrees:
                 return self._standing(card, "key_reused")
             return replace(told, is_replayed=True)
+        if not agrees:
+            return self._standing(card, "pass_mismatch")
         before, other = card.balance, self._other(command)
         other_before = 0 if other is None else other.balance
         try:
@@ -305,6 +342,7 @@ class ReferenceLedger:
         now, beside = self.now(), None
         for leg in fact.legs:
             leg.card.version += 1
+            leg.card.changed_at = now
         if other is not None and len(fact.legs) > 1:
             beside = (
                 other.version, other_before, other.balance, other.available(now), other.held,
@@ -348,6 +386,8 @@ class ReferenceLedger:
             refuse("amount_invalid", when=amount == 0 or (amount < 0 and kind != "adjust"))
         refuse("reference_used", when=(command.workspace_id, command.reference) in self.references)
         legs = getattr(self, f"_{kind}")(card, command, entry_id)
+        for leg in legs:
+            leg.moves = leg.moves + leg.card.pay_debt(self.now())
         is_coupon = card.scheme.protocol == "COUPON"
         is_final = is_coupon and kind in ("redeem", "capture")
         fact = Fact(card.workspace_id, kind, legs)
@@ -356,12 +396,13 @@ class ReferenceLedger:
     def _kind(self, card: Card, command: Any) -> str:
         if command.kind != "use":
             return str(command.kind)
-        if card.scheme.protocol == "EVENT_TICKET":
+        protocol, is_bought = card.scheme.protocol, command.purchase_minor is not None
+        if protocol == "MEMBERSHIP":
+            return "earn" if is_bought or command.amount_minor is None else "redeem"
+        refuse("action_not_supported", when=is_bought)
+        if protocol == "EVENT_TICKET":
+            refuse("action_not_supported", when=command.amount_minor is not None)
             return "check_in"
-        if card.scheme.protocol == "MEMBERSHIP" and (
-            command.purchase_minor is not None or command.amount_minor is None
-        ):
-            return "earn"
         return "redeem"
 
     # What each kind does. Every one checks first, and changes the card last.
@@ -412,14 +453,19 @@ class ReferenceLedger:
     def _amount_redeemed(self, card: Card, command: Any) -> int:
         scheme, amount = card.scheme, command.amount_minor
         if command.everything:
-            return self._all(card)
+            amount = self._all(card)
+            refuse("redemption_too_large", when=amount > (scheme.most_redeemed or LARGEST))
+            return amount
         if amount is None:
             counts_uses = scheme.protocol == "COUPON" and scheme.unit != "EUR"
             refuse("amount_required", when=not (command.kind == "use" and counts_uses))
             amount = 1
-        refuse("redemption_too_small", when=amount < (scheme.least_redeemed or 0))
-        refuse("redemption_too_large", when=amount > (scheme.most_redeemed or LARGEST))
+        self._check_bounds(card, amount)
         return int(amount)
+
+    def _check_bounds(self, card: Card, amount: int) -> None:
+        refuse("redemption_too_small", when=amount < (card.scheme.least_redeemed or 0))
+        refuse("redemption_too_large", when=amount > (card.scheme.most_redeemed or LARGEST))
 
     def _all(self, card: Card) -> int:
         amount = card.available(self.now())
@@ -470,6 +516,8 @@ class ReferenceLedger:
             refuse("hold_until_invalid", when=not now < ends <= now + timedelta(days=31))
         is_full = sum(each.is_open for each in card.holds.values()) >= 100
         refuse("too_many_holds", when=is_full)
+        self._check_bounds(card, amount)
+        refuse("amount_out_of_range", when=card.held + amount > LARGEST)
         self._check_entry(card, amount)
         self._check_spending(card, amount)
         self._count_spent(card, amount)
@@ -502,14 +550,15 @@ class ReferenceLedger:
         now, amount = self.now(), command.amount_minor
         unheld = card.balance - card.held - card.pending(now)
         if amount is not None:
-            refuse("insufficient_balance", when=amount > unheld - card.scheme.floor)
+            refuse("insufficient_balance", when=amount > unheld - max(card.scheme.floor, 0))
             moves = card.spend(amount, now, lapsed_too=True)
         else:
-            amount = min(card.lapsed(now), unheld)
+            unneeded = card.lapsed(now) - card.held
+            amount = min(unneeded, unheld - max(card.scheme.floor, 0))
             refuse("nothing_to_expire", when=amount <= 0)
             over = {span: n for span, n in card.pots.items() if span[1] and span[1] <= now}
             moves, left = [], amount
-            for span in sorted(over, key=lambda each: (each[1], each[0] or EARLIEST)):
+            for span in sorted(over, key=soonness):
                 moves.append((span, -min(left, over[span])))
                 left += moves[-1][1]
             moves = card.do([*moves, (LOOSE, -left)])
@@ -555,7 +604,8 @@ class ReferenceLedger:
     def _check_reversal(self, fact: Fact, leg: Leg, amount: int) -> None:
         card, now = leg.card, self.now()
         if leg.amount < 0:
-            refuse("amount_out_of_range", when=abs(card.balance + amount) > LARGEST)
+            most = max(abs(card.balance + amount), sum(card.pots.values()) + amount)
+            refuse("amount_out_of_range", when=most > LARGEST)
             return
         refuse("amount_out_of_range", when=abs(card.balance - amount) > LARGEST)
         own = self._own(leg)
@@ -575,7 +625,7 @@ class ReferenceLedger:
         # Loose points come back first, then those that were taken last.
         card, moves, left = leg.card, [], amount
         loose = -leg.amount - fact.taken_back + sum(leg.unreversed().values())
-        for span, n in [(LOOSE, -loose), *reversed(leg.unreversed().items())]:
+        for span, n in [(LOOSE, -max(loose, 0)), *reversed(leg.unreversed().items())]:
             moves.append((span, min(left, -n)))
             left -= moves[-1][1]
         assert left == 0
@@ -592,7 +642,7 @@ class ReferenceLedger:
             loose = 0
         moves = [(LOOSE, -max(min(amount, loose, card.loose), 0))]
         left = amount + moves[0][1]
-        for span in sorted(own, key=lambda each: each[1] or LATEST, reverse=True):
+        for span in sorted(own, key=soonness, reverse=True):
             moves.append((span, -min(left, own[span])))
             left += moves[-1][1]
         moves = card.do(moves) + card.spend(left, now)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Coroutine
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -23,11 +23,15 @@ from passferry_ledger.domain.commands import Command, EntryKind
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
+NOON = datetime(2026, 5, 14, 12, tzinfo=UTC)
 LARGEST = 2**63 - 1
+#: Places of passes with points: dated, pending, and lapsing together.
+BUSY = (0, 2, 4)
 KINDS = [
     *("load", "earn", "purchase", "redeem", "everything", "adjust", "use", "expire") * 3,
-    *("transfer", "hold", "capture", "reverse", "reverse") * 4,
-    *("release", "release", "check_in", "check_in", "check_in", "close", "review"),
+    *("load", "earn", "purchase", "redeem", "adjust", "use", "expire") * 3,
+    *("transfer", "transfer", "hold", "capture", "reverse", "reverse") * 6,
+    *("release", "release", "check_in", "check_in", "check_in", "check_in", "close", "review"),
 ]
 AMOUNTS = [*(1, 2, 5, 10, 20, 30, 50) * 3, 99, 250, 0, -1, -5, -5, -20, LARGEST, None, None]
 COMPARED = (
@@ -44,6 +48,10 @@ SELECT pass_id, balance_minor, held_minor, version, status, lots_minor
 FROM account WHERE workspace_id = $1 AND kind = 'pass'
 """
 TOTAL = "SELECT coalesce(sum(amount_minor), 0)::bigint FROM posting WHERE workspace_id = $1"
+
+
+#: Workspace, pass and entry.
+Name = tuple[UUID, UUID, UUID]
 
 
 @dataclass(frozen=True)
@@ -63,14 +71,16 @@ class Draft:
 
 
 def draft_of(chance: random.Random) -> Draft:
+    # Most of it happens to few passes, so that much happens to each.
+    is_busy = chance.random() < 0.75
     return Draft(
-        workspace=chance.randrange(2),
-        card=chance.randrange(13),
-        other=chance.randrange(13),
+        workspace=0 if is_busy else chance.randrange(2),
+        card=chance.choice(BUSY) if is_busy else chance.randrange(40),
+        other=chance.choice(BUSY) if is_busy else chance.randrange(30),
         kind=chance.choice(KINDS),
         amount=chance.choice(AMOUNTS),
         key=chance.randrange(10**6),
-        named=chance.randrange(14),
+        named=chance.randrange(20),
         which=chance.randrange(31),
         again=chance.random() < 0.1,
         twist=chance.random() < 0.4,
@@ -128,10 +138,12 @@ class History(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.workspaces = [uuid4(), uuid4()]
+        clock = self.stage.real.clock
+        clock.advance(NOON - clock.now())
         self.ledger = self.stage.reference.ledger(self.stage.real.clock.now)
         self.said: list[Command] = []
-        self.entries: list[tuple[UUID, UUID]] = []
-        self.holds: list[tuple[UUID, UUID]] = []
+        self.entries: list[Name] = []
+        self.holds: list[Name] = []
         schemes = schemes_of(self.stage.reference)
         ids = [(uuid4(), [uuid4(), uuid4()]) for _ in schemes]
         for place, workspace_id in enumerate(self.workspaces):
@@ -176,13 +188,13 @@ class History(RuleBasedStateMachine):
 
     @rule(
         number=st.integers(0, 2**32),
-        size=st.integers(5, 25),
+        size=st.integers(15, 40),
         mode=st.sampled_from([Mode.EACH, Mode.EACH, Mode.EACH, Mode.ALL_OR_NONE, Mode.TRY]),
-        suspends=st.integers(0, 9).map(lambda n: n == 9),
+        suspends=st.integers(0, 30).map(lambda n: n == 30),
     )
     def say(self, number: int, size: int, mode: Mode, suspends: bool) -> None:
         # Hypothesis likes small numbers and repetition; a till sees everything.
-        chance = random.Random(number)
+        chance = random.Random(number + len(self.said))
         batch = [self._command(draft_of(chance)) for _ in range(size)]
         suspended = set(self.workspaces[1:]) if suspends else set()
         outcomes = self.stage.wait_for(
@@ -209,16 +221,13 @@ class History(RuleBasedStateMachine):
             self.ledger = ledger
             self._keep(batch, outcomes)
 
-    @rule(hours=st.sampled_from([1, 3, 11, 24, 24, 50]))
-    def wait(self, hours: int) -> None:
+    @rule(hours=st.sampled_from([1, 11, 24, 24, 30, 50]), voided=st.integers(0, 250))
+    def wait(self, hours: int, voided: int) -> None:
         self.stage.real.clock.advance(timedelta(hours=hours))
+        if voided < len(self.ledger.cards):
+            self._void(self.ledger.cards[voided])
 
-    @rule(workspace=st.integers(0, 1), which=st.integers(0, 300))
-    def void(self, workspace: int, which: int) -> None:
-        cards = self._cards(workspace)
-        if which >= len(cards):
-            return
-        card = cards[which]
+    def _void(self, card: Any) -> None:
         card.is_open = False
         closing = Closing(
             workspace_id=card.workspace_id,
@@ -262,7 +271,7 @@ class History(RuleBasedStateMachine):
         return said
 
     def _address(self, draft: Draft, card: Any) -> dict[str, Any]:
-        if draft.card == 12:
+        if draft.card == 39:
             return {"pass_id": self.workspaces[0]}
         if draft.named == 5:
             return {"external_id": card.external_id}
@@ -280,28 +289,23 @@ class History(RuleBasedStateMachine):
                 return {"amount_minor": None, "everything": True}
             case "transfer":
                 other = cards[draft.other % len(cards)].pass_id
-                to = uuid4() if draft.other == 12 else other
+                to = uuid4() if draft.other == 29 else other
                 everything = draft.amount is None and draft.twist
                 return {"to_pass_id": to, "everything": everything}
             case "hold":
-                ends = self.stage.real.clock.now() + timedelta(hours=draft.other * 3)
+                ends = self.stage.real.clock.now() + timedelta(hours=draft.which * 2)
                 return {"hold_until": ends if draft.twist else None}
             case "capture" | "release":
                 amount = draft.amount if draft.kind == "capture" else None
-                found = _pick(self.holds, draft)
                 keeps = draft.twist and draft.kind == "capture"
-                return {"amount_minor": amount, "keep_rest": keeps} | (
-                    {} if found is None else {"hold_id": found[0], "pass_id": found[1]}
-                )
+                found = _pick(self.holds, draft, "hold_id")
+                return {"amount_minor": amount, "keep_rest": keeps} | found
             case "reverse":
                 amount = draft.amount if draft.twist else None
                 if draft.named == 8:
                     reference = f"bill-{draft.which}"
                     return {"amount_minor": amount, "reverses_reference": reference}
-                found = _pick(self.entries, draft)
-                return {"amount_minor": amount} | (
-                    {} if found is None else {"reverses": found[0], "pass_id": found[1]}
-                )
+                return {"amount_minor": amount} | _pick(self.entries, draft, "reverses")
             case "expire":
                 return {"amount_minor": draft.amount if draft.twist else None}
             case "use":
@@ -318,9 +322,9 @@ class History(RuleBasedStateMachine):
         if right.code == "pass_unknown":
             assert found.code == right.code, told
             return
-        if right.code == "key_reused" and command.code is not None:
-            # A key that is known names the pass too, which then is not that of the code.
-            assert found.code in ("key_reused", "pass_mismatch"), told
+        if right.code == "key_reused" and command.pass_id is None:
+            # A stored key names its pass too: which of the two is told is left open.
+            assert found.code == right.code, told
             return
         for name in COMPARED:
             assert getattr(found, name) == getattr(right, name), f"{name} of {told}"
@@ -333,7 +337,6 @@ class History(RuleBasedStateMachine):
 
     def _compare_aborted(self, batch: list[Command], told: list[Any], outcomes: list[Any]) -> None:
         for command, right, found in zip(batch, told, outcomes, strict=True):
-            self.stage.seen[(str(command.kind), found.code)] += 1
             is_old = right.is_replayed and found.is_replayed
             applied = right.code if is_old else "bulk_aborted"
             assert found.code == (applied if right.code == "applied" else right.code), command
@@ -342,15 +345,10 @@ class History(RuleBasedStateMachine):
         for command, outcome in zip(batch, outcomes, strict=True):
             if outcome.code != "applied" or outcome.is_replayed:
                 continue
-            # Mostly by a pass that the entry is about, sometimes by another.
-            passes = [outcome.pass_id]
-            if outcome.other is not None:
-                passes.append(outcome.other.pass_id)
-            name = (outcome.entry_id, passes[-1])
-            if command.kind is EntryKind.HOLD:
-                self.holds.append(name)
-            else:
-                self.entries.append(name)
+            # Of a transfer, the receiver: either may take it back.
+            about = outcome.other or outcome
+            name = (command.workspace_id, about.pass_id, outcome.entry_id)
+            (self.holds if command.kind is EntryKind.HOLD else self.entries).append(name)
 
     async def _compare_stored(self) -> None:
         for workspace_id in self.workspaces:
@@ -371,6 +369,13 @@ class History(RuleBasedStateMachine):
                 )
                 for card in cards
             }  # fmt: skip
+            views = await self.stage.real.reads.accounts_named(
+                workspace_id, pass_ids=[card.pass_id for card in cards], external_ids=[]
+            )
+            now = self.stage.real.clock.now()
+            assert {view.pass_id: view.available_minor for view in views} == {
+                card.pass_id: card.available(now) if card.is_open else 0 for card in cards
+            }
             assert {
                 (row["pass_id"], row["starts_at"], row["expires_at"]): row["remaining_minor"]
                 for row in lots
@@ -387,14 +392,17 @@ def _kind_of(draft: Draft) -> str:
     return {"purchase": "earn", "everything": "redeem"}.get(draft.kind, draft.kind)
 
 
-def _pick(names: list[tuple[UUID, UUID]], draft: Draft) -> tuple[UUID, UUID] | None:
-    """The newest ones mostly."""
+def _pick(names: list[Name], draft: Draft, name: str) -> dict[str, Any]:
+    """One of the newest, as the fields of a command; nothing where there is none."""
     if not names:
-        return None
-    return names[-1 - draft.which % min(len(names), 31)]
+        return {}
+    workspace_id, pass_id, entry_id = names[-1 - draft.which % min(len(names), 31)]
+    return {"workspace_id": workspace_id, "pass_id": pass_id, name: entry_id} | {
+        "external_id": None, "code": None,
+    }  # fmt: skip
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(2))
 async def test_every_history_is_that_of_the_reference_ledger(
     real: Any, make: Any, reference: Any, number: int
 ) -> None:
@@ -402,8 +410,8 @@ async def test_every_history_is_that_of_the_reference_ledger(
     stage = Stage(real, make, reference, asyncio.get_running_loop(), Counter())
     history = seed(number)(type("SeededHistory", (History,), {"stage": stage}))
     bounds = settings(
-        max_examples=15,
-        stateful_step_count=30,
+        max_examples=12,
+        stateful_step_count=40,
         deadline=None,
         database=None,
         # A failing history is told as it was: to find a shorter one takes minutes.

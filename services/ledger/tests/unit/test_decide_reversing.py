@@ -120,7 +120,10 @@ def test_a_key_has_one_outcome_for_ever(till: Any) -> None:
     till.tell(account, "earn", 100)
     assert say(command) == replace(refused, is_replayed=True)
     assert say(replace(command, amount_minor=9)).code == "key_reused"
-    assert say(replace(command, pass_id=uuid4())).code == "key_reused"
+    account.external_id = "card-1"
+    assert say(replace(command, external_id="card-2")).code == "key_reused"
+    unused = replace(command, idempotency_key="unused", external_id="card-2")
+    assert say(unused).code == "pass_mismatch"
     applied = say(replace(command, idempotency_key="two"))
     assert say(replace(command, idempotency_key="two")) == replace(applied, is_replayed=True)
     assert account.balance_minor == 95

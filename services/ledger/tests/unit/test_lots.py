@@ -210,7 +210,7 @@ def test_points_lapse_once(till: Any, two_lots: Any) -> None:
 
 
 def test_what_is_held_does_not_lapse_and_can_be_captured_later(till: Any, two_lots: Any) -> None:
-    account, *_ = two_lots
+    account, _, late = two_lots
     kept = till.tell(account, "hold", 60, hold_until=till.now + timedelta(days=20))
     till.later(days=10)
     # 30 have lapsed; 50 are good; 60 are held: holds rest on lapsed points first.
@@ -218,7 +218,17 @@ def test_what_is_held_does_not_lapse_and_can_be_captured_later(till: Any, two_lo
     assert till.code(account, "expire") == "nothing_to_expire"
     captured = till.tell(account, "capture", hold_id=kept.hold_id)
     assert (captured.code, captured.balance_minor) == ("applied", 20)
-    assert account.available_minor(till.now) == 20
+    assert (till.lots(account), account.undated_minor) == ({late: 20}, 0)
+
+
+def test_what_has_lapsed_beyond_what_is_held_lapses(till: Any, two_lots: Any) -> None:
+    account, _, late = two_lots
+    kept = till.tell(account, "hold", 10, hold_until=till.now + timedelta(days=20))
+    till.later(days=10)
+    assert till.tell(account, "expire").change_minor == -20
+    assert account.available_minor(till.now) == 50
+    till.tell(account, "capture", hold_id=kept.hold_id)
+    assert till.lots(account) == {late: 50}
 
 
 def test_points_of_a_released_hold_lapse_as_if_it_had_never_been(till: Any) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 from passferry_ledger.adapters.postgres_availability import passing_when_unavailable
 from passferry_ledger.domain.sealing import FIRST_HASH, Seal, SealedEntry, next_seal, seal_hash
 from passferry_ledger.domain.verification import Finding
+from passferry_ledger.metrics import SEALED_ENTRIES
 from passferry_runtime.clock import Clock
 from passferry_runtime.postgres import Database, Record, Transaction
 
@@ -17,8 +18,12 @@ WORKSPACES_AT_ONCE = 200
 BEFORE_ALL = UUID(int=0)
 #: How long after its time an entry may still be committed: see the time limit of statements.
 LATEST_COMMIT = timedelta(minutes=10)
+#: Looks go on where the last one ended; so often they begin anew, for what was committed late.
+LOOK_BACK_EVERY = timedelta(minutes=5)
 MUST_BE_SEALED_AFTER = timedelta(hours=1)
 MAX_FINDINGS = 1_000
+#: Of the comparison of all entries.
+CHECK_TIMEOUT_S = 900.0
 
 LOCK_WORKSPACE = "SELECT pg_try_advisory_xact_lock(hashtextextended('seal:' || $1::text, 0))"
 
@@ -77,6 +82,10 @@ SELECT number, entries, previous_hash, hash FROM seal
 WHERE workspace_id = $1 AND number > $2 ORDER BY number LIMIT 100
 """
 
+SEALED_BEYOND = """
+SELECT min(number) FROM sealed_entry WHERE workspace_id = $1 AND number > $2
+"""
+
 SEALED = """
 SELECT entry_id FROM sealed_entry WHERE workspace_id = $1 AND number = $2 ORDER BY place
 """
@@ -97,13 +106,13 @@ WHERE known_workspace_id > $1 ORDER BY known_workspace_id LIMIT $2
 # One look at many workspaces: most of them have nothing new.
 DUE = """
 SELECT given.workspace_id
-FROM unnest($1::uuid[]) AS given(workspace_id)
+FROM unnest($1::uuid[], $2::timestamptz[]) AS given(workspace_id, looked_until)
 LEFT JOIN sealing_progress ON sealing_progress.workspace_id = given.workspace_id
 WHERE EXISTS (
     SELECT FROM entry
     WHERE entry.workspace_id = given.workspace_id
-        AND entry.recorded_at >= coalesce(sealing_progress.sealed_until, '-infinity')
-        AND entry.recorded_at < $2
+        AND entry.recorded_at >= greatest(sealing_progress.sealed_until, given.looked_until)
+        AND entry.recorded_at < $3
         AND NOT EXISTS (SELECT FROM sealed_entry WHERE sealed_entry.entry_id = entry.entry_id))
 """
 
@@ -131,6 +140,10 @@ class PostgresSeals:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        #: By workspace, where to go on looking. Of the others, all after `sealing_progress` is
+        #: looked at again.
+        self._looked_until: dict[UUID, datetime] = {}
+        self._looked_back_at = LONG_AGO
 
     async def workspaces(self) -> list[UUID]:
         return [name async for page in self._known() for name in page]
@@ -138,12 +151,21 @@ class PostgresSeals:
     async def due(self, *, delay: timedelta) -> AsyncIterator[list[UUID]]:
         """Workspaces that have entries to seal, some at a time."""
         now = self._clock.now()
+        if now - self._looked_back_at >= LOOK_BACK_EVERY:
+            self._looked_until.clear()
+            self._looked_back_at = now
         async for names in self._known():
+            anew = [name for name in names if name not in self._looked_until]
+            looked = [self._looked_until.get(name, LONG_AGO) for name in names]
             with passing_when_unavailable():
                 async with self._database.transaction(names) as transaction:
-                    await transaction.execute(MOVE_ON, names, now - LATEST_COMMIT)
-                    rows = await transaction.fetch(DUE, names, now - delay)
-            yield [row["workspace_id"] for row in rows]
+                    if anew:
+                        await transaction.execute(MOVE_ON, anew, now - LATEST_COMMIT)
+                    rows = await transaction.fetch(DUE, names, looked, now - delay)
+            due = [row["workspace_id"] for row in rows]
+            for name in set(anew) - set(due):
+                self._looked_until[name] = now - delay
+            yield due
 
     async def _known(self) -> AsyncIterator[list[UUID]]:
         after = BEFORE_ALL
@@ -159,11 +181,20 @@ class PostgresSeals:
     async def seal_next(self, workspace_id: UUID, *, delay: timedelta) -> int:
         """Seal the oldest entries that have rested for `delay`, at most MAX_ENTRIES; how many."""
         now = self._clock.now()
+        looked = self._looked_until.get(workspace_id)
         with passing_when_unavailable():
             async with self._database.transaction([workspace_id]) as transaction:
                 if not await transaction.fetchval(LOCK_WORKSPACE, str(workspace_id)):
                     return 0
-                return await _seal(transaction, workspace_id, now - delay, now)
+                rows = await _unsealed(transaction, workspace_id, looked, now - delay, now)
+                if rows:
+                    names = [row["entry_id"] for row in rows]
+                    await _seal(transaction, workspace_id, names, now)
+        last = rows[-1]["recorded_at"] if rows else now - delay
+        if looked is not None or last > now - LATEST_COMMIT:
+            self._looked_until[workspace_id] = last
+        SEALED_ENTRIES.inc(len(rows))
+        return len(rows)
 
     async def findings(self, workspace_id: UUID) -> list[Finding]:
         """HASH_MISMATCH, SEAL_GAP, SEALED_ENTRY_MISSING and ENTRY_NOT_SEALED."""
@@ -171,12 +202,17 @@ class PostgresSeals:
             async with self._database.transaction(
                 [workspace_id], isolation="REPEATABLE READ READ ONLY"
             ) as transaction:
-                found = [finding async for finding in _check_chain(transaction, workspace_id)]
+                found: list[Finding] = []
+                async for finding in _check_chain(transaction, workspace_id):
+                    found.append(finding)
+                    if len(found) >= MAX_FINDINGS:
+                        break
                 late = await transaction.fetch(
                     NOT_SEALED,
                     workspace_id,
                     self._clock.now() - MUST_BE_SEALED_AFTER,
                     MAX_FINDINGS,
+                    timeout_s=CHECK_TIMEOUT_S,
                 )
         found.extend(
             _finding("ENTRY_NOT_SEALED", workspace_id, row["subject"], "a seal", "none")
@@ -185,25 +221,33 @@ class PostgresSeals:
         return found[:MAX_FINDINGS]
 
 
-async def _seal(
-    transaction: Transaction, workspace_id: UUID, before: datetime, now: datetime
-) -> int:
-    since = await transaction.fetchval(PROGRESS, workspace_id) or LONG_AGO
+async def _unsealed(
+    transaction: Transaction,
+    workspace_id: UUID,
+    looked_until: datetime | None,
+    before: datetime,
+    now: datetime,
+) -> list[Record]:
+    progress = await transaction.fetchval(PROGRESS, workspace_id) or LONG_AGO
+    since = max(progress, looked_until or LONG_AGO)
     rows = await transaction.fetch(UNSEALED, workspace_id, since, before, MAX_ENTRIES)
-    # What is older than the longest transaction has been committed, and is sealed up to here.
-    done = min(rows[-1]["recorded_at"] if rows else before, now - LATEST_COMMIT)
-    await transaction.execute(WRITE_PROGRESS, workspace_id, done)
-    if not rows:
-        return 0
-    names = [row["entry_id"] for row in rows]
+    if looked_until is None:
+        # What is older than the longest transaction has been committed, and is sealed up to here.
+        done = min(rows[-1]["recorded_at"] if rows else before, now - LATEST_COMMIT)
+        await transaction.execute(WRITE_PROGRESS, workspace_id, done)
+    return rows
+
+
+async def _seal(
+    transaction: Transaction, workspace_id: UUID, names: Sequence[UUID], now: datetime
+) -> None:
     row = await transaction.fetchrow(LAST_SEAL, workspace_id)
     read = await _entries(transaction, workspace_id, names)
     seal = next_seal(None if row is None else _seal_of(row), [read[name] for name in names])
     await transaction.execute(
         WRITE_SEAL, workspace_id, seal.number, seal.entries, seal.previous_hash, seal.hash, now
     )
-    await transaction.execute(WRITE_SEALED, workspace_id, seal.number, names)
-    return len(names)
+    await transaction.execute(WRITE_SEALED, workspace_id, seal.number, list(names))
 
 
 async def _entries(
@@ -226,30 +270,29 @@ async def _entries(
 
 
 async def _check_chain(transaction: Transaction, workspace_id: UUID) -> AsyncIterator[Finding]:
-    last: Seal | None = None
-    after = 0
-    while True:
-        page = [_seal_of(row) for row in await transaction.fetch(SEALS, workspace_id, after)]
-        if not page:
-            return
+    number, previous_hash = 0, FIRST_HASH
+    while page := [_seal_of(row) for row in await transaction.fetch(SEALS, workspace_id, number)]:
         for seal in page:
-            expected = 1 if last is None else last.number + 1
-            if seal.number != expected:
-                yield _finding(
-                    "SEAL_GAP", workspace_id, f"seal {expected}", "a seal", f"seal {seal.number}"
-                )
-            elif seal.previous_hash != (FIRST_HASH if last is None else last.hash):
+            if seal.number != number + 1:
+                yield _gap(workspace_id, number + 1, f"seal {seal.number}")
+            elif seal.previous_hash != previous_hash:
                 yield _finding(
                     "HASH_MISMATCH",
                     workspace_id,
                     f"seal {seal.number}",
-                    (FIRST_HASH if last is None else last.hash).hex(),
+                    previous_hash.hex(),
                     seal.previous_hash.hex(),
                 )
             async for finding in _check_seal(transaction, workspace_id, seal):
                 yield finding
-            last = seal
-        after = page[-1].number
+            number, previous_hash = seal.number, seal.hash
+    beyond = await transaction.fetchval(SEALED_BEYOND, workspace_id, number)
+    if beyond is not None:
+        yield _gap(workspace_id, number + 1, f"entries of seal {beyond}")
+
+
+def _gap(workspace_id: UUID, number: int, actual: str) -> Finding:
+    return _finding("SEAL_GAP", workspace_id, f"seal {number}", "a seal", actual)
 
 
 async def _check_seal(

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 from passferry_ledger.adapters.postgres_availability import passing_when_unavailable
+from passferry_ledger.adapters.postgres_checks import CHECKS
 from passferry_ledger.domain.verification import (
     AccountReplay,
     Finding,
@@ -16,6 +17,7 @@ from passferry_runtime.postgres import Database, Record, Transaction
 
 ACCOUNTS_PER_PAGE = 500
 POSTINGS_PER_PAGE = 10_000
+PASSES_PER_PAGE = 5_000
 MAX_FINDINGS_PER_CHECK = 1_000
 #: Of one comparison of whole tables.
 CHECK_TIMEOUT_S = 900.0
@@ -25,9 +27,10 @@ KNOWN_WORKSPACES = "SELECT known_workspace_id FROM known_workspace ORDER BY know
 
 PAGE_OF_ACCOUNTS = """
 SELECT account.account_id, account.balance_minor, account.held_minor, account.version,
-       account.unit, account.balance_owner, program.lowest_floor_minor
+       account.unit, account.balance_owner,
+       coalesce(program.lowest_floor_minor, 0) AS lowest_floor_minor
 FROM account
-JOIN program ON program.workspace_id = account.workspace_id
+LEFT JOIN program ON program.workspace_id = account.workspace_id
     AND program.program_id = account.program_id
 WHERE account.workspace_id = $1 AND account.account_id > $2 AND account.kind = 'pass'
 ORDER BY account.account_id
@@ -46,217 +49,28 @@ ORDER BY posting.account_id, posting.version
 LIMIT $5
 """
 
-#: Each finds subjects in one statement: code, SQL giving subject, expected and actual.
-CHECKS: tuple[tuple[str, str], ...] = (
-    (
-        "ENTRY_UNBALANCED",
-        """
-        SELECT 'entry ' || entry_id AS subject, '0' AS expected,
-               sum(amount_minor)::text || ' ' || unit AS actual
-        FROM posting WHERE workspace_id = $1
-        GROUP BY entry_id, unit HAVING sum(amount_minor) <> 0 LIMIT $2
-        """,
-    ),
-    (
-        "ENTRY_WITHOUT_POSTINGS",
-        """
-        SELECT 'entry ' || entry.entry_id AS subject, 'a posting of a pass' AS expected,
-               count(posting.entry_id)::text || ' postings' AS actual
-        FROM entry LEFT JOIN posting
-            ON posting.workspace_id = entry.workspace_id AND posting.entry_id = entry.entry_id
-        WHERE entry.workspace_id = $1
-        GROUP BY entry.entry_id HAVING count(posting.version) = 0 LIMIT $2
-        """,
-    ),
-    (
-        "POSTING_WITHOUT_ENTRY",
-        """
-        SELECT DISTINCT 'entry ' || posting.entry_id AS subject, 'an entry' AS expected,
-               'none' AS actual
-        FROM posting LEFT JOIN entry
-            ON entry.workspace_id = posting.workspace_id AND entry.entry_id = posting.entry_id
-        WHERE posting.workspace_id = $1 AND entry.entry_id IS NULL LIMIT $2
-        """,
-    ),
-    (
-        "TRANSFER_UNEQUAL",
-        """
-        SELECT 'entry ' || entry.entry_id AS subject, '2 passes, no counter-account' AS expected,
-               count(posting.version)::text || ' of ' || count(*)::text AS actual
-        FROM entry JOIN posting
-            ON posting.workspace_id = entry.workspace_id AND posting.entry_id = entry.entry_id
-        WHERE entry.workspace_id = $1 AND entry.kind = 'transfer'
-        GROUP BY entry.entry_id HAVING count(posting.version) <> 2 OR count(*) <> 2 LIMIT $2
-        """,
-    ),
-    (
-        "REVERSAL_EXCEEDS",
-        """
-        SELECT 'entry ' || reversed.entry_id AS subject,
-               'at most ' || abs(own.amount_minor)::text AS expected,
-               sum(abs(back.amount_minor))::text AS actual
-        FROM entry AS reversed
-        JOIN posting AS own
-            ON own.workspace_id = reversed.workspace_id AND own.entry_id = reversed.entry_id
-            AND own.version IS NOT NULL
-        JOIN entry AS reversal
-            ON reversal.workspace_id = reversed.workspace_id
-            AND reversal.reverses = reversed.entry_id
-        JOIN posting AS back
-            ON back.workspace_id = reversal.workspace_id AND back.entry_id = reversal.entry_id
-            AND back.account_id = own.account_id
-        WHERE reversed.workspace_id = $1
-        GROUP BY reversed.entry_id, own.account_id, own.amount_minor
-        HAVING sum(abs(back.amount_minor)) > abs(own.amount_minor)
-            OR bool_or(sign(back.amount_minor) = sign(own.amount_minor)) LIMIT $2
-        """,
-    ),
-    (
-        "REVERSAL_WITHOUT_ENTRY",
-        """
-        SELECT 'entry ' || reversal.entry_id AS subject, 'entry ' || reversal.reverses AS expected,
-               'none' AS actual
-        FROM entry AS reversal LEFT JOIN entry AS reversed
-            ON reversed.workspace_id = reversal.workspace_id
-            AND reversed.entry_id = reversal.reverses
-        WHERE reversal.workspace_id = $1 AND reversal.reverses IS NOT NULL
-            AND reversed.entry_id IS NULL LIMIT $2
-        """,
-    ),
-    (
-        "HOLD_MISMATCH",
-        """
-        SELECT 'hold ' || hold.hold_id AS subject,
-               format('%s held, %s captured, %s left', made.held, -made.moved, made.left_over)
-                   AS expected,
-               format('%s held, %s captured, %s left', hold.amount_minor, hold.captured_minor,
-                      hold.amount_minor - hold.captured_minor - hold.released_minor) AS actual
-        FROM hold
-        LEFT JOIN (
-            SELECT entry.hold_id,
-                   coalesce(sum(posting.held_change_minor)
-                       FILTER (WHERE entry.kind = 'hold'), 0) AS held,
-                   coalesce(sum(posting.amount_minor), 0) AS moved,
-                   coalesce(sum(posting.held_change_minor), 0) AS left_over
-            FROM entry JOIN posting
-                ON posting.workspace_id = entry.workspace_id
-                AND posting.entry_id = entry.entry_id AND posting.version IS NOT NULL
-            WHERE entry.workspace_id = $1 AND entry.hold_id IS NOT NULL
-            GROUP BY entry.hold_id
-        ) AS made ON made.hold_id = hold.hold_id
-        WHERE hold.workspace_id = $1
-            AND (made.hold_id IS NULL OR hold.amount_minor <> made.held
-                OR hold.captured_minor <> -made.moved
-                OR hold.amount_minor - hold.captured_minor - hold.released_minor
-                    <> made.left_over) LIMIT $2
-        """,
-    ),
-    (
-        "OPEN_HOLDS_MISMATCH",
-        """
-        SELECT 'account ' || account.account_id AS subject,
-               coalesce(open.number, 0)::text || ' of ' || coalesce(open.left_over, 0)::text
-                   AS expected,
-               account.open_holds::text || ' of ' || account.held_minor::text AS actual
-        FROM account
-        LEFT JOIN (
-            SELECT hold.account_id, count(*) AS number,
-                   sum(hold.amount_minor - hold.captured_minor - hold.released_minor) AS left_over
-            FROM hold WHERE hold.workspace_id = $1 AND hold.state = 'open'
-            GROUP BY hold.account_id
-        ) AS open ON open.account_id = account.account_id
-        WHERE account.workspace_id = $1 AND account.kind = 'pass'
-            AND (account.open_holds <> coalesce(open.number, 0)
-                OR account.held_minor <> coalesce(open.left_over, 0)) LIMIT $2
-        """,
-    ),
-    (
-        "LOT_MISMATCH",
-        """
-        SELECT 'lot ' || lot.lot_id AS subject, coalesce(moved.amount_minor, 0)::text AS expected,
-               lot.remaining_minor::text AS actual
-        FROM lot
-        LEFT JOIN (
-            SELECT lot_movement.lot_id, sum(lot_movement.amount_minor) AS amount_minor
-            FROM lot_movement WHERE lot_movement.workspace_id = $1 GROUP BY lot_movement.lot_id
-        ) AS moved ON moved.lot_id = lot.lot_id
-        WHERE lot.workspace_id = $1
-            AND lot.remaining_minor <> coalesce(moved.amount_minor, 0) LIMIT $2
-        """,
-    ),
-    (
-        "LOTS_OF_ACCOUNT_MISMATCH",
-        """
-        SELECT 'account ' || account.account_id AS subject,
-               coalesce(kept.amount_minor, 0)::text AS expected, account.lots_minor::text AS actual
-        FROM account
-        LEFT JOIN (
-            SELECT lot.account_id, sum(lot.remaining_minor) AS amount_minor
-            FROM lot WHERE lot.workspace_id = $1 GROUP BY lot.account_id
-        ) AS kept ON kept.account_id = account.account_id
-        WHERE account.workspace_id = $1 AND account.kind = 'pass'
-            AND account.lots_minor <> coalesce(kept.amount_minor, 0) LIMIT $2
-        """,
-    ),
-    (
-        "MOVEMENT_OF_ANOTHER_ACCOUNT",
-        """
-        SELECT 'entry ' || lot_movement.entry_id AS subject,
-               'a posting of account ' || lot.account_id AS expected, 'none' AS actual
-        FROM lot_movement
-        JOIN lot ON lot.workspace_id = lot_movement.workspace_id
-            AND lot.lot_id = lot_movement.lot_id
-        LEFT JOIN posting ON posting.workspace_id = lot_movement.workspace_id
-            AND posting.entry_id = lot_movement.entry_id
-            AND posting.account_id = lot.account_id
-        WHERE lot_movement.workspace_id = $1 AND posting.entry_id IS NULL LIMIT $2
-        """,
-    ),
-    (
-        "POSTING_WITHOUT_ACCOUNT",
-        """
-        SELECT 'entry ' || posting.entry_id AS subject, 'an account' AS expected,
-               'account ' || posting.account_id AS actual
-        FROM posting LEFT JOIN account
-            ON account.workspace_id = posting.workspace_id
-            AND account.account_id = posting.account_id
-        WHERE posting.workspace_id = $1 AND account.account_id IS NULL LIMIT $2
-        """,
-    ),
-    (
-        "VERSION_ON_WRONG_ACCOUNT",
-        """
-        SELECT 'entry ' || posting.entry_id AS subject, 'a version on pass accounts only' AS expected,
-               account.kind || ' ' || coalesce(posting.version::text, 'none') AS actual
-        FROM posting JOIN account
-            ON account.workspace_id = posting.workspace_id
-            AND account.account_id = posting.account_id
-        WHERE posting.workspace_id = $1
-            AND (posting.version IS NOT NULL) <> (account.kind = 'pass') LIMIT $2
-        """,
-    ),
-    (
-        "ENTRY_WITHOUT_KEY",
-        """
-        SELECT 'entry ' || entry.entry_id AS subject, '1 idempotency key' AS expected,
-               count(result.entry_id)::text AS actual
-        FROM entry LEFT JOIN idempotency_result AS result
-            ON result.workspace_id = entry.workspace_id AND result.entry_id = entry.entry_id
-        WHERE entry.workspace_id = $1 AND entry.kind <> 'opening'
-        GROUP BY entry.entry_id HAVING count(result.entry_id) <> 1 LIMIT $2
-        """,
-    ),
-    (
-        "KEY_WITHOUT_ENTRY",
-        """
-        SELECT 'entry ' || result.entry_id AS subject, 'an entry' AS expected, 'none' AS actual
-        FROM idempotency_result AS result LEFT JOIN entry
-            ON entry.workspace_id = result.workspace_id AND entry.entry_id = result.entry_id
-        WHERE result.workspace_id = $1 AND result.entry_id IS NOT NULL AND entry.entry_id IS NULL
-        LIMIT $2
-        """,
-    ),
-)
+# Rows leave the outbox in their order, so that what is left of a pass is the end of its events.
+PAGE_OF_UNSENT = """
+SELECT key, count(*) AS events, min(version) AS first, max(version) AS last,
+       bool_or(version <= version_before) AS is_disordered
+FROM (
+    SELECT key, version, lag(version) OVER (PARTITION BY key ORDER BY id) AS version_before
+    FROM (
+        SELECT outbox.id, outbox.key,
+               (convert_from(outbox.value, 'UTF8')::jsonb ->> 'version')::bigint AS version
+        FROM outbox
+        WHERE outbox.workspace_id = $1 AND outbox.topic = 'pass.balance_changed'
+            AND outbox.key > $2
+            AND outbox.headers::jsonb @> '[["ce_type", "pass.balance_changed"]]'
+    ) AS unsent
+) AS ordered
+GROUP BY key ORDER BY key LIMIT $3
+"""
+
+VERSIONS = """
+SELECT account.pass_id, account.account_id, account.version FROM account
+WHERE account.workspace_id = $1 AND account.pass_id = ANY($2::uuid[])
+"""
 
 
 class PostgresVerifier:
@@ -285,7 +99,37 @@ class PostgresVerifier:
                 ]
                 await transaction.execute("SET LOCAL enable_nestloop = on")
                 found.extend(await _replay(transaction, workspace_id))
+                found.extend(await self._unsent(transaction, workspace_id))
         return found
+
+    async def _unsent(self, transaction: Transaction, workspace_id: UUID) -> list[Finding]:
+        """OUTBOX_GAP: events that wait must be of all versions up to the account's."""
+        found: list[Finding] = []
+        after = ""
+        while len(found) < MAX_FINDINGS_PER_CHECK:
+            # The outbox is the plumbing's, and accounts are not: both as of this snapshot.
+            await transaction.execute(
+                f'SET LOCAL ROLE "passferry_{self._database.schema}_plumbing"'
+            )
+            waiting = await transaction.fetch(
+                PAGE_OF_UNSENT, workspace_id, after, PASSES_PER_PAGE, timeout_s=CHECK_TIMEOUT_S
+            )
+            await transaction.execute("SET LOCAL ROLE NONE")
+            if not waiting:
+                break
+            rows = await transaction.fetch(
+                VERSIONS, workspace_id, [UUID(row["key"]) for row in waiting]
+            )
+            versions = {str(row["pass_id"]): row["version"] for row in rows}
+            found.extend(
+                _outbox_gap(workspace_id, row, versions.get(row["key"]))
+                for row in waiting
+                if row["is_disordered"]
+                or row["events"] != row["last"] - row["first"] + 1
+                or row["last"] != versions.get(row["key"])
+            )
+            after = waiting[-1]["key"]
+        return found[:MAX_FINDINGS_PER_CHECK]
 
 
 async def _check(
@@ -317,10 +161,25 @@ async def _replay(transaction: Transaction, workspace_id: UUID) -> list[Finding]
         last = rows[-1]["account_id"]
         async for posting in _postings(transaction, workspace_id, after, last):
             found.extend(replays[posting["account_id"]].take(_posting(posting)))
+            if len(found) >= MAX_FINDINGS_PER_CHECK:
+                # One account may have millions of postings, all wrong behind the first.
+                return found[:MAX_FINDINGS_PER_CHECK]
         for replay in replays.values():
             found.extend(replay.finish())
         after = last
-    return found
+    return found[:MAX_FINDINGS_PER_CHECK]
+
+
+def _outbox_gap(workspace_id: UUID, waiting: Record, version: int | None) -> Finding:
+    events, first, last = waiting["events"], waiting["first"], waiting["last"]
+    return Finding(
+        code="OUTBOX_GAP",
+        workspace_id=workspace_id,
+        subject=f"pass {waiting['key']}",
+        expected=f"events of versions {first} to {version}",
+        actual=f"{events} of versions {first} to {last}"
+        + (", out of order" if waiting["is_disordered"] else ""),
+    )
 
 
 async def _postings(

@@ -35,13 +35,21 @@ class SealEntries:
         self._interval_s = interval_s
         self._delay = timedelta(seconds=delay_s)
         self._stopping = asyncio.Event()
+        self._is_behind = False
 
     async def run(self) -> None:
         while not self._stopping.is_set():
             try:
                 await self.once()
             except RetryLater as error:
+                self._is_behind = False
                 log.warning("sealing_put_off", code=error.code)
+            except Exception:
+                # Nothing waits for seals; verify-chain tells what was not sealed within an hour.
+                self._is_behind = False
+                log.exception("sealing_failed")
+            if self._is_behind:
+                continue
             try:
                 async with asyncio.timeout(self._interval_s):
                     await self._stopping.wait()
@@ -54,6 +62,7 @@ class SealEntries:
     async def once(self) -> int:
         """How many entries were sealed."""
         sealed = 0
+        self._is_behind = False
         async for names in self._seals.due(delay=self._delay):
             for workspace_id in names:
                 sealed += await self._seal(workspace_id)
@@ -68,4 +77,6 @@ class SealEntries:
             if count == 0:
                 break
             sealed += count
+        else:
+            self._is_behind = True
         return sealed
