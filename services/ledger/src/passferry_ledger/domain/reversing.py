@@ -209,9 +209,12 @@ def _give_back(
     entry: Entry, side: Account, posting: Posting, amount_minor: int
 ) -> list[LotMovement]:
     """Last used, first restored: undated points, then those that lapse latest."""
+    # One posting may have moved a lot twice: to spend, and to settle a debt.
+    taken: dict[UUID, int] = {}
+    for movement in posting.movements:
+        taken[movement.lot_id] = taken.get(movement.lot_id, 0) - movement.amount_minor
     used = [
-        (movement.lot_id, -movement.amount_minor - entry.restored.get(movement.lot_id, 0))
-        for movement in posting.movements
+        (lot_id, max(amount - entry.restored.get(lot_id, 0), 0)) for lot_id, amount in taken.items()
     ]
     unreversed = abs(posting.amount_minor) - entry.reversed_minor
     undated = max(unreversed - sum(amount for _, amount in used), 0)
