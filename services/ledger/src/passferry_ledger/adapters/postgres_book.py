@@ -93,7 +93,7 @@ async def read_book(
         transaction, {_terms_name(row, commands) for row in rows if row["account_id"] is not None}
     )
     book = Book()
-    orders: list[Order | None] = [None] * len(commands)
+    orders: dict[int, Order] = {}
     others: dict[int, int] = {}
     entries: set[UUID] = set()
     accounts_with_lots: set[int] = set()
@@ -114,7 +114,9 @@ async def read_book(
     await _read_entries(transaction, book, entries, workspaces)
     await _read_holds(transaction, book, commands, workspaces)
     await _read_lots(transaction, book, accounts_with_lots, workspaces)
-    return book, [_with_other(order, others.get(n)) for n, order in enumerate(orders)]
+    for place, other_id in others.items():
+        orders[place].other_id = other_id
+    return book, [orders[place] for place in range(len(commands))]
 
 
 async def _lock(transaction: Transaction, commands: Sequence[Command]) -> list[Record]:
@@ -145,21 +147,6 @@ def _order(command: Command, account_id: int | None, is_suspended: bool) -> Orde
         entry_id=uuid7(),
         account_id=account_id,
         is_suspended=is_suspended,
-    )
-
-
-def _with_other(order: Order | None, other_id: int | None) -> Order:
-    if order is None:
-        raise AssertionError("a command without a row")
-    if other_id is None:
-        return order
-    return Order(
-        command=order.command,
-        fingerprint=order.fingerprint,
-        entry_id=order.entry_id,
-        account_id=order.account_id,
-        other_id=other_id,
-        is_suspended=order.is_suspended,
     )
 
 

@@ -8,18 +8,13 @@ from uuid import UUID
 
 from passferry_contracts.events.balances import PointsExpiring
 from passferry_contracts.registry import PASS_BALANCE_CHANGED
+from passferry_ledger.adapters.known_workspaces import known_workspaces
 from passferry_ledger.adapters.postgres_availability import passing_when_unavailable
 from passferry_ledger.application.keep_time import ANNOUNCING, Due, Duty, Place
 from passferry_runtime.postgres import Database, Record, Transaction
 
-WORKSPACES_AT_ONCE = 200
 #: Accounts that are locked together while it is told what they lose.
 ANNOUNCED_AT_ONCE = 128
-
-KNOWN_WORKSPACES = """
-SELECT known_workspace_id FROM known_workspace
-WHERE known_workspace_id > $1 ORDER BY known_workspace_id LIMIT $2
-"""
 
 # One index is read from a place on, for each workspace; whatever else would read whole tables.
 BY_INDEX_ONLY = """
@@ -159,23 +154,13 @@ RETURNING account.workspace_id, account.balance_minor - account.lots_minor AS am
           account.program_id, account.version, account.unit
 """
 
-BEFORE_ALL = UUID(int=0)
-
 
 class PostgresDue:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def workspaces(self) -> AsyncIterator[list[UUID]]:
-        after = BEFORE_ALL
-        while True:
-            with passing_when_unavailable():
-                async with self._database.transaction([]) as transaction:
-                    rows = await transaction.fetch(KNOWN_WORKSPACES, after, WORKSPACES_AT_ONCE)
-            if not rows:
-                return
-            yield [row["known_workspace_id"] for row in rows]
-            after = rows[-1]["known_workspace_id"]
+    def workspaces(self) -> AsyncIterator[list[UUID]]:
+        return known_workspaces(self._database)
 
     async def find(
         self, duty: Duty, after: Mapping[UUID, Place], *, now: datetime, limit: int

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from passferry_ledger.adapters.known_workspaces import known_workspaces
 from passferry_ledger.adapters.postgres_availability import passing_when_unavailable
 from passferry_ledger.domain.sealing import FIRST_HASH, Seal, SealedEntry, next_seal, seal_hash
 from passferry_ledger.domain.verification import Finding
@@ -14,8 +15,6 @@ from passferry_runtime.clock import Clock
 from passferry_runtime.postgres import Database, Record, Transaction
 
 MAX_ENTRIES = 1_000
-WORKSPACES_AT_ONCE = 200
-BEFORE_ALL = UUID(int=0)
 #: How long after its time an entry may still be committed: see the time limit of statements.
 LATEST_COMMIT = timedelta(minutes=10)
 #: Looks go on where the last one ended; so often they begin anew, for what was committed late.
@@ -98,11 +97,6 @@ WHERE entry.workspace_id = $1 AND entry.recorded_at < $2 AND sealed_entry.entry_
 ORDER BY entry.recorded_at LIMIT $3
 """
 
-KNOWN_WORKSPACES = """
-SELECT known_workspace_id FROM known_workspace
-WHERE known_workspace_id > $1 ORDER BY known_workspace_id LIMIT $2
-"""
-
 # One look at many workspaces: most of them have nothing new.
 DUE = """
 SELECT given.workspace_id
@@ -146,7 +140,7 @@ class PostgresSeals:
         self._looked_back_at = LONG_AGO
 
     async def workspaces(self) -> list[UUID]:
-        return [name async for page in self._known() for name in page]
+        return [name async for page in known_workspaces(self._database) for name in page]
 
     async def due(self, *, delay: timedelta) -> AsyncIterator[list[UUID]]:
         """Workspaces that have entries to seal, some at a time."""
@@ -154,7 +148,7 @@ class PostgresSeals:
         if now - self._looked_back_at >= LOOK_BACK_EVERY:
             self._looked_until.clear()
             self._looked_back_at = now
-        async for names in self._known():
+        async for names in known_workspaces(self._database):
             anew = [name for name in names if name not in self._looked_until]
             looked = [self._looked_until.get(name, LONG_AGO) for name in names]
             with passing_when_unavailable():
@@ -166,17 +160,6 @@ class PostgresSeals:
             for name in set(anew) - set(due):
                 self._looked_until[name] = now - delay
             yield due
-
-    async def _known(self) -> AsyncIterator[list[UUID]]:
-        after = BEFORE_ALL
-        while True:
-            with passing_when_unavailable():
-                async with self._database.transaction([]) as transaction:
-                    rows = await transaction.fetch(KNOWN_WORKSPACES, after, WORKSPACES_AT_ONCE)
-            if not rows:
-                return
-            yield [row["known_workspace_id"] for row in rows]
-            after = rows[-1]["known_workspace_id"]
 
     async def seal_next(self, workspace_id: UUID, *, delay: timedelta) -> int:
         """Seal the oldest entries that have rested for `delay`, at most MAX_ENTRIES; how many."""

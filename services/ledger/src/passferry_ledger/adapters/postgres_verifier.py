@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from uuid import UUID
 
+from passferry_ledger.adapters.known_workspaces import known_workspaces
 from passferry_ledger.adapters.postgres_availability import passing_when_unavailable
 from passferry_ledger.adapters.postgres_checks import CHECKS
 from passferry_ledger.domain.verification import (
@@ -22,8 +23,6 @@ MAX_FINDINGS_PER_CHECK = 1_000
 #: Of one comparison of whole tables.
 CHECK_TIMEOUT_S = 900.0
 AFTER_ALL_VERSIONS = 2**63 - 1
-
-KNOWN_WORKSPACES = "SELECT known_workspace_id FROM known_workspace ORDER BY known_workspace_id"
 
 PAGE_OF_ACCOUNTS = """
 SELECT account.account_id, account.balance_minor, account.held_minor, account.version,
@@ -78,10 +77,7 @@ class PostgresVerifier:
         self._database = database
 
     async def workspaces(self) -> list[UUID]:
-        with passing_when_unavailable():
-            async with self._database.transaction([]) as transaction:
-                rows = await transaction.fetch(KNOWN_WORKSPACES)
-        return [row["known_workspace_id"] for row in rows]
+        return [name async for page in known_workspaces(self._database) for name in page]
 
     async def findings(self, workspace_id: UUID) -> list[Finding]:
         """Each check tells at most `MAX_FINDINGS_PER_CHECK` of its kind."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from passferry_contracts.events import ledger as events
 from passferry_ledger.application.apply_commands import ApplyCommands
 from passferry_ledger.application.ports import AnswerTo, Submission, Workspaces
-from passferry_ledger.domain.commands import Command, EntryKind, reference_of
+from passferry_ledger.domain.commands import Command, EntryKind, said_of
 from passferry_ledger.domain.outcomes import NOT_KNOWN_YET, REFUSALS
 from passferry_runtime.errors import RetryLater
 
@@ -47,8 +47,6 @@ _KINDS: dict[str, EntryKind] = {
     events.CheckInCommand.event_type: EntryKind.CHECK_IN,
     events.UseCommand.event_type: EntryKind.USE,
 }
-#: Fields of the events that the domain calls by another name.
-_RENAMED = {"entry_id": "reverses", "entry_reference": "reverses_reference"}
 _COMMON = frozenset({"workspace_id", "idempotency_key"})
 
 
@@ -86,23 +84,16 @@ class TakeCommands:
 
 def submission_of(order: OrderedCommand) -> Submission:
     data = order.data
-    said = {
-        _RENAMED.get(name, name): getattr(data, name)
-        for name in type(data).model_fields
-        if name not in _COMMON
-    }
+    kind = _KINDS[data.event_type]
+    said = {name: getattr(data, name) for name in type(data).model_fields if name not in _COMMON}
     if isinstance(data, events.RedeemEverythingCommand):
         said["everything"] = True
-    if isinstance(data, events.TransferCommand):
-        said["everything"] = data.amount_minor is None
-    for name in ("reference", "reverses_reference"):
-        said[name] = reference_of(said.get(name))
     command = Command(
         workspace_id=data.workspace_id,
-        kind=_KINDS[data.event_type],
+        kind=kind,
         idempotency_key=data.idempotency_key,
         recorded_by=f"kafka:{order.source}"[:200],
-        **said,
+        **said_of(kind, said),
     )
     answer_to = AnswerTo(event_id=order.event_id[:200], event_type=data.event_type)
     return Submission(command=command, answer_to=answer_to, traceparent=order.traceparent)

@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from passferry_contracts.types import MAX_AMOUNT_MINOR
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassAddress:
@@ -101,10 +103,8 @@ class AccountView:
         )
 
 
-#: The spread between a balance and its floor may exceed it; what fits is enough to say.
-MAX_AVAILABLE = 2**63 - 1
-
-
 def spendable_minor(*, balance: int, held: int, pending: int, lapsed: int, floor: int) -> int:
-    """Holds rest on lapsed points first: what is held does not lapse."""
-    return min(max(balance - pending - max(held, lapsed) - floor, 0), MAX_AVAILABLE)
+    """Holds rest on lapsed points first: what is held does not lapse.
+
+    The spread between a balance and its floor may not fit 64 bits; what fits is enough to say."""
+    return min(max(balance - pending - max(held, lapsed) - floor, 0), MAX_AMOUNT_MINOR)

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from uuid import UUID, uuid5
 
+from passferry_contracts.types import MAX_AMOUNT_MINOR
 from passferry_ledger.domain.book import Account, Book, Entry, Posting
 from passferry_ledger.domain.commands import Command, EntryKind
 from passferry_ledger.domain.lots import Lot, LotMovement, soonest_first, take
 from passferry_ledger.domain.outcomes import APPLIED, OtherSide, Outcome
 from passferry_ledger.domain.rules import Crossing, LotDates
-
-MAX_AMOUNT = 2**63 - 1
 
 #: The counter-account of each kind of entry; those of two passes or of none have none.
 COUNTERS = {
@@ -72,7 +71,7 @@ class Case:
 
 
 def check_range(balance_minor: int) -> None:
-    if abs(balance_minor) > MAX_AMOUNT:
+    if abs(balance_minor) > MAX_AMOUNT_MINOR:
         raise Refused("amount_out_of_range")
 
 
@@ -117,7 +116,7 @@ def _within_day(account: Account, counted_minor: int, amount_minor: int) -> int:
     limit = account.terms.max_per_day_minor
     if limit is not None and counted_minor + amount_minor > limit:
         raise Refused("day_limit_exceeded")
-    return min(counted_minor + amount_minor, MAX_AMOUNT)
+    return min(counted_minor + amount_minor, MAX_AMOUNT_MINOR)
 
 
 def add_points(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 
@@ -114,6 +116,20 @@ class Command:
         }
         canonical = {name: value for name, value in said.items() if value is not None}
         return hashlib.sha256(_CANONICAL.encode(canonical).encode()).digest()
+
+
+#: Words of bodies and events that a command has others for.
+_RENAMED = {"entry_id": "reverses", "entry_reference": "reverses_reference"}
+
+
+def said_of(kind: EntryKind, said: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a command, from what a body or an event of that kind says."""
+    fields = {_RENAMED.get(name, name): value for name, value in said.items()}
+    if kind is EntryKind.TRANSFER:
+        fields["everything"] = fields.get("amount_minor") is None
+    for name in ("reference", "reverses_reference"):
+        fields[name] = reference_of(fields.get(name))
+    return fields
 
 
 def reference_of(text: str | None) -> str | None:

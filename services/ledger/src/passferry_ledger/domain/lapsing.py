@@ -22,18 +22,18 @@ from passferry_ledger.domain.rules import Crossing
 def expire(case: Case) -> Outcome:
     """What is held does not lapse; with an amount, an operator lets points lapse before time."""
     account, now = case.account, case.now
-    unheld = account.balance_minor - account.held_minor - account.pending_minor(now)
+    # A credit line is no points: nothing lapses that is not there, nor what the floor keeps.
+    there = account.balance_minor - max(account.terms.floor_minor, 0)
+    unheld = there - account.held_minor - account.pending_minor(now)
     amount = case.command.amount_minor
     if amount is None:
         # Holds rest on lapsed points first.
-        unneeded = account.lapsed_minor(now) - account.held_minor
-        amount = min(unneeded, unheld - max(account.terms.floor_minor, 0))
+        amount = min(account.lapsed_minor(now) - account.held_minor, unheld)
         if amount <= 0:
             raise Refused("nothing_to_expire")
         movements = _take_lapsed(account, amount, now)
     else:
-        # Nothing lapses that is not there: a credit line is no points.
-        if amount > unheld - max(account.terms.floor_minor, 0):
+        if amount > unheld:
             raise Refused("insufficient_balance")
         movements = spend_points(account, amount, now, lapsed_too=True)
     before, full = account.balance_minor, account.full_minor

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from passferry_contracts.types import MAX_AMOUNT_MINOR
 from passferry_ledger.domain.book import Account
 from passferry_ledger.domain.changes import (
-    MAX_AMOUNT,
     Case,
     Refused,
     add_points,
@@ -118,7 +118,7 @@ def _count_for_tier(case: Case, amount_minor: int) -> list[Crossing]:
     period_end = case.now + timedelta(days=rule.valid_days)
     if account.tier_until is None:
         account.tier_until = period_end
-    account.tier_earned_minor = min(account.tier_earned_minor + amount_minor, MAX_AMOUNT)
+    account.tier_earned_minor = min(account.tier_earned_minor + amount_minor, MAX_AMOUNT_MINOR)
     level = rule.level_for(account.tier_earned_minor)
     if level is not None and rule.rank(level.name) > rule.rank(account.tier):
         account.tier, account.tier_until = level.name, period_end

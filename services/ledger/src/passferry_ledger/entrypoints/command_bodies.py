@@ -31,10 +31,8 @@ from passferry_contracts.fields import (
 )
 from passferry_contracts.types import Role
 from passferry_ledger.domain.accounts import PassAddress
-from passferry_ledger.domain.commands import Command, EntryKind, reference_of
+from passferry_ledger.domain.commands import Command, EntryKind, reference_of, said_of
 
-#: Names of the API that the domain calls otherwise.
-_RENAMED = {"entry_id": "reverses", "entry_reference": "reverses_reference"}
 _ADDRESSING = frozenset({"action", "pass_id", "external_id", "code", "idempotency_key"})
 _AMOUNT_OR_PURCHASE = ("amount_minor", "purchase_minor")
 _RECEIVER = ("to_pass_id", "to_external_id")
@@ -318,8 +316,9 @@ class BulkItem(CommandBody):
 
     @property
     def key(self) -> str | None:
-        if self.idempotency_key is None and self.reference:
-            return f"ref:{self.reference}"
+        reference = reference_of(self.reference)
+        if self.idempotency_key is None and reference is not None:
+            return f"ref:{reference}"
         return self.idempotency_key
 
     def address(self, workspace_id: UUID) -> PassAddress:
@@ -353,15 +352,9 @@ def command_of(
     recorded_by: str,
     by_manager: bool,
 ) -> Command:
-    said: dict[str, Any] = {
-        _RENAMED.get(name, name): getattr(body, name)
-        for name in type(body).model_fields
-        if name not in _ADDRESSING
+    said = {
+        name: getattr(body, name) for name in type(body).model_fields if name not in _ADDRESSING
     }
-    if kind is EntryKind.TRANSFER:
-        said["everything"] = said["amount_minor"] is None
-    for name in ("reference", "reverses_reference"):
-        said[name] = reference_of(said.get(name))
     return Command(
         workspace_id=address.workspace_id,
         kind=kind,
@@ -371,5 +364,5 @@ def command_of(
         idempotency_key=key,
         recorded_by=recorded_by[:200],
         by_manager=by_manager,
-        **said,
+        **said_of(kind, said),
     )
