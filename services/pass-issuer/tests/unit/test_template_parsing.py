@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from passferry_pass_issuer.domain.refusals import ContentRejected
-from passferry_pass_issuer.domain.template import ValueExpression
 from passferry_pass_issuer.domain.template_parsing import parse_template_content
+from passferry_pass_issuer.domain.value_expression import ValueExpression
 
 pytestmark = pytest.mark.unit
 

@@ -22,8 +22,8 @@ from passferry_pass_issuer.domain.rendering_subject import (
     RenderSubject,
     TemplateFacts,
 )
-from passferry_pass_issuer.domain.template import ValueExpression
 from passferry_pass_issuer.domain.template_parsing import parse_template_content
+from passferry_pass_issuer.domain.value_expression import ValueExpression
 
 pytestmark = pytest.mark.unit
 

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
 from passferry_pass_issuer.domain.rendering_subject import RenderSubject
-from passferry_pass_issuer.domain.template import FIELD_PREFIX, Scalar, ValueExpression
+from passferry_pass_issuer.domain.value_expression import FIELD_PREFIX, Scalar, ValueExpression
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from uuid import UUID
 from passferry_contracts.text import is_storable
 from passferry_pass_issuer.domain.program import Program, ProgramStatus
 from passferry_pass_issuer.domain.refusals import ContentRejected
-from passferry_pass_issuer.domain.template import Scalar
+from passferry_pass_issuer.domain.value_expression import Scalar
 
 MAX_PASSES_PER_CALL = 1_000
 MAX_FIELDS = 64

@@ -9,7 +9,8 @@ from typing import Any
 from uuid import UUID
 
 from passferry_contracts.types import PassStatus, Protocol
-from passferry_pass_issuer.domain.template import Scalar, TemplateContent
+from passferry_pass_issuer.domain.template import TemplateContent
+from passferry_pass_issuer.domain.value_expression import Scalar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

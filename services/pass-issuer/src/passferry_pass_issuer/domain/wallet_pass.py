@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from passferry_contracts.types import BalanceOwner, PassStatus, Protocol
-from passferry_pass_issuer.domain.template import Scalar
+from passferry_pass_issuer.domain.value_expression import Scalar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
