@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from uuid import UUID
@@ -16,6 +17,7 @@ from fastapi import APIRouter
 
 from passferry_pass_issuer.adapters.google_classes import WalletGoogleClasses
 from passferry_pass_issuer.adapters.postgres_audit import PostgresAudit
+from passferry_pass_issuer.adapters.postgres_claims import PostgresClaims, PostgresMessages
 from passferry_pass_issuer.adapters.postgres_credentials import (
     PostgresCredentials,
     PostgresCredentialStore,
@@ -26,6 +28,10 @@ from passferry_pass_issuer.adapters.postgres_passes import PostgresPasses
 from passferry_pass_issuer.adapters.postgres_programs import PostgresPrograms
 from passferry_pass_issuer.adapters.postgres_revisions import PostgresRevisions
 from passferry_pass_issuer.adapters.postgres_templates import PostgresCatalogue, PostgresTemplates
+from passferry_pass_issuer.adapters.postgres_upkeep import (
+    PostgresEndedPasses,
+    PostgresPassesOfHolders,
+)
 from passferry_pass_issuer.adapters.postgres_workspaces import PostgresApiKeys, PostgresWorkspaces
 from passferry_pass_issuer.adapters.thread_signer import ThreadSigner
 from passferry_pass_issuer.adapters.wallet_identities import (
@@ -52,6 +58,7 @@ from passferry_pass_issuer.application.apply_events import (
     wallet_effect,
 )
 from passferry_pass_issuer.application.change_passes import ChangeFields, EndPass
+from passferry_pass_issuer.application.draw_holder_passes import DrawHolderPasses
 from passferry_pass_issuer.application.edit_templates import (
     ChangeTemplate,
     CreateTemplate,
@@ -69,6 +76,8 @@ from passferry_pass_issuer.application.keep_credentials import (
     UploadGoogleAccount,
     UploadSigningIdentity,
 )
+from passferry_pass_issuer.application.keep_holders import EraseHolder, SaveHolder
+from passferry_pass_issuer.application.keep_time import KeepTime
 from passferry_pass_issuer.application.ports import Cipher, RevisionRenderer, RevisionWriter
 from passferry_pass_issuer.application.render_revisions import RenderRevisions, SignWaiting
 from passferry_pass_issuer.application.watch_credentials import WatchCredentials
@@ -78,6 +87,7 @@ from passferry_pass_issuer.domain.template_checks import TemplateVersion
 from passferry_pass_issuer.domain.workspace import PLATFORM_ID
 from passferry_pass_issuer.entrypoints import (
     http_credentials,
+    http_holders,
     http_passes,
     http_programs,
     http_templates,
@@ -86,6 +96,7 @@ from passferry_pass_issuer.entrypoints import (
 )
 from passferry_pass_issuer.entrypoints.check_credentials import CredentialCheck
 from passferry_pass_issuer.entrypoints.http_work import IssuerApi
+from passferry_pass_issuer.entrypoints.pass_life import PassLife
 from passferry_pass_issuer.entrypoints.worker_signing_queue import (
     FindUnsignedPasses,
     SigningQueue,
@@ -103,7 +114,9 @@ from passferry_runtime.lifecycle import Check, CheckResult, Service
 from passferry_runtime.logging import get_logger
 from passferry_runtime.outbox import OutboxRelay
 from passferry_runtime.postgres import Database
+from passferry_runtime.rounds import Rounds
 from passferry_runtime.settings import SettingsInvalid, load_settings
+from passferry_runtime.turn import Turn
 
 SERVICE = "pass-issuer"
 CONSUMER_GROUP = "pass-issuer"
@@ -119,6 +132,7 @@ ROUTERS: Sequence[APIRouter] = (
     http_templates.router,
     http_credentials.router,
     http_passes.router,
+    http_holders.router,
 )
 
 
@@ -133,6 +147,8 @@ class Stores:
     catalogue: PostgresCatalogue
     holders: PostgresHolders
     passes: PostgresPasses
+    ended: PostgresEndedPasses
+    revisions: PostgresRevisions
     credential_store: PostgresCredentialStore
     credentials: PostgresCredentials
 
@@ -146,6 +162,8 @@ class Stores:
             catalogue=PostgresCatalogue(),
             holders=PostgresHolders(cipher),
             passes=PostgresPasses(cipher),
+            ended=PostgresEndedPasses(cipher),
+            revisions=PostgresRevisions(),
             credential_store=PostgresCredentialStore(),
             credentials=PostgresCredentials(cipher),
         )
@@ -171,6 +189,8 @@ class Surroundings:
     identity_checker: IdentityChecker
     service_account_checker: ServiceAccountChecker
     sign_waiting: Callable[[UUID, str], None]
+    #: How long phones have to fetch the last revision of a deleted pass.
+    forget_after: timedelta = timedelta(days=1)
 
 
 def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
@@ -183,10 +203,11 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
         credentials=stores.credentials,
         seal=around.credentials_cipher,
     )
+    workbench = Workbench(
+        transactions=around.database, audit_log=PostgresAudit(), clock=around.clock
+    )
     return IssuerApi(
-        workbench=Workbench(
-            transactions=around.database, audit_log=PostgresAudit(), clock=around.clock
-        ),
+        workbench=workbench,
         answers=PostgresIdempotency(around.cipher),
         public_base_url=around.public_base_url,
         workspaces=stores.workspaces,
@@ -254,7 +275,46 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
             may_name_serial_number=around.may_name_serial_number,
         ),
         change_fields=ChangeFields(passes=stores.passes, revisions=around.revisions),
-        end_pass=EndPass(passes=stores.passes, revisions=around.revisions),
+        end_pass=EndPass(
+            passes=stores.passes,
+            revisions=around.revisions,
+            ended=stores.ended,
+            forget_after=around.forget_after,
+        ),
+        life=build_life(around, stores, workbench),
+    )
+
+
+def build_life(around: Surroundings, stores: Stores, workbench: Workbench) -> PassLife:
+    """Holders, and what becomes of passes after they were issued."""
+    answers = PostgresIdempotency(around.cipher)
+    holder_pages = PostgresPassesOfHolders()
+    draw = DrawHolderPasses(
+        passes=holder_pages,
+        ended=stores.ended,
+        answers=answers,
+        store=stores.revisions,
+        revisions=around.revisions,
+        forget_after=around.forget_after,
+    )
+    return PassLife(
+        holders=stores.holders,
+        save_holder=SaveHolder(passes=stores.passes, holders=stores.holders, draw=draw),
+        erase_holder=EraseHolder(
+            passes=stores.passes, holders=stores.holders, answers=answers, draw=draw
+        ),
+        keep_time=KeepTime(
+            workbench=workbench,
+            workspaces=stores.workspaces,
+            transactions=around.database,
+            store=stores.revisions,
+            revisions=around.revisions,
+            ended=stores.ended,
+            holder_pages=holder_pages,
+            draw=draw,
+            claims=PostgresClaims(),
+            messages=PostgresMessages(),
+        ),
     )
 
 
@@ -311,7 +371,7 @@ async def open_press(
         google_save_base_url=settings.google_save_base_url,
         google_save_origins=settings.google_save_origins,
     )
-    store = PostgresRevisions()
+    store = stores.revisions
     renderer = WalletRenderer()
     revisions = RenderRevisions(
         store=store,
@@ -404,11 +464,18 @@ async def service(settings: PassIssuerSettings) -> AsyncIterator[Service]:
                 identity_checker=WalletIdentityChecker(authorities),
                 service_account_checker=WalletServiceAccountChecker(),
                 sign_waiting=queue.request,
+                forget_after=timedelta(seconds=settings.forget_after_s),
             ),
             stores,
         )
         relay = OutboxRelay(database, kafka)
         access = directory.reader(kafka)
+        time = Rounds(
+            "time",
+            issuer.life.keep_time,
+            interval_s=settings.time_interval_s,
+            turn=Turn(database, "time"),
+        )
         consumer = Consumer(
             service=SERVICE,
             group=CONSUMER_GROUP,
@@ -436,7 +503,7 @@ async def service(settings: PassIssuerSettings) -> AsyncIterator[Service]:
                 routers=ROUTERS,
             ),
             # Stopped in this order: first what takes work in, at last what sends it out.
-            workers=[consumer.worker, queue.worker, relay.worker, access.worker],
+            workers=[consumer.worker, queue.worker, time.worker, relay.worker, access.worker],
             checks=[
                 Check(name="postgres", probe=probe_database),
                 access.check,

@@ -371,7 +371,6 @@ async def _audit(work: Work, workspace_id: UUID, created: Sequence[NewPass]) -> 
         wallet_pass = created[0].wallet_pass
         after = {
             "program_id": wallet_pass.program_id,
-            "external_id": wallet_pass.external_id,
             "opening_balance_minor": wallet_pass.balance_minor,
         }
         await work.audit(workspace_id, "pass.issued", wallet_pass.pass_id, after=after)

@@ -11,6 +11,7 @@ from passferry_contracts.events.directory import LinkChanged
 from passferry_contracts.events.passes import (
     PassCreated,
     PassDeleted,
+    PassErased,
     PassExpired,
     PassUpdated,
     PassVoided,
@@ -123,6 +124,20 @@ def pass_status_changed(
 ) -> PassVoided | PassExpired | PassDeleted:
     """The pass is voided, expired or deleted now; told once, on `pass.updated`."""
     return _STATUS_EVENTS[wallet_pass.status](
+        workspace_id=wallet_pass.workspace_id,
+        pass_id=wallet_pass.pass_id,
+        external_id=wallet_pass.external_id,
+        program_id=wallet_pass.program_id,
+        revision=wallet_pass.revision,
+        status=wallet_pass.status,
+        reason=wallet_pass.status_reason,
+        changed_at=changed_at,
+    )
+
+
+def pass_erased(wallet_pass: WalletPass, *, changed_at: datetime) -> PassErased:
+    """Who hears it drops whatever is personal; the pass has ended, too."""
+    return PassErased(
         workspace_id=wallet_pass.workspace_id,
         pass_id=wallet_pass.pass_id,
         external_id=wallet_pass.external_id,

@@ -79,6 +79,10 @@ def _known(source: str, subject: RenderSubject) -> Scalar | date:
             return subject.holder.external_id
         case "holder.birthday":
             return subject.holder.birthday
+        case "holder.phone":
+            return subject.holder.phone
+        case "message.latest":
+            return subject.latest_message
         case "pass.external_id":
             return subject.external_id
         case "pass.serial_number":

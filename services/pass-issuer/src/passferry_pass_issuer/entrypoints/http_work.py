@@ -44,6 +44,7 @@ from passferry_pass_issuer.application.watch_credentials import WatchCredentials
 from passferry_pass_issuer.application.work import Work, Workbench
 from passferry_pass_issuer.domain.issuing import IssueRefused
 from passferry_pass_issuer.domain.refusals import ContentRejected
+from passferry_pass_issuer.entrypoints.pass_life import PassLife
 from passferry_runtime.errors import FieldError, Invalid, Problem
 from passferry_runtime.http import state_of
 from passferry_runtime.idempotency import fingerprint, parse_idempotency_key
@@ -106,6 +107,7 @@ class Answers(Protocol):
         fingerprint: str,
         status: int,
         body: dict[str, Any],
+        subject_id: UUID | None = None,
     ) -> None: ...
 
 
@@ -138,6 +140,7 @@ class IssuerApi:
     issue_passes: IssuePasses
     change_fields: ChangeFields
     end_pass: EndPass
+    life: PassLife
 
 
 def issuer_of(request: Request) -> IssuerApi:
@@ -175,11 +178,12 @@ async def answer_once(
     produce: Callable[[], Awaitable[Body]],
     *,
     status: int = 201,
+    subject_id: UUID | None = None,
 ) -> JSONResponse:
     """Do `produce` once per Idempotency-Key; a repetition gets the answer of the first.
 
     A refusal is raised, so it rolls back and is not remembered: the corrected call may use the
-    same key.
+    same key. `subject_id` is the pass or holder that the answer is about: with it goes the answer.
     """
     key = parse_idempotency_key(request.headers.get("idempotency-key"), required=False)
     if key is None:
@@ -200,6 +204,7 @@ async def answer_once(
         fingerprint=mark,
         status=status,
         body=produced,
+        subject_id=subject_id,
     )
     return JSONResponse(produced, status)
 
