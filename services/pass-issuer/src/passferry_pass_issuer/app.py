@@ -24,6 +24,7 @@ from passferry_pass_issuer.adapters.postgres_credentials import (
 )
 from passferry_pass_issuer.adapters.postgres_holders import PostgresHolders
 from passferry_pass_issuer.adapters.postgres_idempotency import PostgresIdempotency
+from passferry_pass_issuer.adapters.postgres_owners import PostgresOwners, PostgresReplacements
 from passferry_pass_issuer.adapters.postgres_passes import PostgresPasses
 from passferry_pass_issuer.adapters.postgres_programs import PostgresPrograms
 from passferry_pass_issuer.adapters.postgres_revisions import PostgresRevisions
@@ -51,6 +52,7 @@ from passferry_pass_issuer.application.administer_workspaces import (
     RevokeApiKey,
 )
 from passferry_pass_issuer.application.admit_inbound import AdmitInbound
+from passferry_pass_issuer.application.answer_enrolments import AnswerEnrolments
 from passferry_pass_issuer.application.apply_events import (
     ApplyEvents,
     Effect,
@@ -78,8 +80,17 @@ from passferry_pass_issuer.application.keep_credentials import (
 )
 from passferry_pass_issuer.application.keep_holders import EraseHolder, SaveHolder
 from passferry_pass_issuer.application.keep_time import KeepTime
+from passferry_pass_issuer.application.make_passes import MakePasses
 from passferry_pass_issuer.application.ports import Cipher, RevisionRenderer, RevisionWriter
+from passferry_pass_issuer.application.reissue_passes import CompleteReissues, ReissuePass
 from passferry_pass_issuer.application.render_revisions import RenderRevisions, SignWaiting
+from passferry_pass_issuer.application.send_messages import (
+    ApplyMessageRequests,
+    PutMessages,
+    SendClassMessage,
+    SendMessage,
+)
+from passferry_pass_issuer.application.transfer_passes import TransferPass
 from passferry_pass_issuer.application.watch_credentials import WatchCredentials
 from passferry_pass_issuer.application.work import Workbench
 from passferry_pass_issuer.domain.example_pass import example_pass
@@ -88,10 +99,13 @@ from passferry_pass_issuer.domain.workspace import PLATFORM_ID
 from passferry_pass_issuer.entrypoints import (
     http_credentials,
     http_holders,
+    http_messages,
+    http_pass_life,
     http_passes,
     http_programs,
     http_templates,
     http_workspaces,
+    kafka_life_routes,
     kafka_routes,
 )
 from passferry_pass_issuer.entrypoints.check_credentials import CredentialCheck
@@ -131,8 +145,11 @@ ROUTERS: Sequence[APIRouter] = (
     http_programs.router,
     http_templates.router,
     http_credentials.router,
-    http_passes.router,
     http_holders.router,
+    # Before the passes, whose routes take every path below a pass.
+    http_messages.router,
+    http_pass_life.router,
+    http_passes.router,
 )
 
 
@@ -162,7 +179,7 @@ class Stores:
             catalogue=PostgresCatalogue(),
             holders=PostgresHolders(cipher),
             passes=PostgresPasses(cipher),
-            ended=PostgresEndedPasses(cipher),
+            ended=PostgresEndedPasses(),
             revisions=PostgresRevisions(),
             credential_store=PostgresCredentialStore(),
             credentials=PostgresCredentials(cipher),
@@ -205,6 +222,20 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
     )
     workbench = Workbench(
         transactions=around.database, audit_log=PostgresAudit(), clock=around.clock
+    )
+    end_pass = EndPass(
+        passes=stores.passes,
+        revisions=around.revisions,
+        ended=stores.ended,
+        forget_after=around.forget_after,
+    )
+    issue = IssuePasses(
+        passes=stores.passes,
+        holders=stores.holders,
+        programs=stores.programs,
+        catalogue=stores.catalogue,
+        make=_maker(around),
+        may_name_serial_number=around.may_name_serial_number,
     )
     return IssuerApi(
         workbench=workbench,
@@ -264,30 +295,25 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
             announce_access=announce_access,
             workspaces=stores.workspaces,
         ),
-        issue_passes=IssuePasses(
-            passes=stores.passes,
-            holders=stores.holders,
-            programs=stores.programs,
-            catalogue=stores.catalogue,
-            renderer=around.renderer,
-            cipher=around.cipher,
-            public_base_url=around.public_base_url,
-            may_name_serial_number=around.may_name_serial_number,
-        ),
+        issue_passes=issue,
         change_fields=ChangeFields(passes=stores.passes, revisions=around.revisions),
-        end_pass=EndPass(
-            passes=stores.passes,
-            revisions=around.revisions,
-            ended=stores.ended,
-            forget_after=around.forget_after,
-        ),
-        life=build_life(around, stores, workbench),
+        end_pass=end_pass,
+        life=build_life(around, stores, workbench, issue, end_pass),
     )
 
 
-def build_life(around: Surroundings, stores: Stores, workbench: Workbench) -> PassLife:
+def build_life(
+    around: Surroundings,
+    stores: Stores,
+    workbench: Workbench,
+    issue: IssuePasses,
+    end_pass: EndPass,
+) -> PassLife:
     """Holders, and what becomes of passes after they were issued."""
     answers = PostgresIdempotency(around.cipher)
+    claims, messages = PostgresClaims(), PostgresMessages()
+    replacements = PostgresReplacements()
+    put = PutMessages(messages=messages, revisions=around.revisions)
     holder_pages = PostgresPassesOfHolders()
     draw = DrawHolderPasses(
         passes=holder_pages,
@@ -303,6 +329,37 @@ def build_life(around: Surroundings, stores: Stores, workbench: Workbench) -> Pa
         erase_holder=EraseHolder(
             passes=stores.passes, holders=stores.holders, answers=answers, draw=draw
         ),
+        send_message=SendMessage(passes=stores.passes, put=put),
+        send_class_message=SendClassMessage(catalogue=stores.catalogue, messages=messages),
+        transfer_pass=TransferPass(
+            passes=stores.passes,
+            holders=stores.holders,
+            owners=PostgresOwners(around.cipher),
+            revisions=around.revisions,
+            cipher=around.cipher,
+        ),
+        reissue_pass=ReissuePass(
+            passes=stores.passes,
+            holders=stores.holders,
+            programs=stores.programs,
+            catalogue=stores.catalogue,
+            make=_maker(around),
+            replacements=replacements,
+        ),
+        apply_message_requests=ApplyMessageRequests(
+            workbench=workbench, directory=around.directory, store=stores.revisions, put=put
+        ),
+        answer_enrolments=AnswerEnrolments(
+            workbench=workbench,
+            directory=around.directory,
+            passes=stores.passes,
+            holders=stores.holders,
+            issue=issue,
+            claims=claims,
+        ),
+        complete_reissues=CompleteReissues(
+            workbench=workbench, replacements=replacements, end_pass=end_pass
+        ),
         keep_time=KeepTime(
             workbench=workbench,
             workspaces=stores.workspaces,
@@ -312,9 +369,15 @@ def build_life(around: Surroundings, stores: Stores, workbench: Workbench) -> Pa
             ended=stores.ended,
             holder_pages=holder_pages,
             draw=draw,
-            claims=PostgresClaims(),
-            messages=PostgresMessages(),
+            claims=claims,
+            messages=messages,
         ),
+    )
+
+
+def _maker(around: Surroundings) -> MakePasses:
+    return MakePasses(
+        renderer=around.renderer, cipher=around.cipher, public_base_url=around.public_base_url
     )
 
 
@@ -391,7 +454,8 @@ async def open_press(
         )
 
     def routes(issuer: IssuerApi) -> Sequence[Route]:
-        return kafka_routes.routes(
+        of_life = kafka_life_routes.routes(issuer.life)
+        return of_life + kafka_routes.routes(
             from_ledger=applying(ledger_effect),
             from_wallets=applying(wallet_effect),
             admit=AdmitInbound(

@@ -8,9 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from passferry_pass_issuer.application.life_ports import HolderPage, PassKey
-from passferry_pass_issuer.application.ports import Cipher, PassLink, Transaction
-from passferry_pass_issuer.domain import secret_contexts
+from passferry_pass_issuer.application.life_ports import HolderPage, PassKey, RevokedLink
+from passferry_pass_issuer.application.ports import Transaction
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
 
 IDS_OF_HOLDER = """
@@ -81,8 +80,10 @@ WHERE link.workspace_id = given.workspace_id AND link.pass_id = given.pass_id
 RETURNING link.workspace_id, link.link_id
 """
 
+# The answer stays known, so that asking again gives no second pass.
 FORGET_CLAIMS = """
-DELETE FROM claim USING unnest($1::uuid[], $2::uuid[]) AS given(workspace_id, pass_id)
+UPDATE claim SET pass_id = NULL
+FROM unnest($1::uuid[], $2::uuid[]) AS given(workspace_id, pass_id)
 WHERE claim.workspace_id = given.workspace_id AND claim.pass_id = given.pass_id
 RETURNING claim.workspace_id, claim.link_id
 """
@@ -114,8 +115,7 @@ UPDATE link SET is_revoked = true
 FROM unnest($1::uuid[], $2::uuid[]) AS given(workspace_id, pass_id)
 WHERE link.workspace_id = given.workspace_id AND link.pass_id = given.pass_id
     AND NOT link.is_revoked
-RETURNING link.workspace_id, link.link_id, link.pass_id, link.token_ciphertext,
-    link.token_sha256, link.expires_at, link.is_revoked
+RETURNING link.pass_id, link.link_id, link.token_sha256, link.expires_at
 """
 
 
@@ -159,9 +159,6 @@ class PostgresPassesOfHolders:
 
 
 class PostgresEndedPasses:
-    def __init__(self, cipher: Cipher) -> None:
-        self._cipher = cipher
-
     async def expired(
         self,
         transaction: Transaction,
@@ -225,19 +222,9 @@ class PostgresEndedPasses:
 
     async def revoke_links(
         self, transaction: Transaction, keys: Collection[PassKey]
-    ) -> list[tuple[UUID, PassLink]]:
+    ) -> list[RevokedLink]:
         rows = await transaction.fetch(REVOKE_LINKS, *_columns(keys))
-        return [(row["pass_id"], self._link(row)) for row in rows]
-
-    def _link(self, row: Any) -> PassLink:
-        context = secret_contexts.link_token(row["workspace_id"], row["link_id"])
-        return PassLink(
-            link_id=row["link_id"],
-            token=self._cipher.decrypt(row["token_ciphertext"], context=context).decode(),
-            token_sha256=row["token_sha256"],
-            expires_at=row["expires_at"],
-            is_revoked=row["is_revoked"],
-        )
+        return [RevokedLink(**dict(row)) for row in rows]
 
 
 def _keys(rows: Sequence[Any]) -> list[PassKey]:

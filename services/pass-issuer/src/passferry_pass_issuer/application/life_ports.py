@@ -73,6 +73,14 @@ class PassesOfHolders(Protocol):
     async def finish(self, transaction: Transaction, page: HolderPage) -> None: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokedLink:
+    pass_id: UUID
+    link_id: UUID
+    token_sha256: str
+    expires_at: datetime | None
+
+
 class EndedPasses(Protocol):
     async def expired(
         self,
@@ -111,8 +119,8 @@ class EndedPasses(Protocol):
 
     async def revoke_links(
         self, transaction: Transaction, keys: Collection[PassKey]
-    ) -> list[tuple[UUID, PassLink]]:
-        """Those that were valid until now, with their passes."""
+    ) -> list[RevokedLink]:
+        """Those that were valid until now."""
 
 
 class Messages(Protocol):
@@ -145,7 +153,7 @@ class Owners(Protocol):
 
     async def replace_link(
         self, transaction: Transaction, wallet_pass: WalletPass, link: PassLink, *, now: datetime
-    ) -> list[PassLink]:
+    ) -> list[RevokedLink]:
         """Puts `link` in the place of all the links that the pass had, which are returned."""
 
 

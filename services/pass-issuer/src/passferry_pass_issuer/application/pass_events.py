@@ -150,8 +150,13 @@ def pass_erased(wallet_pass: WalletPass, *, changed_at: datetime) -> PassErased:
 
 
 def pass_updated(
-    wallet_pass: WalletPass, *, changed_fields: Sequence[str], changed_at: datetime
+    wallet_pass: WalletPass,
+    *,
+    changed_fields: Sequence[str],
+    changed_at: datetime,
+    holder_id: UUID | None = None,
 ) -> PassUpdated:
+    """`holder_id` is told when the pass changed hands."""
     return PassUpdated(
         workspace_id=wallet_pass.workspace_id,
         pass_id=wallet_pass.pass_id,
@@ -161,6 +166,7 @@ def pass_updated(
         status=wallet_pass.status,
         changed_fields=sorted(changed_fields)[:MAX_CHANGED_FIELDS],
         expires_at=wallet_pass.expires_at,
+        holder_id=holder_id,
         changed_at=changed_at,
     )
 

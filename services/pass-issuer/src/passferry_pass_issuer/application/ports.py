@@ -204,7 +204,7 @@ class Passes(Protocol):
     async def memberships(
         self, transaction: Transaction, workspace_id: UUID, wanted: Sequence[tuple[UUID, UUID]]
     ) -> dict[tuple[UUID, UUID], WalletPass]:
-        """Passes that are not deleted, by (program_id, holder_id)."""
+        """Active passes that nothing takes the place of, by (program_id, holder_id)."""
 
     async def taken_codes(
         self, transaction: Transaction, workspace_id: UUID, wanted: Sequence[tuple[UUID, str]]

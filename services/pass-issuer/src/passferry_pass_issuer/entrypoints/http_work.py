@@ -178,12 +178,11 @@ async def answer_once(
     produce: Callable[[], Awaitable[Body]],
     *,
     status: int = 201,
-    subject_id: UUID | None = None,
 ) -> JSONResponse:
     """Do `produce` once per Idempotency-Key; a repetition gets the answer of the first.
 
     A refusal is raised, so it rolls back and is not remembered: the corrected call may use the
-    same key. `subject_id` is the pass or holder that the answer is about: with it goes the answer.
+    same key. An answer about a pass or a holder is forgotten when they are.
     """
     key = parse_idempotency_key(request.headers.get("idempotency-key"), required=False)
     if key is None:
@@ -204,9 +203,14 @@ async def answer_once(
         fingerprint=mark,
         status=status,
         body=produced,
-        subject_id=subject_id,
+        subject_id=_subject_of(produced),
     )
     return JSONResponse(produced, status)
+
+
+def _subject_of(body: Body) -> UUID | None:
+    about = body.get("pass_id") or body.get("holder_id")
+    return UUID(about) if isinstance(about, str) else None
 
 
 def instant(moment: datetime | None) -> str | None:
