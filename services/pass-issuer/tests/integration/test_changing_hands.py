@@ -237,9 +237,7 @@ async def test_a_transfer_that_the_ledger_refused_leaves_the_lost_pass_good(offi
 async def test_a_pass_whose_balance_is_kept_elsewhere_is_replaced_there(office, shop):
     program = await office.program(shop.workspace_id, balance_owner="upstream")
     one = await shop(program_id=program)
-    problem = await office.call(
-        "POST", f"{shop.base}/passes/{one['pass_id']}/reissue", status=409
-    )
+    problem = await office.call("POST", f"{shop.base}/passes/{one['pass_id']}/reissue", status=409)
     assert problem["code"] == "balance_kept_upstream"
 
 
@@ -257,9 +255,7 @@ async def test_two_who_replace_a_pass_at_once_get_one_follower(office, shop):
     one = await shop(opening_balance_minor=7)
     path = f"/api/v1{shop.base}/passes/{one['pass_id']}/reissue"
     headers = {"X-Api-Key": office.administrator_key}
-    answers = await asyncio.gather(
-        *(office.client.post(path, headers=headers) for _ in range(4))
-    )
+    answers = await asyncio.gather(*(office.client.post(path, headers=headers) for _ in range(4)))
     assert sorted(each.status_code for each in answers) == [200, 200, 200, 201]
     assert len({each.json()["pass"]["pass_id"] for each in answers}) == 1
     assert len(await office.events(TransferCommand)) == 1
