@@ -77,7 +77,7 @@ def create_app(
 
     `state` is at hand in each request as `request.state.<name>`.
     """
-    app = FastAPI(
+    app = _Application(
         title=title,
         version=version,
         docs_url="/docs" if docs else None,
@@ -96,14 +96,29 @@ def create_app(
     app.add_exception_handler(Problem, answer_problem)
     app.add_exception_handler(HTTPException, answer_http_exception)
     app.add_exception_handler(RequestValidationError, answer_validation_error)
-    app.add_middleware(
-        Edge,
+    app.add_exception_handler(Exception, _answer_unexpected)
+    app.around = lambda framework: Edge(
+        framework,
         state={"authenticator": auth, **(state or {})},
         max_body_bytes=max_body_bytes,
         templates=templates,
         shortcuts=shortcuts,
     )
     return app
+
+
+class _Application(FastAPI):
+    """The framework inside the edge: what passes it by passes all of it by."""
+
+    around: Callable[[ASGIApp], ASGIApp]
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return self.around(super().build_middleware_stack())
+
+
+async def _answer_unexpected(request: Request, error: Exception) -> Response:
+    # The edge logs it: the framework raises it once more when it has been answered.
+    return problem_response(_internal_error(), instance=request.scope["path"])
 
 
 class Edge:
