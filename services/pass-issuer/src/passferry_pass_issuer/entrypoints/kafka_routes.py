@@ -17,8 +17,10 @@ from passferry_pass_issuer.application.apply_events import GivenEvent
 from passferry_runtime.errors import Rejected, RetryLater
 from passferry_runtime.kafka.records import Incoming, Outcome, Route
 
-#: A batch is rendered and signed before any of it is told, so large ones would cost latency.
-BATCH = 64
+#: Of what changes passes; it is worked off in parts, several at once.
+CHANGES_BATCH = 256
+#: Of what upstream systems say, which is one transaction.
+INBOUND_BATCH = 64
 
 Apply = Callable[[Sequence[GivenEvent]], Awaitable[Sequence[RetryLater | Rejected | None]]]
 Admit = Callable[[Sequence[GivenInbound]], Awaitable[Sequence[RetryLater | Rejected | None]]]
@@ -43,13 +45,13 @@ def routes(*, from_ledger: Apply, from_wallets: Apply, admit: Admit) -> list[Rou
         return await admit(given)
 
     return [
-        Route(topic=PASS_BALANCE_CHANGED, handler=applying(from_ledger), max_batch=BATCH),
-        Route(topic=PASS_REDEEMED, handler=applying(from_ledger), max_batch=BATCH),
-        Route(topic=WALLET_ACTIVITY, handler=applying(from_wallets), max_batch=BATCH),
+        Route(topic=PASS_BALANCE_CHANGED, handler=applying(from_ledger), max_batch=CHANGES_BATCH),
+        Route(topic=PASS_REDEEMED, handler=applying(from_ledger), max_batch=CHANGES_BATCH),
+        Route(topic=WALLET_ACTIVITY, handler=applying(from_wallets), max_batch=CHANGES_BATCH),
         Route(
             topic=PASS_INBOUND,
             handler=handle_inbound,
-            max_batch=BATCH,
+            max_batch=INBOUND_BATCH,
             # What waits for its pass must not hold up the event that makes the pass.
             may_overtake=frozenset({InboundPassCreated.event_type}),
         ),
