@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from fastapi import Request
@@ -49,6 +49,10 @@ from passferry_runtime.http import state_of
 from passferry_runtime.idempotency import fingerprint, parse_idempotency_key
 from passferry_runtime.outbox import EventTooLarge
 from passferry_runtime.postgres import UNAVAILABLE
+
+if TYPE_CHECKING:
+    # The groups of routes that import this module say what they need themselves.
+    from passferry_pass_issuer.entrypoints.http_links import Distribution
 
 MAX_PAGE = 200
 DEFAULT_PAGE = 50
@@ -138,6 +142,7 @@ class IssuerApi:
     issue_passes: IssuePasses
     change_fields: ChangeFields
     end_pass: EndPass
+    distribution: Distribution
 
 
 def issuer_of(request: Request) -> IssuerApi:
