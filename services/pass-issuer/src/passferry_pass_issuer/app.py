@@ -22,6 +22,7 @@ from passferry_pass_issuer.adapters.postgres_credentials import (
 )
 from passferry_pass_issuer.adapters.postgres_holders import PostgresHolders
 from passferry_pass_issuer.adapters.postgres_idempotency import PostgresIdempotency
+from passferry_pass_issuer.adapters.postgres_inbound_secrets import PostgresInboundSecrets
 from passferry_pass_issuer.adapters.postgres_links import PostgresLinks
 from passferry_pass_issuer.adapters.postgres_passes import PostgresPasses
 from passferry_pass_issuer.adapters.postgres_programs import PostgresPrograms
@@ -54,6 +55,10 @@ from passferry_pass_issuer.application.apply_events import (
     wallet_effect,
 )
 from passferry_pass_issuer.application.change_passes import ChangeFields, EndPass
+from passferry_pass_issuer.application.check_inbound_signatures import (
+    CheckInboundSignatures,
+    KeepInboundSecrets,
+)
 from passferry_pass_issuer.application.distribute_links import DistributeLinks
 from passferry_pass_issuer.application.edit_templates import (
     ChangeTemplate,
@@ -81,6 +86,7 @@ from passferry_pass_issuer.domain.template_checks import TemplateVersion
 from passferry_pass_issuer.domain.workspace import PLATFORM_ID
 from passferry_pass_issuer.entrypoints import (
     http_credentials,
+    http_inbound_secrets,
     http_links,
     http_passes,
     http_programs,
@@ -123,6 +129,7 @@ ROUTERS: Sequence[APIRouter] = (
     http_programs.router,
     http_templates.router,
     http_credentials.router,
+    http_inbound_secrets.router,
     # Before the passes, whose routes take every path below a pass.
     http_links.router,
     http_passes.router,
@@ -263,6 +270,7 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
         change_fields=ChangeFields(passes=stores.passes, revisions=around.revisions),
         end_pass=EndPass(passes=stores.passes, revisions=around.revisions),
         distribution=_distribution(around, stores),
+        keep_inbound_secrets=KeepInboundSecrets(secrets=PostgresInboundSecrets(around.cipher)),
     )
 
 
@@ -355,6 +363,9 @@ async def open_press(
                 store=store,
                 revisions=revisions,
                 issue=issuer.issue_passes,
+                signatures=CheckInboundSignatures(
+                    transactions=database, secrets=PostgresInboundSecrets(cipher)
+                ),
             ),
         )
 

@@ -26,6 +26,7 @@ from passferry_pass_issuer.application.administer_workspaces import (
     Workspaces,
 )
 from passferry_pass_issuer.application.change_passes import ChangeFields, EndPass
+from passferry_pass_issuer.application.check_inbound_signatures import KeepInboundSecrets
 from passferry_pass_issuer.application.edit_templates import (
     ChangeTemplate,
     CreateTemplate,
@@ -143,6 +144,7 @@ class IssuerApi:
     change_fields: ChangeFields
     end_pass: EndPass
     distribution: Distribution
+    keep_inbound_secrets: KeepInboundSecrets
 
 
 def issuer_of(request: Request) -> IssuerApi:

@@ -14,6 +14,7 @@ from passferry_contracts.registry import (
 )
 from passferry_pass_issuer.application.admit_inbound import GivenInbound
 from passferry_pass_issuer.application.apply_events import GivenEvent
+from passferry_pass_issuer.domain.inbound_signature import RecordProof
 from passferry_runtime.errors import Rejected, RetryLater
 from passferry_runtime.kafka.records import Incoming, Outcome, Route
 
@@ -36,7 +37,7 @@ def routes(*, from_ledger: Apply, from_wallets: Apply, admit: Admit) -> list[Rou
 
     async def handle_inbound(batch: Sequence[Incoming]) -> Sequence[Outcome]:
         given = [
-            GivenInbound(each.id, each.data)
+            GivenInbound(each.id, each.data, _proof(each))
             for each in batch
             if isinstance(each.data, InboundEvent)
         ]
@@ -54,3 +55,8 @@ def routes(*, from_ledger: Apply, from_wallets: Apply, admit: Admit) -> list[Rou
             may_overtake=frozenset({InboundPassCreated.event_type}),
         ),
     ]
+
+
+def _proof(incoming: Incoming) -> RecordProof:
+    record = incoming.record
+    return RecordProof(record.key, record.headers, record.value or b"")
