@@ -20,6 +20,7 @@ from passferry_pass_issuer.adapters.postgres_credentials import (
     PostgresCredentials,
     PostgresCredentialStore,
 )
+from passferry_pass_issuer.adapters.postgres_funnel import PostgresFunnel
 from passferry_pass_issuer.adapters.postgres_holders import PostgresHolders
 from passferry_pass_issuer.adapters.postgres_idempotency import PostgresIdempotency
 from passferry_pass_issuer.adapters.postgres_inbound_secrets import PostgresInboundSecrets
@@ -59,6 +60,7 @@ from passferry_pass_issuer.application.check_inbound_signatures import (
     CheckInboundSignatures,
     KeepInboundSecrets,
 )
+from passferry_pass_issuer.application.count_funnel import CountFunnel
 from passferry_pass_issuer.application.distribute_links import DistributeLinks
 from passferry_pass_issuer.application.edit_templates import (
     ChangeTemplate,
@@ -86,6 +88,7 @@ from passferry_pass_issuer.domain.template_checks import TemplateVersion
 from passferry_pass_issuer.domain.workspace import PLATFORM_ID
 from passferry_pass_issuer.entrypoints import (
     http_credentials,
+    http_funnel,
     http_inbound_secrets,
     http_links,
     http_passes,
@@ -130,6 +133,7 @@ ROUTERS: Sequence[APIRouter] = (
     http_templates.router,
     http_credentials.router,
     http_inbound_secrets.router,
+    http_funnel.router,
     # Before the passes, whose routes take every path below a pass.
     http_links.router,
     http_passes.router,
@@ -270,6 +274,7 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
         change_fields=ChangeFields(passes=stores.passes, revisions=around.revisions),
         end_pass=EndPass(passes=stores.passes, revisions=around.revisions),
         distribution=_distribution(around, stores),
+        funnel=PostgresFunnel(),
         keep_inbound_secrets=KeepInboundSecrets(secrets=PostgresInboundSecrets(around.cipher)),
     )
 
@@ -357,6 +362,7 @@ async def open_press(
         return kafka_routes.routes(
             from_ledger=applying(ledger_effect),
             from_wallets=applying(wallet_effect),
+            count=CountFunnel(transactions=database, store=PostgresFunnel()),
             admit=AdmitInbound(
                 workbench=issuer.workbench,
                 directory=directory,

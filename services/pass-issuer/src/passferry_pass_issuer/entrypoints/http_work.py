@@ -27,6 +27,7 @@ from passferry_pass_issuer.application.administer_workspaces import (
 )
 from passferry_pass_issuer.application.change_passes import ChangeFields, EndPass
 from passferry_pass_issuer.application.check_inbound_signatures import KeepInboundSecrets
+from passferry_pass_issuer.application.count_funnel import FunnelStore
 from passferry_pass_issuer.application.edit_templates import (
     ChangeTemplate,
     CreateTemplate,
@@ -145,6 +146,7 @@ class IssuerApi:
     end_pass: EndPass
     distribution: Distribution
     keep_inbound_secrets: KeepInboundSecrets
+    funnel: FunnelStore
 
 
 def issuer_of(request: Request) -> IssuerApi:

@@ -25,7 +25,12 @@ Apply = Callable[[Sequence[GivenEvent]], Awaitable[Sequence[RetryLater | Rejecte
 Admit = Callable[[Sequence[GivenInbound]], Awaitable[Sequence[RetryLater | Rejected | None]]]
 
 
-def routes(*, from_ledger: Apply, from_wallets: Apply, admit: Admit) -> list[Route]:
+CountEvents = Callable[[Sequence[GivenEvent]], Awaitable[None]]
+
+
+def routes(
+    *, from_ledger: Apply, from_wallets: Apply, admit: Admit, count: CountEvents
+) -> list[Route]:
     def applying(apply: Apply) -> Callable[[Sequence[Incoming]], Awaitable[Sequence[Outcome]]]:
         async def handle(batch: Sequence[Incoming]) -> Sequence[Outcome]:
             given = [
@@ -34,6 +39,18 @@ def routes(*, from_ledger: Apply, from_wallets: Apply, admit: Admit) -> list[Rou
             return await apply(given)
 
         return handle
+
+    async def apply_and_count(events: Sequence[GivenEvent]) -> Sequence[Outcome]:
+        outcomes = await from_wallets(events)
+        # What waits comes again, and is counted then.
+        await count(
+            [
+                event
+                for event, outcome in zip(events, outcomes, strict=True)
+                if not isinstance(outcome, RetryLater)
+            ]
+        )
+        return outcomes
 
     async def handle_inbound(batch: Sequence[Incoming]) -> Sequence[Outcome]:
         given = [
@@ -46,7 +63,7 @@ def routes(*, from_ledger: Apply, from_wallets: Apply, admit: Admit) -> list[Rou
     return [
         Route(topic=PASS_BALANCE_CHANGED, handler=applying(from_ledger), max_batch=BATCH),
         Route(topic=PASS_REDEEMED, handler=applying(from_ledger), max_batch=BATCH),
-        Route(topic=WALLET_ACTIVITY, handler=applying(from_wallets), max_batch=BATCH),
+        Route(topic=WALLET_ACTIVITY, handler=applying(apply_and_count), max_batch=BATCH),
         Route(
             topic=PASS_INBOUND,
             handler=handle_inbound,
