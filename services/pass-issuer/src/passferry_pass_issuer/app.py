@@ -20,13 +20,17 @@ from passferry_pass_issuer.adapters.postgres_credentials import (
     PostgresCredentials,
     PostgresCredentialStore,
 )
+from passferry_pass_issuer.adapters.postgres_funnel import PostgresFunnel
 from passferry_pass_issuer.adapters.postgres_holders import PostgresHolders
 from passferry_pass_issuer.adapters.postgres_idempotency import PostgresIdempotency
+from passferry_pass_issuer.adapters.postgres_inbound_secrets import PostgresInboundSecrets
+from passferry_pass_issuer.adapters.postgres_links import PostgresLinks
 from passferry_pass_issuer.adapters.postgres_passes import PostgresPasses
 from passferry_pass_issuer.adapters.postgres_programs import PostgresPrograms
 from passferry_pass_issuer.adapters.postgres_revisions import PostgresRevisions
 from passferry_pass_issuer.adapters.postgres_templates import PostgresCatalogue, PostgresTemplates
 from passferry_pass_issuer.adapters.postgres_workspaces import PostgresApiKeys, PostgresWorkspaces
+from passferry_pass_issuer.adapters.segno_qr import SegnoQrCodes
 from passferry_pass_issuer.adapters.thread_signer import ThreadSigner
 from passferry_pass_issuer.adapters.wallet_identities import (
     WalletIdentityChecker,
@@ -52,6 +56,12 @@ from passferry_pass_issuer.application.apply_events import (
     wallet_effect,
 )
 from passferry_pass_issuer.application.change_passes import ChangeFields, EndPass
+from passferry_pass_issuer.application.check_inbound_signatures import (
+    CheckInboundSignatures,
+    KeepInboundSecrets,
+)
+from passferry_pass_issuer.application.count_funnel import CountFunnel
+from passferry_pass_issuer.application.distribute_links import DistributeLinks
 from passferry_pass_issuer.application.edit_templates import (
     ChangeTemplate,
     CreateTemplate,
@@ -78,6 +88,9 @@ from passferry_pass_issuer.domain.template_checks import TemplateVersion
 from passferry_pass_issuer.domain.workspace import PLATFORM_ID
 from passferry_pass_issuer.entrypoints import (
     http_credentials,
+    http_funnel,
+    http_inbound_secrets,
+    http_links,
     http_passes,
     http_programs,
     http_templates,
@@ -85,6 +98,7 @@ from passferry_pass_issuer.entrypoints import (
     kafka_routes,
 )
 from passferry_pass_issuer.entrypoints.check_credentials import CredentialCheck
+from passferry_pass_issuer.entrypoints.http_links import Distribution
 from passferry_pass_issuer.entrypoints.http_work import IssuerApi
 from passferry_pass_issuer.entrypoints.worker_signing_queue import (
     FindUnsignedPasses,
@@ -118,6 +132,10 @@ ROUTERS: Sequence[APIRouter] = (
     http_programs.router,
     http_templates.router,
     http_credentials.router,
+    http_inbound_secrets.router,
+    http_funnel.router,
+    # Before the passes, whose routes take every path below a pass.
+    http_links.router,
     http_passes.router,
 )
 
@@ -255,6 +273,16 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
         ),
         change_fields=ChangeFields(passes=stores.passes, revisions=around.revisions),
         end_pass=EndPass(passes=stores.passes, revisions=around.revisions),
+        distribution=_distribution(around, stores),
+        funnel=PostgresFunnel(),
+        keep_inbound_secrets=KeepInboundSecrets(secrets=PostgresInboundSecrets(around.cipher)),
+    )
+
+
+def _distribution(around: Surroundings, stores: Stores) -> Distribution:
+    return Distribution(
+        links=DistributeLinks(passes=stores.passes, links=PostgresLinks(around.cipher)),
+        qr_codes=SegnoQrCodes(),
     )
 
 
@@ -334,12 +362,16 @@ async def open_press(
         return kafka_routes.routes(
             from_ledger=applying(ledger_effect),
             from_wallets=applying(wallet_effect),
+            count=CountFunnel(transactions=database, store=PostgresFunnel()),
             admit=AdmitInbound(
                 workbench=issuer.workbench,
                 directory=directory,
                 store=store,
                 revisions=revisions,
                 issue=issuer.issue_passes,
+                signatures=CheckInboundSignatures(
+                    transactions=database, secrets=PostgresInboundSecrets(cipher)
+                ),
             ),
         )
 

@@ -32,6 +32,11 @@ PASS_EVENTS = Counter(
 INBOUND_EVENTS = Counter(
     "passferry_inbound_events_total", "Upstream events", ["event_type", "result"]
 )
+INBOUND_SIGNATURES = Counter(
+    "passferry_inbound_signatures_total",
+    "Signatures of upstream events of workspaces that have a secret; a missing one is invalid",
+    ["result"],
+)
 COALESCED_CHANGES = Counter(
     "passferry_issuer_coalesced_changes_total",
     "Changes that share a revision with an earlier change of their pass",

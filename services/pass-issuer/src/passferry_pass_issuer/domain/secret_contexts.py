@@ -25,6 +25,10 @@ def google_credential(workspace_id: UUID, issuer_id: str) -> str:
     return f"{workspace_id}:google_account.credential:{issuer_id}"
 
 
+def inbound_secret(workspace_id: UUID, inbound_secret_id: UUID) -> str:
+    return f"{workspace_id}:inbound_secret.secret:{inbound_secret_id}"
+
+
 def lookup_key(workspace_id: UUID) -> str:
     return f"{workspace_id}:workspace.lookup_key"
 

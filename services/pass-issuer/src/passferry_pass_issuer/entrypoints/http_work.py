@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from fastapi import Request
@@ -26,6 +26,8 @@ from passferry_pass_issuer.application.administer_workspaces import (
     Workspaces,
 )
 from passferry_pass_issuer.application.change_passes import ChangeFields, EndPass
+from passferry_pass_issuer.application.check_inbound_signatures import KeepInboundSecrets
+from passferry_pass_issuer.application.count_funnel import FunnelStore
 from passferry_pass_issuer.application.edit_templates import (
     ChangeTemplate,
     CreateTemplate,
@@ -49,6 +51,10 @@ from passferry_runtime.http import state_of
 from passferry_runtime.idempotency import fingerprint, parse_idempotency_key
 from passferry_runtime.outbox import EventTooLarge
 from passferry_runtime.postgres import UNAVAILABLE
+
+if TYPE_CHECKING:
+    # The groups of routes that import this module say what they need themselves.
+    from passferry_pass_issuer.entrypoints.http_links import Distribution
 
 MAX_PAGE = 200
 DEFAULT_PAGE = 50
@@ -138,6 +144,9 @@ class IssuerApi:
     issue_passes: IssuePasses
     change_fields: ChangeFields
     end_pass: EndPass
+    distribution: Distribution
+    keep_inbound_secrets: KeepInboundSecrets
+    funnel: FunnelStore
 
 
 def issuer_of(request: Request) -> IssuerApi:
