@@ -9,6 +9,7 @@ import pytest
 from passferry_runtime.postgres import Database
 from passferry_runtime.rounds import Rounds
 from passferry_runtime.turn import Turn
+from passferry_testing.harness import eventually
 
 
 class FakeTurn:
@@ -38,9 +39,7 @@ async def run_rounds(turn: FakeTurn, *, fail_first: bool = False) -> list[int]:
 
     rounds = Rounds("test", once, interval_s=0.001, turn=turn)
     task = asyncio.create_task(rounds.run())
-    async with asyncio.timeout(10):
-        while turn.answers:
-            await asyncio.sleep(0.001)
+    await eventually(lambda: not turn.answers, what="the last round")
     rounds.stop()
     await task
     return done
@@ -64,9 +63,7 @@ async def test_one_replica_has_the_turn_until_it_lets_go(harness):
             assert not await second.is_ours()
             assert await other.is_ours(), "another name is another turn"
             first.close()
-            async with asyncio.timeout(10):
-                while not await second.is_ours():
-                    await asyncio.sleep(0.02)
+            await eventually(second.is_ours, what="the other takes over")
         finally:
             for turn in (first, second, other):
                 turn.close()
