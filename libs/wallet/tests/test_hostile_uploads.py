@@ -219,7 +219,7 @@ def a_leaf(authority):
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4_000), st.integers(0, 255)), min_size=1, max_size=4))
 def test_a_changed_certificate_is_read_or_refused_and_nothing_else(a_leaf, load, changes):
-    changed = bytearray(leaf.certificate.public_bytes(Encoding.DER))
+    changed = bytearray(a_leaf.certificate.public_bytes(Encoding.DER))
     for place, byte in changes:
         changed[place % len(changed)] = byte
     with contextlib.suppress(SigningIdentityRejected):
