@@ -40,16 +40,16 @@ _PKCS1, _SHA256_HASH, _ECDSA = padding.PKCS1v15(), hashes.SHA256(), ec.ECDSA(has
 _UTC_TIME_YEARS = range(1950, 2050)
 
 
-class ManifestSigner:
-    """Signs manifests with one identity; safe to share between threads."""
+class SignatureFrame:
+    """All of an identity's signatures but the signature value, for a key that may be elsewhere.
 
-    def __init__(self, identity: SigningIdentity) -> None:
-        self._key = identity.private_key
-        is_rsa = isinstance(self._key, rsa.RSAPrivateKey)
-        certificates = sorted(
-            certificate.public_bytes(Encoding.DER)
-            for certificate in (identity.certificate, identity.wwdr)
-        )
+    `is_rsa`: the value is PKCS#1 v1.5 with SHA-256 over `to_be_signed`; else ECDSA with SHA-256,
+    as DER.
+    """
+
+    def __init__(self, certificate: x509.Certificate, wwdr: x509.Certificate) -> None:
+        self.is_rsa = isinstance(certificate.public_key(), rsa.RSAPublicKey)
+        certificates = sorted(each.public_bytes(Encoding.DER) for each in (certificate, wwdr))
         self._before_signers = b"".join(
             (
                 _VERSION_1,
@@ -59,16 +59,21 @@ class ManifestSigner:
                 der.tlv(der.CONTEXT_0, *certificates),
             )
         )
-        self._signer_head = _VERSION_1 + _issuer_and_serial(identity.certificate) + _SHA256
-        self._signature_algorithm = _RSA_ENCRYPTION if is_rsa else _ECDSA_WITH_SHA256
+        self._signer_head = _VERSION_1 + _issuer_and_serial(certificate) + _SHA256
+        self._signature_algorithm = _RSA_ENCRYPTION if self.is_rsa else _ECDSA_WITH_SHA256
         #: By the sizes of attributes and signature, which are nearly always the same.
         self._frames: dict[tuple[int, int], tuple[bytes, bytes]] = {}
 
-    def sign(self, manifest: bytes, *, signing_time: datetime) -> bytes:
-        """The detached signature, DER. `signing_time` is aware and told to the second."""
-        attributes = _attributes(hashlib.sha256(manifest).digest(), signing_time)
+    def attributes(self, manifest: bytes, *, signing_time: datetime) -> bytes:
+        """What a signature says about a manifest, to be handed to the other two."""
+        return _attributes(hashlib.sha256(manifest).digest(), signing_time)
+
+    def to_be_signed(self, attributes: bytes) -> bytes:
         # They are signed as a SET and stored under [0]; only the first byte differs.
-        signature = self._raw_signature(der.tlv(der.SET, attributes))
+        return der.tlv(der.SET, attributes)
+
+    def completed(self, attributes: bytes, signature: bytes) -> bytes:
+        """The detached signature, DER."""
         sizes = len(attributes), len(signature)
         frame = self._frames.get(sizes)
         if frame is None:
@@ -85,6 +90,20 @@ class ManifestSigner:
         signed_data = der.tlv(der.SEQUENCE, self._before_signers, der.tlv(der.SET, signer))
         whole = der.tlv(der.SEQUENCE, _SIGNED_DATA, der.tlv(der.CONTEXT_0, signed_data))
         return whole[: -len(end) - attributes_size], end[:-signature_size]
+
+
+class ManifestSigner:
+    """Signs manifests with one identity; safe to share between threads."""
+
+    def __init__(self, identity: SigningIdentity) -> None:
+        self._key = identity.private_key
+        self._frame = SignatureFrame(identity.certificate, identity.wwdr)
+
+    def sign(self, manifest: bytes, *, signing_time: datetime) -> bytes:
+        """The detached signature, DER. `signing_time` is aware and told to the second."""
+        attributes = self._frame.attributes(manifest, signing_time=signing_time)
+        signature = self._raw_signature(self._frame.to_be_signed(attributes))
+        return self._frame.completed(attributes, signature)
 
     def _raw_signature(self, signed: bytes) -> bytes:
         if isinstance(self._key, rsa.RSAPrivateKey):
