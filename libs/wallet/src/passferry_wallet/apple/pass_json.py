@@ -18,7 +18,6 @@ from passferry_wallet.apple.pass_content import (
     Beacon,
     FeaturedAction,
     Location,
-    Nfc,
     PassColours,
     PassContent,
     PassIdentity,
@@ -62,10 +61,10 @@ _STYLES = frozenset(
 )
 _GROUPED_STYLES = frozenset({"boardingPass", "eventTicket"})
 _TRANSIT_TYPES = frozenset({"Air", "Boat", "Bus", "Train", "Generic"})
-_ENCODINGS = frozenset({"iso-8859-1", "utf-8", "us-ascii"})
+ENCODINGS = frozenset({"iso-8859-1", "utf-8", "us-ascii"})
 #: What a poster pass shows; its twin for older systems shows the rest.
 _POSTER_GROUPS = frozenset({"headerFields", "primaryFields", "footerFields"})
-_BARCODE_NAMES: dict[BarcodeFormat, str] = {
+BARCODE_NAMES: dict[BarcodeFormat, str] = {
     "qr": "PKBarcodeFormatQR",
     "pdf417": "PKBarcodeFormatPDF417",
     "aztec": "PKBarcodeFormatAztec",
@@ -76,7 +75,7 @@ _BARCODE_NAMES: dict[BarcodeFormat, str] = {
     "i2of5": "PKBarcodeFormatI2of5",
 }
 #: Shown by every system and by the watch.
-_EVERYWHERE = frozenset({"qr", "pdf417", "aztec"})
+EVERYWHERE: frozenset[BarcodeFormat] = frozenset({"qr", "pdf417", "aztec"})
 
 
 def build_pass_json(content: PassContent) -> bytes:
@@ -188,7 +187,7 @@ def _add_barcodes(written: dict[str, Any], barcodes: tuple[Barcode, ...]) -> Non
         return
     items_at_most(barcodes, MAX_BARCODES, "barcodes")
     shown = [*barcodes]
-    if not any(barcode.format in _EVERYWHERE for barcode in barcodes):
+    if not any(barcode.format in EVERYWHERE for barcode in barcodes):
         first = barcodes[0]
         shown.append(
             Barcode(
@@ -204,21 +203,21 @@ def _add_barcodes(written: dict[str, Any], barcodes: tuple[Barcode, ...]) -> Non
     written["barcode"] = next(
         item
         for barcode, item in zip(shown, all_written, strict=True)
-        if barcode.format in _EVERYWHERE
+        if barcode.format in EVERYWHERE
     )
 
 
 def _barcode(barcode: Barcode, index: int) -> dict[str, Any]:
     where = f"barcodes.{index}"
-    if barcode.format not in _BARCODE_NAMES:
+    if barcode.format not in BARCODE_NAMES:
         raise PassContentRejected("barcode_unknown", where, "is no barcode that Wallet shows")
     try:
         check_message(barcode.format, barcode.message)
     except BarcodeRejected as refusal:
         raise PassContentRejected(refusal.code, where, refusal.detail) from refusal
     encoding = barcode.message_encoding.lower()
-    if encoding not in _ENCODINGS:
-        raise PassContentRejected("encoding_unknown", where, f"is one of {sorted(_ENCODINGS)}")
+    if encoding not in ENCODINGS:
+        raise PassContentRejected("encoding_unknown", where, f"is one of {sorted(ENCODINGS)}")
     try:
         barcode.message.encode(encoding)
     except UnicodeEncodeError as error:
@@ -226,7 +225,7 @@ def _barcode(barcode: Barcode, index: int) -> dict[str, Any]:
             "barcode_not_encodable", where, f"the message cannot be told in {encoding}"
         ) from error
     written = {
-        "format": _BARCODE_NAMES[barcode.format],
+        "format": BARCODE_NAMES[barcode.format],
         "message": barcode.message,
         "messageEncoding": encoding,
     }
@@ -250,22 +249,23 @@ def _add_nfc(written: dict[str, Any], content: PassContent) -> None:
         )
     written["nfc"] = {
         "message": clean_text(nfc.message, "nfc.message"),
-        "encryptionPublicKey": _nfc_key(nfc),
+        "encryptionPublicKey": check_nfc_key(nfc.encryption_public_key),
     }
     if nfc.requires_authentication:
         written["nfc"]["requiresAuthentication"] = True
 
 
-def _nfc_key(nfc: Nfc) -> str:
+def check_nfc_key(encoded: str) -> str:
+    """The key itself. Raises PassContentRejected for what is no P-256 key."""
     try:
-        key = load_der_public_key(base64.b64decode(nfc.encryption_public_key, validate=True))
+        key = load_der_public_key(base64.b64decode(encoded, validate=True))
     except (ValueError, binascii.Error, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
         raise PassContentRejected(
             "nfc_key_invalid", "nfc.encryption_public_key", "is base64 of a P-256 public key"
         )
-    return nfc.encryption_public_key
+    return encoded
 
 
 def _add_relevance(written: dict[str, Any], content: PassContent) -> None:
