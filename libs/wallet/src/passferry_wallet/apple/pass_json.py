@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +19,6 @@ from passferry_wallet.apple.pass_content import (
     Beacon,
     FeaturedAction,
     Location,
-    PassColours,
     PassContent,
     PassIdentity,
     RelevantDate,
@@ -36,7 +36,7 @@ from passferry_wallet.apple.pass_values import (
 from passferry_wallet.apple.rejections import PassContentRejected
 from passferry_wallet.barcode import BarcodeFormat, BarcodeRejected, check_message
 
-__all__ = ["MAX_PASS_JSON_BYTES", "PassContentRejected", "build_pass_json"]
+__all__ = ["MAX_PASS_JSON_BYTES", "PassContentRejected", "build_pass_json", "constant_parts"]
 
 MAX_PASS_JSON_BYTES = 256 * 1024
 MAX_BARCODES = 4
@@ -56,6 +56,23 @@ _SERIAL = re.compile(r"[A-Za-z0-9._~-]{16,200}")
 _TOKEN = re.compile(r"[\x21-\x7e]{16,256}")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
+#: What a document cannot say: it is of each pass, or more hangs on it than a key.
+_RESERVED = frozenset(
+    {
+        "formatVersion",
+        "passTypeIdentifier",
+        "teamIdentifier",
+        "serialNumber",
+        "webServiceURL",
+        "authenticationToken",
+        "voided",
+        "expirationDate",
+        "barcode",
+        "barcodes",
+        "nfc",
+    }
+)
+_NOTHING: Mapping[str, Any] = {}
 _STYLES = frozenset(
     {"boardingPass", "coupon", "eventTicket", "generic", "storeCard", "posterGeneric"}
 )
@@ -78,19 +95,61 @@ BARCODE_NAMES: dict[BarcodeFormat, str] = {
 EVERYWHERE: frozenset[BarcodeFormat] = frozenset({"qr", "pdf417", "aztec"})
 
 
-def build_pass_json(content: PassContent) -> bytes:
-    """pass.json as UTF-8 with sorted keys and no spaces. Raises PassContentRejected."""
-    written: dict[str, Any] = {"formatVersion": 1}
+def build_pass_json(content: PassContent, *, constant: Mapping[str, Any] = _NOTHING) -> bytes:
+    """pass.json as UTF-8 with sorted keys and no spaces. Raises PassContentRejected.
+
+    `constant` is what `constant_parts` made of the parts that many passes share.
+    """
+    written: dict[str, Any] = {"formatVersion": 1, **constant}
     _add_identity(written, content.identity)
     _add_style(written, content)
-    _add_looks(written, content.colours, content.logo_text)
+    _add_looks(written, content)
     if not content.is_voided:
         _add_barcodes(written, content.barcodes)
     _add_nfc(written, content)
     _add_relevance(written, content)
     _add_life(written, content)
     _add_extras(written, content)
+    _add_unmodelled(written, content)
+    if content.document:
+        _refuse_reserved(content.document)
+        written = merged(content.document, written)
     return _dump(written)
+
+
+def constant_parts(content: PassContent) -> Mapping[str, Any]:
+    """The members that are the same in every pass of a template, checked and written once.
+
+    Of `content`, colours, places, store ids, links, schemes and actions are read; identity,
+    style, fields, barcodes and the state are of each pass.
+    """
+    written: dict[str, Any] = {}
+    _add_looks(written, content)
+    _add_relevance(written, content)
+    _add_extras(written, content)
+    return {name: _frozen(value) for name, value in written.items()}
+
+
+def _frozen(value: Any) -> Any:
+    # Objects stay objects: a document may have more members for them.
+    if isinstance(value, dict):
+        return value
+    return orjson.Fragment(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
+
+
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Both; where both say something, `over`, and objects member by member."""
+    result = {**under, **over}
+    for name in under.keys() & over.keys():
+        below, above = under[name], over[name]
+        if isinstance(below, Mapping) and isinstance(above, Mapping):
+            result[name] = merged(below, above)
+    return result
+
+
+def _refuse_reserved(document: Mapping[str, Any]) -> None:
+    for name in sorted(_RESERVED & document.keys()):
+        raise PassContentRejected("duplicate", f"document.{name}", "is told by the pass itself")
 
 
 def _dump(written: dict[str, Any]) -> bytes:
@@ -167,7 +226,8 @@ def _add_style(written: dict[str, Any], content: PassContent) -> None:
     written[content.style] = groups
 
 
-def _add_looks(written: dict[str, Any], colours: PassColours, logo_text: str | None) -> None:
+def _add_looks(written: dict[str, Any], content: PassContent) -> None:
+    colours = content.colours
     for key, value in (
         ("backgroundColor", colours.background),
         ("foregroundColor", colours.foreground),
@@ -177,8 +237,10 @@ def _add_looks(written: dict[str, Any], colours: PassColours, logo_text: str | N
     ):
         if value is not None:
             written[key] = colour(value, f"colours.{key}")
-    if logo_text is not None:
-        written["logoText"] = clean_text(logo_text, "logo_text")
+    if content.logo_text is not None:
+        written["logoText"] = clean_text(content.logo_text, "logo_text")
+    if content.preferred_style_schemes:
+        written["preferredStyleSchemes"] = list(content.preferred_style_schemes)
 
 
 def _add_barcodes(written: dict[str, Any], barcodes: tuple[Barcode, ...]) -> None:
@@ -349,28 +411,43 @@ def _add_life(written: dict[str, Any], content: PassContent) -> None:
 
 def _add_extras(written: dict[str, Any], content: PassContent) -> None:
     items_at_most(content.featured_actions, MAX_FEATURED_ACTIONS, "featured_actions")
-    items_at_most(
-        content.associated_store_identifiers, MAX_STORE_IDENTIFIERS, "associated_store_identifiers"
-    )
+    _add_store_identifiers(written, content)
     if content.featured_actions:
         written["featuredActions"] = [
             _featured_action(action, f"featured_actions.{index}")
             for index, action in enumerate(content.featured_actions)
         ]
-    if content.associated_store_identifiers:
-        written["associatedStoreIdentifiers"] = [
-            _positive(number, "associated_store_identifiers")
-            for number in content.associated_store_identifiers
-        ]
     if content.app_launch_url is not None:
-        if not content.associated_store_identifiers:
+        if "associatedStoreIdentifiers" not in written:
             raise PassContentRejected(
                 "app_missing", "app_launch_url", "needs associated_store_identifiers"
             )
         written["appLaunchURL"] = required_text(content.app_launch_url, "app_launch_url")
     if content.user_info is not None:
         written["userInfo"] = dict(content.user_info)
-    _add_unmodelled(written, content)
+    if content.semantics is not None:
+        written["semantics"] = dict(content.semantics)
+    for name, address in content.links.items():
+        check = url if name.endswith(("URL", "Website")) else required_text
+        written[name] = check(address, f"links.{name}")
+
+
+def _add_store_identifiers(written: dict[str, Any], content: PassContent) -> None:
+    for key, name, numbers in (
+        (
+            "associatedStoreIdentifiers",
+            "associated_store_identifiers",
+            content.associated_store_identifiers,
+        ),
+        (
+            "auxiliaryStoreIdentifiers",
+            "auxiliary_store_identifiers",
+            content.auxiliary_store_identifiers,
+        ),
+    ):
+        items_at_most(numbers, MAX_STORE_IDENTIFIERS, name)
+        if numbers:
+            written[key] = [_positive(number, name) for number in numbers]
 
 
 def _add_unmodelled(written: dict[str, Any], content: PassContent) -> None:

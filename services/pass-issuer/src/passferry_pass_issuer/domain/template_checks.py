@@ -19,10 +19,10 @@ SCALES = ("", "@2x", "@3x")
 NEEDED_IMAGES = ("icon", "logo")
 
 STYLES_OF = {
-    Protocol.MEMBERSHIP: ("storeCard", "generic"),
-    Protocol.COUPON: ("coupon", "generic"),
-    Protocol.EVENT_TICKET: ("eventTicket", "generic"),
-    Protocol.GIFT_CARD: ("storeCard", "generic"),
+    Protocol.MEMBERSHIP: ("storeCard", "generic", "posterGeneric"),
+    Protocol.COUPON: ("coupon", "generic", "posterGeneric"),
+    Protocol.EVENT_TICKET: ("eventTicket", "boardingPass", "generic", "posterGeneric"),
+    Protocol.GIFT_CARD: ("storeCard", "generic", "posterGeneric"),
 }
 
 
@@ -100,7 +100,7 @@ def _check_apple(version: TemplateVersion, file_names: Collection[str]) -> None:
     if apple.style not in STYLES_OF[version.protocol]:
         styles = ", ".join(STYLES_OF[version.protocol])
         raise ContentRejected("invalid", "apple.style", f"of a {version.protocol} is {styles}")
-    if not apple.fields:
+    if not apple.fields and apple.document is None:
         raise ContentRejected("required", "apple.fields", "a pass shows at least one field")
     for image in NEEDED_IMAGES:
         for scale in SCALES:
