@@ -147,6 +147,9 @@ class AppleContent:
     #: When a pass for which nobody said it expires: so long after it was issued, or then.
     expires_after_days: int | None = None
     expires_at: datetime | None = None
+    #: Values of the example pass that a draft is tried out with: by name of the field, or
+    #: `pass.code`.
+    example_values: Mapping[str, str | int | bool] = field(default_factory=dict)
     #: Language to text to its translation.
     strings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     #: More of pass.json in Apple's own names; what the members above say comes first.

@@ -9,14 +9,11 @@ from typing import Any
 from uuid import UUID
 
 from passferry_contracts.types import Protocol
+from passferry_pass_issuer.domain.apple_image_linting import NEEDED_IMAGES, SCALES
 from passferry_pass_issuer.domain.google_ids import class_id_of, vertical_of
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.rendering_subject import TemplateFacts
 from passferry_pass_issuer.domain.template import TemplateContent
-
-SCALES = ("", "@2x", "@3x")
-#: Without an icon Wallet silently refuses the pass; the logo is what people know it by.
-NEEDED_IMAGES = ("icon", "logo")
 
 STYLES_OF = {
     Protocol.MEMBERSHIP: ("storeCard", "generic", "posterGeneric"),
