@@ -14,6 +14,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
+from passferry_pass_issuer.adapters.apple_examination import examiner
 from passferry_pass_issuer.adapters.google_classes import WalletGoogleClasses
 from passferry_pass_issuer.adapters.postgres_audit import PostgresAudit
 from passferry_pass_issuer.adapters.postgres_credentials import (
@@ -37,7 +38,11 @@ from passferry_pass_issuer.adapters.wallet_identities import (
     WalletServiceAccountChecker,
     read_authorities,
 )
-from passferry_pass_issuer.adapters.wallet_images import check_image
+from passferry_pass_issuer.adapters.wallet_images import (
+    ImageScaler,
+    check_image,
+    strings_files,
+)
 from passferry_pass_issuer.adapters.wallet_renderer import WalletRenderer
 from passferry_pass_issuer.application.administer_programs import ChangeProgram, CreateProgram
 from passferry_pass_issuer.application.administer_workspaces import (
@@ -79,8 +84,10 @@ from passferry_pass_issuer.application.keep_credentials import (
     UploadGoogleAccount,
     UploadSigningIdentity,
 )
+from passferry_pass_issuer.application.lint_templates import LintTemplate
 from passferry_pass_issuer.application.ports import Cipher, RevisionRenderer, RevisionWriter
 from passferry_pass_issuer.application.render_revisions import RenderRevisions, SignWaiting
+from passferry_pass_issuer.application.template_images import StoreTemplateImage
 from passferry_pass_issuer.application.watch_credentials import WatchCredentials
 from passferry_pass_issuer.application.work import Workbench
 from passferry_pass_issuer.domain.example_pass import example_pass
@@ -93,6 +100,7 @@ from passferry_pass_issuer.entrypoints import (
     http_links,
     http_passes,
     http_programs,
+    http_template_checks,
     http_templates,
     http_workspaces,
     kafka_routes,
@@ -131,6 +139,7 @@ ROUTERS: Sequence[APIRouter] = (
     http_workspaces.member_router,
     http_programs.router,
     http_templates.router,
+    http_template_checks.router,
     http_credentials.router,
     http_inbound_secrets.router,
     http_funnel.router,
@@ -244,7 +253,11 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
             templates=stores.templates,
             google_classes=around.google_classes,
             try_out=_trial(around.renderer, around.public_base_url),
+            lint=_linter(around, stores),
+            strings_files=strings_files,
         ),
+        lint_template=_linter(around, stores),
+        store_template_image=_image_store(around, stores),
         upload_signing_identity=UploadSigningIdentity(
             checker=around.identity_checker,
             store=stores.credential_store,
@@ -283,6 +296,21 @@ def _distribution(around: Surroundings, stores: Stores) -> Distribution:
     return Distribution(
         links=DistributeLinks(passes=stores.passes, links=PostgresLinks(around.cipher)),
         qr_codes=SegnoQrCodes(),
+    )
+
+
+def _linter(around: Surroundings, stores: Stores) -> LintTemplate:
+    return LintTemplate(
+        templates=stores.templates,
+        identities=stores.credential_store,
+        examine=examiner(around.public_base_url),
+    )
+
+
+def _image_store(around: Surroundings, stores: Stores) -> StoreTemplateImage:
+    return StoreTemplateImage(
+        scale=ImageScaler(),
+        store_file=StoreTemplateFile(templates=stores.templates, check_asset=around.check_asset),
     )
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "BundleTemplate",
     "PassContentRejected",
     "build_manifest",
+    "build_pkpasses",
     "bundle_passes",
     "check_asset",
     "sha1_hex",
@@ -138,6 +139,11 @@ def bundle_passes(passes: Mapping[str, bytes]) -> bytes:
             raise PassContentRejected("name_invalid", "passes", "names end in .pkpass")
     local_parts, records = _laid_out([_entry(name, passes[name]) for name in sorted(passes)], 0)
     return local_parts + records + _end(len(passes), len(records), len(local_parts))
+
+
+def build_pkpasses(passes: Sequence[bytes]) -> bytes:
+    """A .pkpasses of these passes, named by their place; see `bundle_passes` for the limits."""
+    return bundle_passes({f"{place}.pkpass": data for place, data in enumerate(passes, 1)})
 
 
 def _check_names(assets: Mapping[str, bytes]) -> None:

@@ -79,7 +79,7 @@ def _field(group: FieldGroup, field: PassField, seen: set[str]) -> dict[str, Any
     if field.change_message is not None:
         written["changeMessage"] = _change_message(field.change_message, where)
     if field.attributed_value is not None:
-        written["attributedValue"] = _attributed(field.attributed_value, where)
+        written["attributedValue"] = attributed_text(field.attributed_value, where)
     _add_styles(written, field, where)
     _add_placement(written, group, field, where)
     return written
@@ -109,7 +109,7 @@ def _change_message(message: str, where: str) -> str:
     return clean_text(message, where)
 
 
-def _attributed(text: str, where: str) -> str:
+def attributed_text(text: str, where: str) -> str:
     """Links are all that Wallet shows; any other markup, or another scheme, is refused."""
     cleaned = clean_text(text, where)
     for target in _LINK.findall(cleaned):

@@ -207,7 +207,7 @@ class IssuePasses:
             unit=program.unit,
             unit_scale=program.unit_scale,
             field_values=values,
-            expires_at=request.expires_at,
+            expires_at=request.expires_at or template.content.expiry_of(work.now),
             created_at=work.now,
             program=ProgramFacts(
                 program_id=program.program_id, name=program.name, protocol=program.protocol

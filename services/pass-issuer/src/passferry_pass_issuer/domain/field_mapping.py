@@ -39,6 +39,8 @@ def evaluate(expression: ValueExpression, subject: RenderSubject) -> Shown | Non
             return _decimal(raw, subject)
         case "date":
             return _moment(raw)
+        case "plain":
+            return _plain(raw, expression, subject)
         case _ if expression.source == "balance":
             # In words too, 10,000 cents are 100.00.
             return _text(_decimal(raw, subject))
@@ -106,6 +108,14 @@ def _integer(raw: Scalar | date, expression: ValueExpression, subject: RenderSub
         return int(str(raw))
     except ValueError:
         return _text(raw)
+
+
+def _plain(raw: Scalar | date, expression: ValueExpression, subject: RenderSubject) -> Shown:
+    if expression.source == "balance":
+        return _decimal(raw, subject)
+    if isinstance(raw, str | int | datetime):
+        return raw
+    return _text(raw)
 
 
 def _decimal(raw: Scalar | date, subject: RenderSubject) -> Scaled | str:

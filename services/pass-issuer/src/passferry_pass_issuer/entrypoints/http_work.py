@@ -41,7 +41,9 @@ from passferry_pass_issuer.application.keep_credentials import (
     UploadGoogleAccount,
     UploadSigningIdentity,
 )
+from passferry_pass_issuer.application.lint_templates import LintTemplate
 from passferry_pass_issuer.application.ports import Passes, Programs, Transaction
+from passferry_pass_issuer.application.template_images import StoreTemplateImage
 from passferry_pass_issuer.application.watch_credentials import WatchCredentials
 from passferry_pass_issuer.application.work import Work, Workbench
 from passferry_pass_issuer.domain.issuing import IssueRefused
@@ -139,6 +141,8 @@ class IssuerApi:
     change_template: ChangeTemplate
     store_template_file: StoreTemplateFile
     publish_template: PublishTemplate
+    lint_template: LintTemplate
+    store_template_image: StoreTemplateImage
     upload_signing_identity: UploadSigningIdentity
     upload_google_account: UploadGoogleAccount
     issue_passes: IssuePasses
