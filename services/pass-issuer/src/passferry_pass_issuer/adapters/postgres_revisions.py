@@ -26,15 +26,13 @@ WHERE (workspace_id, external_id) IN (SELECT * FROM unnest($1::uuid[], $2::text[
 
 UNSIGNED = """
 SELECT pass_id FROM pass
-WHERE workspace_id = $1 AND pass_type_identifier = $2 AND is_on_apple
-    AND signed_revision < revision AND pass_id > $3
+WHERE workspace_id = $1 AND pass_type_identifier = $2 AND is_unsigned AND pass_id > $3
 ORDER BY pass_id LIMIT $4
 """
 
 UNSIGNED_TYPES = """
 SELECT DISTINCT workspace_id, pass_type_identifier FROM pass
-WHERE workspace_id = ANY($1::uuid[]) AND pass_type_identifier IS NOT NULL AND is_on_apple
-    AND signed_revision < revision
+WHERE workspace_id = ANY($1::uuid[]) AND pass_type_identifier IS NOT NULL AND is_unsigned
 ORDER BY workspace_id, pass_type_identifier
 """
 
