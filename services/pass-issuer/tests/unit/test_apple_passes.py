@@ -115,7 +115,8 @@ def test_a_poster_ticket_says_what_it_means(tell, template_example):
     # proves: A16, P11
     ticket = tell(template_example("eventTicket"))
     assert ticket["preferredStyleSchemes"] == ["posterEventTicket", "eventTicket"]
-    assert ticket["relevantDates"] == [{"date": "2030-01-01T12:00:00Z"}]
+    moment = "2030-01-01T12:00:00Z"
+    assert ticket["relevantDates"] == [{"date": moment, "relevantDate": moment}]
     assert ticket["relevantDate"] == "2030-01-01T12:00:00Z"
     assert ticket["nfc"]["requiresAuthentication"] is True
     assert ticket["semantics"]["seats"] == [
