@@ -383,7 +383,8 @@ def _beacon(beacon: Beacon, where: str) -> dict[str, Any]:
 def _relevant_date(item: RelevantDate, where: str) -> dict[str, str]:
     start = w3c_date(item.start, where)
     if item.end is None:
-        return {"date": start}
+        # iOS 18 reads the second name, later systems the first.
+        return {"date": start, "relevantDate": start}
     end = w3c_date(item.end, where)
     if not timedelta(0) < item.end - item.start <= MAX_INTERVAL:
         raise PassContentRejected(
