@@ -17,10 +17,8 @@ from fastapi import APIRouter
 from passferry_pass_issuer.adapters.apple_examination import examiner
 from passferry_pass_issuer.adapters.google_classes import WalletGoogleClasses
 from passferry_pass_issuer.adapters.postgres_audit import PostgresAudit
-from passferry_pass_issuer.adapters.postgres_credentials import (
-    PostgresCredentials,
-    PostgresCredentialStore,
-)
+from passferry_pass_issuer.adapters.postgres_credential_store import PostgresCredentialStore
+from passferry_pass_issuer.adapters.postgres_credentials import PostgresCredentials
 from passferry_pass_issuer.adapters.postgres_funnel import PostgresFunnel
 from passferry_pass_issuer.adapters.postgres_holders import PostgresHolders
 from passferry_pass_issuer.adapters.postgres_idempotency import PostgresIdempotency
@@ -36,6 +34,8 @@ from passferry_pass_issuer.adapters.thread_signer import ThreadSigner
 from passferry_pass_issuer.adapters.wallet_identities import (
     WalletIdentityChecker,
     WalletServiceAccountChecker,
+    check_provider_key,
+    make_request,
     read_authorities,
 )
 from passferry_pass_issuer.adapters.wallet_images import (
@@ -54,6 +54,7 @@ from passferry_pass_issuer.application.administer_workspaces import (
     RevokeApiKey,
 )
 from passferry_pass_issuer.application.admit_inbound import AdmitInbound
+from passferry_pass_issuer.application.announce_credentials import AnnounceCredentials
 from passferry_pass_issuer.application.apply_events import (
     ApplyEvents,
     Effect,
@@ -66,6 +67,12 @@ from passferry_pass_issuer.application.check_inbound_signatures import (
     KeepInboundSecrets,
 )
 from passferry_pass_issuer.application.count_funnel import CountFunnel
+from passferry_pass_issuer.application.credential_ports import (
+    IdentityChecker,
+    ProviderKeyChecker,
+    RequestMaker,
+    ServiceAccountChecker,
+)
 from passferry_pass_issuer.application.distribute_links import DistributeLinks
 from passferry_pass_issuer.application.edit_templates import (
     ChangeTemplate,
@@ -77,16 +84,30 @@ from passferry_pass_issuer.application.edit_templates import (
 )
 from passferry_pass_issuer.application.find_unsigned import FindUnsigned
 from passferry_pass_issuer.application.issue_passes import IssuePasses
-from passferry_pass_issuer.application.keep_credentials import (
-    AnnounceCredentials,
-    IdentityChecker,
-    ServiceAccountChecker,
-    UploadGoogleAccount,
-    UploadSigningIdentity,
+from passferry_pass_issuer.application.keep_google_accounts import KeepGoogleAccounts
+from passferry_pass_issuer.application.keep_identities import (
+    ActivateIdentity,
+    CheckUpload,
+    StoreIdentity,
+)
+from passferry_pass_issuer.application.keep_provider_keys import (
+    DeleteProviderKey,
+    UploadProviderKey,
 )
 from passferry_pass_issuer.application.lint_templates import LintTemplate
-from passferry_pass_issuer.application.ports import Cipher, RevisionRenderer, RevisionWriter
+from passferry_pass_issuer.application.ports import (
+    Cipher,
+    ManifestSigner,
+    RevisionRenderer,
+    RevisionWriter,
+)
 from passferry_pass_issuer.application.render_revisions import RenderRevisions, SignWaiting
+from passferry_pass_issuer.application.report_expiry import ReportExpiry
+from passferry_pass_issuer.application.request_certificates import (
+    CompleteSigningRequest,
+    CreateSigningRequest,
+    DeleteSigningRequest,
+)
 from passferry_pass_issuer.application.template_images import StoreTemplateImage
 from passferry_pass_issuer.application.watch_credentials import WatchCredentials
 from passferry_pass_issuer.application.work import Workbench
@@ -96,6 +117,7 @@ from passferry_pass_issuer.domain.workspace import PLATFORM_ID
 from passferry_pass_issuer.entrypoints import (
     http_credentials,
     http_funnel,
+    http_identities,
     http_inbound_secrets,
     http_links,
     http_passes,
@@ -106,8 +128,10 @@ from passferry_pass_issuer.entrypoints import (
     kafka_routes,
 )
 from passferry_pass_issuer.entrypoints.check_credentials import CredentialCheck
+from passferry_pass_issuer.entrypoints.credential_desk import CredentialDesk
 from passferry_pass_issuer.entrypoints.http_links import Distribution
 from passferry_pass_issuer.entrypoints.http_work import IssuerApi
+from passferry_pass_issuer.entrypoints.worker_expiry import INTERVAL_S, show_days_left
 from passferry_pass_issuer.entrypoints.worker_signing_queue import (
     FindUnsignedPasses,
     SigningQueue,
@@ -125,7 +149,9 @@ from passferry_runtime.lifecycle import Check, CheckResult, Service
 from passferry_runtime.logging import get_logger
 from passferry_runtime.outbox import OutboxRelay
 from passferry_runtime.postgres import Database
+from passferry_runtime.rounds import Rounds
 from passferry_runtime.settings import SettingsInvalid, load_settings
+from passferry_runtime.turn import Turn
 
 SERVICE = "pass-issuer"
 CONSUMER_GROUP = "pass-issuer"
@@ -140,6 +166,7 @@ ROUTERS: Sequence[APIRouter] = (
     http_programs.router,
     http_templates.router,
     http_template_checks.router,
+    http_identities.router,
     http_credentials.router,
     http_inbound_secrets.router,
     http_funnel.router,
@@ -197,18 +224,14 @@ class Surroundings:
     check_asset: Callable[[str, bytes], None]
     identity_checker: IdentityChecker
     service_account_checker: ServiceAccountChecker
+    check_provider_key: ProviderKeyChecker = check_provider_key
+    make_request: RequestMaker = make_request
     sign_waiting: Callable[[UUID, str], None]
 
 
 def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
     announce_access = AnnounceAccess(
         workspaces=stores.workspaces, api_keys=stores.api_keys, directory=around.directory
-    )
-    announce_credentials = AnnounceCredentials(
-        workspaces=stores.workspaces,
-        store=stores.credential_store,
-        credentials=stores.credentials,
-        seal=around.credentials_cipher,
     )
     return IssuerApi(
         workbench=Workbench(
@@ -258,22 +281,7 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
         ),
         lint_template=_linter(around, stores),
         store_template_image=_image_store(around, stores),
-        upload_signing_identity=UploadSigningIdentity(
-            checker=around.identity_checker,
-            store=stores.credential_store,
-            cipher=around.cipher,
-            announce=announce_credentials,
-            workspaces=stores.workspaces,
-            sign_waiting=around.sign_waiting,
-        ),
-        upload_google_account=UploadGoogleAccount(
-            checker=around.service_account_checker,
-            store=stores.credential_store,
-            cipher=around.cipher,
-            announce=announce_credentials,
-            announce_access=announce_access,
-            workspaces=stores.workspaces,
-        ),
+        desk=_credential_desk(around, stores, announce_access),
         issue_passes=IssuePasses(
             passes=stores.passes,
             holders=stores.holders,
@@ -290,6 +298,75 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
         funnel=PostgresFunnel(),
         keep_inbound_secrets=KeepInboundSecrets(secrets=PostgresInboundSecrets(around.cipher)),
     )
+
+
+def _announce_credentials(around: Surroundings, stores: Stores) -> AnnounceCredentials:
+    return AnnounceCredentials(
+        workspaces=stores.workspaces,
+        credentials=stores.credentials,
+        seal=around.credentials_cipher,
+    )
+
+
+def _credential_desk(
+    around: Surroundings, stores: Stores, announce_access: AnnounceAccess
+) -> CredentialDesk:
+    store, cipher, workspaces = stores.credential_store, around.cipher, stores.workspaces
+    announce = _announce_credentials(around, stores)
+    store_identity = StoreIdentity(
+        store=store,
+        cipher=cipher,
+        announce=announce,
+        workspaces=workspaces,
+        sign_waiting=around.sign_waiting,
+    )
+    return CredentialDesk(
+        check_upload=CheckUpload(checker=around.identity_checker),
+        store_identity=store_identity,
+        activate_identity=ActivateIdentity(
+            store=store, workspaces=workspaces, store_identity=store_identity
+        ),
+        create_signing_request=CreateSigningRequest(
+            make=around.make_request, store=store, cipher=cipher, workspaces=workspaces
+        ),
+        complete_signing_request=CompleteSigningRequest(
+            store=store,
+            cipher=cipher,
+            checker=around.identity_checker,
+            store_identity=store_identity,
+        ),
+        delete_signing_request=DeleteSigningRequest(store=store),
+        upload_provider_key=UploadProviderKey(
+            check=around.check_provider_key,
+            store=store,
+            cipher=cipher,
+            announce=announce,
+            workspaces=workspaces,
+        ),
+        delete_provider_key=DeleteProviderKey(
+            store=store, announce=announce, workspaces=workspaces
+        ),
+        google_accounts=KeepGoogleAccounts(
+            checker=around.service_account_checker,
+            store=store,
+            cipher=cipher,
+            announce=announce,
+            announce_access=announce_access,
+            workspaces=workspaces,
+        ),
+    )
+
+
+def expiry_rounds(database: Database, stores: Stores, clock: Clock) -> Rounds:
+    """Certificates that end are told by one replica at a time."""
+    report = ReportExpiry(
+        transactions=database,
+        workspaces=stores.workspaces,
+        store=stores.credential_store,
+        clock=clock,
+        show=show_days_left,
+    )
+    return Rounds("expiry", report, interval_s=INTERVAL_S, turn=Turn(database, "expiry"))
 
 
 def _distribution(around: Surroundings, stores: Stores) -> Distribution:
@@ -360,8 +437,9 @@ async def open_press(
     stores: Stores,
     cipher: Cipher,
     clock: Clock,
+    manifest_signer: ManifestSigner | None = None,
 ) -> AsyncIterator[Press]:
-    """Closes the signing threads at the end."""
+    """Closes the signing threads at the end. With a `manifest_signer` passes are signed there."""
     signer = ThreadSigner(
         threads=settings.signing_threads,
         google_save_base_url=settings.google_save_base_url,
@@ -375,7 +453,8 @@ async def open_press(
         holders=stores.holders,
         credentials=stores.credentials,
         renderer=renderer,
-        signer=signer,
+        manifest_signer=manifest_signer or signer,
+        save_link_signer=signer,
         cipher=cipher,
         clock=clock,
         public_base_url=settings.public_base_url,
@@ -496,7 +575,13 @@ async def service(settings: PassIssuerSettings) -> AsyncIterator[Service]:
                 routers=ROUTERS,
             ),
             # Stopped in this order: first what takes work in, at last what sends it out.
-            workers=[consumer.worker, queue.worker, relay.worker, access.worker],
+            workers=[
+                consumer.worker,
+                queue.worker,
+                expiry_rounds(database, stores, clock).worker,
+                relay.worker,
+                access.worker,
+            ],
             checks=[
                 Check(name="postgres", probe=probe_database),
                 access.check,

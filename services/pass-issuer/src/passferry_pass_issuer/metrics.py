@@ -15,6 +15,12 @@ SIGNING_IDENTITY_DAYS_LEFT = Gauge(
     "passferry_signing_identity_days_left",
     "Days until the first needed certificate expires; 0 too when there is none yet",
 )
+CERTIFICATE_DAYS_LEFT = Gauge(
+    "passferry_certificate_days_to_expiry",
+    "Days until an active certificate expires: the 100 that end first, of those within 90 days;"
+    " told by the replica whose turn it is",
+    ["workspace_id", "signing_identity_id"],
+)
 REVISIONS = Counter(
     "passferry_issuer_revisions_total",
     "Changes drawn: raised a revision, or unchanged",

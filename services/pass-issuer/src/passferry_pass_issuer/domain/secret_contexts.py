@@ -21,6 +21,14 @@ def signing_key(workspace_id: UUID, signing_identity_id: UUID) -> str:
     return f"{workspace_id}:signing_identity.private_key:{signing_identity_id}"
 
 
+def signing_request_key(workspace_id: UUID, signing_request_id: UUID) -> str:
+    return f"{workspace_id}:signing_request.private_key:{signing_request_id}"
+
+
+def provider_key(workspace_id: UUID, team_identifier: str, key_id: str) -> str:
+    return f"{workspace_id}:provider_key.private_key:{team_identifier}:{key_id}"
+
+
 def google_credential(workspace_id: UUID, issuer_id: str) -> str:
     return f"{workspace_id}:google_account.credential:{issuer_id}"
 

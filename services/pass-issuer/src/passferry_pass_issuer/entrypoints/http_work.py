@@ -28,6 +28,7 @@ from passferry_pass_issuer.application.administer_workspaces import (
 from passferry_pass_issuer.application.change_passes import ChangeFields, EndPass
 from passferry_pass_issuer.application.check_inbound_signatures import KeepInboundSecrets
 from passferry_pass_issuer.application.count_funnel import FunnelStore
+from passferry_pass_issuer.application.credential_ports import CredentialStore
 from passferry_pass_issuer.application.edit_templates import (
     ChangeTemplate,
     CreateTemplate,
@@ -36,11 +37,6 @@ from passferry_pass_issuer.application.edit_templates import (
     Templates,
 )
 from passferry_pass_issuer.application.issue_passes import IssuePasses
-from passferry_pass_issuer.application.keep_credentials import (
-    CredentialStore,
-    UploadGoogleAccount,
-    UploadSigningIdentity,
-)
 from passferry_pass_issuer.application.lint_templates import LintTemplate
 from passferry_pass_issuer.application.ports import Passes, Programs, Transaction
 from passferry_pass_issuer.application.template_images import StoreTemplateImage
@@ -48,6 +44,7 @@ from passferry_pass_issuer.application.watch_credentials import WatchCredentials
 from passferry_pass_issuer.application.work import Work, Workbench
 from passferry_pass_issuer.domain.issuing import IssueRefused
 from passferry_pass_issuer.domain.refusals import ContentRejected
+from passferry_pass_issuer.entrypoints.credential_desk import CredentialDesk
 from passferry_runtime.errors import FieldError, Invalid, Problem
 from passferry_runtime.http import state_of
 from passferry_runtime.idempotency import fingerprint, parse_idempotency_key
@@ -143,8 +140,7 @@ class IssuerApi:
     publish_template: PublishTemplate
     lint_template: LintTemplate
     store_template_image: StoreTemplateImage
-    upload_signing_identity: UploadSigningIdentity
-    upload_google_account: UploadGoogleAccount
+    desk: CredentialDesk
     issue_passes: IssuePasses
     change_fields: ChangeFields
     end_pass: EndPass
