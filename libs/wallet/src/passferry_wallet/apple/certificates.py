@@ -355,3 +355,14 @@ def _subject_key_identifier(certificate: x509.Certificate) -> bytes | None:
     except (x509.ExtensionNotFound, ValueError):
         return None
     return found.value.digest
+
+
+def issued_by(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
+    """Whether the certificate names the authority by key identifier and verifies with its key."""
+    return _issued(authority, certificate)
+
+
+def pass_names(certificate: x509.Certificate) -> tuple[str, str]:
+    """(pass type identifier, team); raises `SigningIdentityRejected` for other certificates."""
+    subject = _pass_subject(certificate)
+    return subject.pass_type_identifier, subject.team_identifier
