@@ -31,7 +31,6 @@ from passferry_pass_issuer.application.count_funnel import FunnelStore
 from passferry_pass_issuer.application.edit_templates import (
     ChangeTemplate,
     CreateTemplate,
-    PublishTemplate,
     StoreTemplateFile,
     Templates,
 )
@@ -43,11 +42,13 @@ from passferry_pass_issuer.application.keep_credentials import (
 )
 from passferry_pass_issuer.application.lint_templates import LintTemplate
 from passferry_pass_issuer.application.ports import Passes, Programs, Transaction
+from passferry_pass_issuer.application.publish_and_roll_out import PublishAndRollOut
 from passferry_pass_issuer.application.template_images import StoreTemplateImage
 from passferry_pass_issuer.application.watch_credentials import WatchCredentials
 from passferry_pass_issuer.application.work import Work, Workbench
 from passferry_pass_issuer.domain.issuing import IssueRefused
 from passferry_pass_issuer.domain.refusals import ContentRejected
+from passferry_pass_issuer.entrypoints.job_desk import JobDesk
 from passferry_runtime.errors import FieldError, Invalid, Problem
 from passferry_runtime.http import state_of
 from passferry_runtime.idempotency import fingerprint, parse_idempotency_key
@@ -140,9 +141,9 @@ class IssuerApi:
     create_template: CreateTemplate
     change_template: ChangeTemplate
     store_template_file: StoreTemplateFile
-    publish_template: PublishTemplate
     lint_template: LintTemplate
     store_template_image: StoreTemplateImage
+    publish_template: PublishAndRollOut
     upload_signing_identity: UploadSigningIdentity
     upload_google_account: UploadGoogleAccount
     issue_passes: IssuePasses
@@ -151,6 +152,7 @@ class IssuerApi:
     distribution: Distribution
     keep_inbound_secrets: KeepInboundSecrets
     funnel: FunnelStore
+    jobs: JobDesk
 
 
 def issuer_of(request: Request) -> IssuerApi:
