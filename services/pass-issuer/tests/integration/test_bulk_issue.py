@@ -138,6 +138,7 @@ def members(count, *, bad=()):
     return table([HEADER, *rows])
 
 
+@pytest.mark.timeout(600)
 async def test_ten_thousand_rows_are_issued_in_the_background_and_again_change_nothing(yard):
     # proves: J84, A21
     bad = {7, 4_711, 9_999}
@@ -266,7 +267,9 @@ async def test_rows_come_into_the_database_while_the_file_still_comes_in(yard):
 async def test_staged_rows_are_ciphertext_and_gone_when_the_job_is_done(yard):
     # proves: J72
     job = await yard.send(
-        table([["external_id", "holder.full_name", "field.favourite"], ["m-1", "Zoë Secret", "Chai"]])
+        table(
+            [["external_id", "holder.full_name", "field.favourite"], ["m-1", "Zoë Secret", "Chai"]]
+        )
     )
     [row] = await yard.office.rows("SELECT content_ciphertext FROM pass_issuer.job_chunk")
     assert b"Secret" not in row["content_ciphertext"]
@@ -407,7 +410,7 @@ async def test_what_is_wrong_with_a_row_is_said_of_that_row(yard):
         b"m-7,h-7,A,C7,one\r\n",
         b",,,,\r\n",
         b",,A,C8,1\r\n",
-        b"m-9,h-9,\"open,C9,1\r\n",
+        b'm-9,h-9,"open,C9,1\r\n',
     ]
     done = await yard.finish(await yard.send(b"".join(lines)))
     assert (done["created"], done["refused"]) == (1, 9)
@@ -622,10 +625,10 @@ async def test_the_kill_switch_of_a_program_holds_its_file_up(office, yard):
 async def test_files_of_two_workspaces_take_turns(office, yard):
     other_id = await office.workspace()
     other = replace(yard, workspace_id=other_id, program_id=await office.program(other_id))
-    large, small = await yard.send(members(2_000)), await other.send(members(400))
+    large, small = await yard.send(members(2_000)), await other.send(members(300))
     for _ in range(6):
         await yard.step()
-    assert (await other.read(small))["done"] == 400
+    assert (await other.read(small))["done"] == 300
     assert (await yard.read(large))["done"] >= 2 * MAX_CHUNK_ROWS
 
 
@@ -718,7 +721,7 @@ async def test_a_foreign_program_and_a_foreign_job_are_unknown(office, yard):
 
 
 async def test_roles_are_asked_for(office, yard):
-    member, viewer = (await office.key(yard.workspace_id, role) for role in ("member", "viewer"))
+    member, viewer = [await office.key(yard.workspace_id, role) for role in ("member", "viewer")]
     headers = {"Content-Type": "text/csv"}
     path = f"{yard.path}?program_id={yard.program_id}"
     for key in (member, viewer):
@@ -775,7 +778,7 @@ async def test_the_worker_of_the_service_finds_its_work(yard):
     job = await yard.send(members(500))
     worker.wake()
     async with asyncio.timeout(60):
-        while (await yard.read(job))["state"] != "done":
+        while (await yard.read(job))["state"] != "done":  # noqa: ASYNC110  # it tells nobody here
             await asyncio.sleep(0.05)
     worker.stop()
     await asyncio.wait_for(task, 10)

@@ -82,7 +82,10 @@ def test_what_a_csv_writer_wrote_is_read_back(rows):
 
 
 def test_quoted_values_hold_delimiters_quotes_and_line_ends():
-    assert values_of('a,"b, ""c""\r\nd",e\r\nf,g,h\r\n') == [["a", 'b, "c"\nd', "e"], ["f", "g", "h"]]
+    assert values_of('a,"b, ""c""\r\nd",e\r\nf,g,h\r\n') == [
+        ["a", 'b, "c"\nd', "e"],
+        ["f", "g", "h"],
+    ]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])

@@ -29,7 +29,7 @@ from passferry_runtime.ids import uuid7
 
 MAX_ROWS = 1_000_000
 #: A chunk is issued in one transaction, in which nobody else can issue in the workspace.
-MAX_CHUNK_ROWS = 200
+MAX_CHUNK_ROWS = 100
 MIN_CHUNK_ROWS = 10
 #: A file that stops coming in is given up after this long.
 SILENCE = timedelta(minutes=10)
