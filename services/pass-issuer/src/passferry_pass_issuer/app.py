@@ -41,6 +41,7 @@ from passferry_pass_issuer.adapters.postgres_templates import PostgresCatalogue,
 from passferry_pass_issuer.adapters.postgres_workspaces import PostgresApiKeys, PostgresWorkspaces
 from passferry_pass_issuer.adapters.segno_qr import SegnoQrCodes
 from passferry_pass_issuer.adapters.thread_signer import ThreadSigner
+from passferry_pass_issuer.adapters.wallet_bundles import WalletBundles
 from passferry_pass_issuer.adapters.wallet_identities import (
     WalletIdentityChecker,
     WalletServiceAccountChecker,
@@ -69,6 +70,7 @@ from passferry_pass_issuer.application.apply_events import (
     ledger_effect,
     wallet_effect,
 )
+from passferry_pass_issuer.application.bundle_passes import BundlePasses
 from passferry_pass_issuer.application.change_passes import ChangeFields, EndPass
 from passferry_pass_issuer.application.check_inbound_signatures import (
     CheckInboundSignatures,
@@ -110,6 +112,7 @@ from passferry_pass_issuer.domain.template_checks import TemplateVersion
 from passferry_pass_issuer.domain.workspace import PLATFORM_ID
 from passferry_pass_issuer.entrypoints import (
     http_bulk,
+    http_bundles,
     http_credentials,
     http_funnel,
     http_inbound_secrets,
@@ -166,6 +169,7 @@ ROUTERS: Sequence[APIRouter] = (
     http_links.router,
     http_passes.router,
     http_bulk.router,
+    http_bundles.router,
     http_rollouts.router,
 )
 
@@ -323,6 +327,12 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
         funnel=PostgresFunnel(),
         keep_inbound_secrets=KeepInboundSecrets(secrets=PostgresInboundSecrets(around.cipher)),
         jobs=desk,
+        bundle_passes=BundlePasses(
+            passes=stores.passes,
+            locks=PostgresRevisions(),
+            revisions=around.revisions,
+            bundles=WalletBundles(),
+        ),
     )
 
 

@@ -42,17 +42,14 @@ FROM unnest($3::bigint[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::te
     AS given(number, outcome, pass_id, field, code, detail)
 """
 
-#: Of several links of a pass the first that is open.
+#: With the link that was made with the pass, while it is open.
 RESULTS = """
 SELECT r.number, r.outcome, r.pass_id, r.field, r.code, r.detail, p.external_id,
     l.workspace_id, l.link_id, l.token_ciphertext, l.token_sha256, l.expires_at, l.is_revoked
 FROM job_result r
 LEFT JOIN pass p ON p.workspace_id = r.workspace_id AND p.pass_id = r.pass_id
-LEFT JOIN LATERAL (
-    SELECT workspace_id, link_id, token_ciphertext, token_sha256, expires_at, is_revoked
-    FROM link
-    WHERE link.workspace_id = r.workspace_id AND link.pass_id = r.pass_id AND NOT is_revoked
-    ORDER BY created_at, link_id LIMIT 1) l ON true
+LEFT JOIN link l ON l.workspace_id = r.workspace_id AND l.pass_id = r.pass_id
+    AND NOT l.is_extra AND NOT l.is_revoked AND l.token_ciphertext IS NOT NULL
 WHERE r.workspace_id = $1 AND r.job_id = $2 AND r.number > $3
 ORDER BY r.number LIMIT $4
 """

@@ -25,6 +25,7 @@ from passferry_pass_issuer.application.administer_workspaces import (
     RevokeApiKey,
     Workspaces,
 )
+from passferry_pass_issuer.application.bundle_passes import BundlePasses
 from passferry_pass_issuer.application.change_passes import ChangeFields, EndPass
 from passferry_pass_issuer.application.check_inbound_signatures import KeepInboundSecrets
 from passferry_pass_issuer.application.count_funnel import FunnelStore
@@ -153,6 +154,7 @@ class IssuerApi:
     keep_inbound_secrets: KeepInboundSecrets
     funnel: FunnelStore
     jobs: JobDesk
+    bundle_passes: BundlePasses
 
 
 def issuer_of(request: Request) -> IssuerApi:
