@@ -8,14 +8,16 @@ import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from fastapi import APIRouter
 
 from passferry_pass_issuer.adapters.apple_examination import examiner
 from passferry_pass_issuer.adapters.google_classes import WalletGoogleClasses
+from passferry_pass_issuer.adapters.outbox_backlog import OutboxBacklog, StepErrors
 from passferry_pass_issuer.adapters.postgres_audit import PostgresAudit
 from passferry_pass_issuer.adapters.postgres_credential_store import PostgresCredentialStore
 from passferry_pass_issuer.adapters.postgres_credentials import PostgresCredentials
@@ -23,7 +25,13 @@ from passferry_pass_issuer.adapters.postgres_funnel import PostgresFunnel
 from passferry_pass_issuer.adapters.postgres_holders import PostgresHolders
 from passferry_pass_issuer.adapters.postgres_idempotency import PostgresIdempotency
 from passferry_pass_issuer.adapters.postgres_inbound_secrets import PostgresInboundSecrets
+from passferry_pass_issuer.adapters.postgres_job_rows import (
+    PostgresJobResults,
+    PostgresStagedRows,
+)
+from passferry_pass_issuer.adapters.postgres_jobs import PostgresJobs
 from passferry_pass_issuer.adapters.postgres_links import PostgresLinks
+from passferry_pass_issuer.adapters.postgres_outdated import PostgresOutdatedPasses
 from passferry_pass_issuer.adapters.postgres_passes import PostgresPasses
 from passferry_pass_issuer.adapters.postgres_programs import PostgresPrograms
 from passferry_pass_issuer.adapters.postgres_revisions import PostgresRevisions
@@ -31,6 +39,7 @@ from passferry_pass_issuer.adapters.postgres_templates import PostgresCatalogue,
 from passferry_pass_issuer.adapters.postgres_workspaces import PostgresApiKeys, PostgresWorkspaces
 from passferry_pass_issuer.adapters.segno_qr import SegnoQrCodes
 from passferry_pass_issuer.adapters.thread_signer import ThreadSigner
+from passferry_pass_issuer.adapters.wallet_bundles import WalletBundles
 from passferry_pass_issuer.adapters.wallet_identities import (
     WalletIdentityChecker,
     WalletServiceAccountChecker,
@@ -44,6 +53,7 @@ from passferry_pass_issuer.adapters.wallet_images import (
     strings_files,
 )
 from passferry_pass_issuer.adapters.wallet_renderer import WalletRenderer
+from passferry_pass_issuer.application.accept_bulk import AcceptBulk
 from passferry_pass_issuer.application.administer_programs import ChangeProgram, CreateProgram
 from passferry_pass_issuer.application.administer_workspaces import (
     AnnounceAccess,
@@ -61,6 +71,7 @@ from passferry_pass_issuer.application.apply_events import (
     ledger_effect,
     wallet_effect,
 )
+from passferry_pass_issuer.application.bundle_passes import BundlePasses
 from passferry_pass_issuer.application.change_passes import ChangeFields, EndPass
 from passferry_pass_issuer.application.check_inbound_signatures import (
     CheckInboundSignatures,
@@ -83,6 +94,7 @@ from passferry_pass_issuer.application.edit_templates import (
     TemplateFile,
 )
 from passferry_pass_issuer.application.find_unsigned import FindUnsigned
+from passferry_pass_issuer.application.issue_in_bulk import IssueInBulk
 from passferry_pass_issuer.application.issue_passes import IssuePasses
 from passferry_pass_issuer.application.keep_google_accounts import KeepGoogleAccounts
 from passferry_pass_issuer.application.keep_identities import (
@@ -101,6 +113,7 @@ from passferry_pass_issuer.application.ports import (
     RevisionRenderer,
     RevisionWriter,
 )
+from passferry_pass_issuer.application.publish_and_roll_out import PublishAndRollOut
 from passferry_pass_issuer.application.render_revisions import RenderRevisions, SignWaiting
 from passferry_pass_issuer.application.report_expiry import ReportExpiry
 from passferry_pass_issuer.application.request_certificates import (
@@ -108,13 +121,19 @@ from passferry_pass_issuer.application.request_certificates import (
     CreateSigningRequest,
     DeleteSigningRequest,
 )
+from passferry_pass_issuer.application.roll_out import RollOut, StartRollout
+from passferry_pass_issuer.application.run_jobs import RunJobs
+from passferry_pass_issuer.application.steer_jobs import SteerJob
 from passferry_pass_issuer.application.template_images import StoreTemplateImage
 from passferry_pass_issuer.application.watch_credentials import WatchCredentials
 from passferry_pass_issuer.application.work import Workbench
 from passferry_pass_issuer.domain.example_pass import example_pass
+from passferry_pass_issuer.domain.jobs import JobKind
 from passferry_pass_issuer.domain.template_checks import TemplateVersion
 from passferry_pass_issuer.domain.workspace import PLATFORM_ID
 from passferry_pass_issuer.entrypoints import (
+    http_bulk,
+    http_bundles,
     http_credentials,
     http_funnel,
     http_identities,
@@ -122,6 +141,7 @@ from passferry_pass_issuer.entrypoints import (
     http_links,
     http_passes,
     http_programs,
+    http_rollouts,
     http_template_checks,
     http_templates,
     http_workspaces,
@@ -131,7 +151,9 @@ from passferry_pass_issuer.entrypoints.check_credentials import CredentialCheck
 from passferry_pass_issuer.entrypoints.credential_desk import CredentialDesk
 from passferry_pass_issuer.entrypoints.http_links import Distribution
 from passferry_pass_issuer.entrypoints.http_work import IssuerApi
+from passferry_pass_issuer.entrypoints.job_desk import JobDesk
 from passferry_pass_issuer.entrypoints.worker_expiry import INTERVAL_S, show_days_left
+from passferry_pass_issuer.entrypoints.worker_jobs import JobWorker
 from passferry_pass_issuer.entrypoints.worker_signing_queue import (
     FindUnsignedPasses,
     SigningQueue,
@@ -173,6 +195,9 @@ ROUTERS: Sequence[APIRouter] = (
     # Before the passes, whose routes take every path below a pass.
     http_links.router,
     http_passes.router,
+    http_bulk.router,
+    http_bundles.router,
+    http_rollouts.router,
 )
 
 
@@ -189,6 +214,9 @@ class Stores:
     passes: PostgresPasses
     credential_store: PostgresCredentialStore
     credentials: PostgresCredentials
+    jobs: PostgresJobs
+    staged_rows: PostgresStagedRows
+    job_results: PostgresJobResults
 
     @classmethod
     def build(cls, cipher: Cipher) -> Stores:
@@ -202,6 +230,9 @@ class Stores:
             passes=PostgresPasses(cipher),
             credential_store=PostgresCredentialStore(),
             credentials=PostgresCredentials(cipher),
+            jobs=PostgresJobs(),
+            staged_rows=PostgresStagedRows(cipher),
+            job_results=PostgresJobResults(cipher),
         )
 
 
@@ -227,12 +258,15 @@ class Surroundings:
     check_provider_key: ProviderKeyChecker = check_provider_key
     make_request: RequestMaker = make_request
     sign_waiting: Callable[[UUID, str], None]
+    wake_jobs: Callable[[], None] = lambda: None
+    rollout_max_per_second: int = 200
 
 
 def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
     announce_access = AnnounceAccess(
         workspaces=stores.workspaces, api_keys=stores.api_keys, directory=around.directory
     )
+    desk = build_job_desk(around, stores)
     return IssuerApi(
         workbench=Workbench(
             transactions=around.database, audit_log=PostgresAudit(), clock=around.clock
@@ -272,12 +306,15 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
         store_template_file=StoreTemplateFile(
             templates=stores.templates, check_asset=around.check_asset
         ),
-        publish_template=PublishTemplate(
-            templates=stores.templates,
-            google_classes=around.google_classes,
-            try_out=_trial(around.renderer, around.public_base_url),
-            lint=_linter(around, stores),
-            strings_files=strings_files,
+        publish_template=PublishAndRollOut(
+            publish=PublishTemplate(
+                templates=stores.templates,
+                google_classes=around.google_classes,
+                try_out=_trial(around.renderer, around.public_base_url),
+                lint=_linter(around, stores),
+                strings_files=strings_files,
+            ),
+            start_rollout=desk.start_rollout,
         ),
         lint_template=_linter(around, stores),
         store_template_image=_image_store(around, stores),
@@ -297,6 +334,13 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
         distribution=_distribution(around, stores),
         funnel=PostgresFunnel(),
         keep_inbound_secrets=KeepInboundSecrets(secrets=PostgresInboundSecrets(around.cipher)),
+        jobs=desk,
+        bundle_passes=BundlePasses(
+            passes=stores.passes,
+            locks=PostgresRevisions(),
+            revisions=around.revisions,
+            bundles=WalletBundles(),
+        ),
     )
 
 
@@ -391,6 +435,68 @@ def _image_store(around: Surroundings, stores: Stores) -> StoreTemplateImage:
     )
 
 
+def build_job_desk(around: Surroundings, stores: Stores) -> JobDesk:
+    return JobDesk(
+        jobs=stores.jobs,
+        results=stores.job_results,
+        accept=AcceptBulk(
+            jobs=stores.jobs,
+            rows=stores.staged_rows,
+            results=stores.job_results,
+            programs=stores.programs,
+            wake=around.wake_jobs,
+        ),
+        start_rollout=StartRollout(
+            jobs=stores.jobs,
+            catalogue=stores.catalogue,
+            wake=around.wake_jobs,
+            default_per_second=around.rollout_max_per_second,
+        ),
+        steer=SteerJob(jobs=stores.jobs, wake=around.wake_jobs),
+    )
+
+
+def build_job_runner(
+    database: Database,
+    stores: Stores,
+    *,
+    issuer: IssuerApi,
+    press: Press,
+    directory: AccessDirectory,
+    results_kept_days: int,
+) -> RunJobs:
+    """The side of background work that does it."""
+    return RunJobs(
+        workbench=issuer.workbench,
+        jobs=stores.jobs,
+        rows=stores.staged_rows,
+        results=stores.job_results,
+        steps={
+            JobKind.BULK_ISSUE: IssueInBulk(
+                workbench=issuer.workbench,
+                rows=stores.staged_rows,
+                results=stores.job_results,
+                programs=stores.programs,
+                issue=issuer.issue_passes,
+            ),
+            JobKind.ROLLOUT: RollOut(
+                jobs=stores.jobs,
+                results=stores.job_results,
+                outdated=PostgresOutdatedPasses(),
+                locked=press.store,
+                revisions=press.revisions,
+                passes=stores.passes,
+                catalogue=stores.catalogue,
+            ),
+        },
+        is_suspended=directory.is_suspended,
+        backlog=OutboxBacklog(database),
+        errors=StepErrors(),
+        replica_id=uuid4(),
+        results_kept=timedelta(days=results_kept_days),
+    )
+
+
 def _trial(
     renderer: RevisionRenderer, public_base_url: str
 ) -> Callable[[TemplateVersion, Sequence[TemplateFile]], None]:
@@ -420,7 +526,8 @@ class Press:
     """What renders, signs and stores revisions, with the Kafka routes that make it do so."""
 
     renderer: RevisionRenderer
-    revisions: RevisionWriter
+    store: PostgresRevisions
+    revisions: RenderRevisions
     sign_waiting: SignWaitingPasses
     find_unsigned: FindUnsignedPasses
     #: Admission of upstream events issues passes too, so the routes need the API's use cases.
@@ -485,6 +592,7 @@ async def open_press(
     try:
         yield Press(
             renderer=renderer,
+            store=store,
             revisions=revisions,
             sign_waiting=SignWaiting(
                 transactions=database, store=store, revisions=revisions, clock=clock
@@ -527,6 +635,7 @@ async def service(settings: PassIssuerSettings) -> AsyncIterator[Service]:
         ) as press,
     ):
         queue = SigningQueue(press.sign_waiting, press.find_unsigned)
+        jobs = JobWorker()
         issuer = build_api(
             Surroundings(
                 database=database,
@@ -543,9 +652,20 @@ async def service(settings: PassIssuerSettings) -> AsyncIterator[Service]:
                 identity_checker=WalletIdentityChecker(authorities),
                 service_account_checker=WalletServiceAccountChecker(),
                 sign_waiting=queue.request,
+                wake_jobs=jobs.wake,
+                rollout_max_per_second=settings.rollout_max_per_second,
             ),
             stores,
         )
+        runner = build_job_runner(
+            database,
+            stores,
+            issuer=issuer,
+            press=press,
+            directory=directory,
+            results_kept_days=settings.job_results_kept_days,
+        )
+        jobs.give(runner.once)
         relay = OutboxRelay(database, kafka)
         access = directory.reader(kafka)
         consumer = Consumer(
@@ -577,6 +697,7 @@ async def service(settings: PassIssuerSettings) -> AsyncIterator[Service]:
             # Stopped in this order: first what takes work in, at last what sends it out.
             workers=[
                 consumer.worker,
+                jobs.worker,
                 queue.worker,
                 expiry_rounds(database, stores, clock).worker,
                 relay.worker,

@@ -62,3 +62,12 @@ SIGN_SECONDS = Histogram(
     "Signing the manifests of one batch, with the wait for a thread",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
 )
+JOB_ROWS = Counter(
+    "passferry_issuer_job_rows_total",
+    "Rows of files and passes of rollouts, by what came of them",
+    ["kind", "outcome"],
+)
+JOB_STEP_FAILURES = Counter(
+    "passferry_issuer_job_step_failures_total",
+    "Steps of background work that were undone, and are tried again",
+)

@@ -45,6 +45,10 @@ def idempotent_answer(workspace_id: UUID, idempotency_key: str) -> str:
     return f"{workspace_id}:idempotency.answer:{idempotency_key}"
 
 
+def job_chunk(workspace_id: UUID, job_id: UUID, first_row: int) -> str:
+    return f"{workspace_id}:job_chunk.content:{job_id}:{first_row}"
+
+
 def workspace_credentials(workspace_id: UUID) -> str:
     """Of the event `workspace.credentials_changed`; the notifier opens it with the same words."""
     return f"workspace.credentials:{workspace_id}"

@@ -25,6 +25,7 @@ from passferry_pass_issuer.application.administer_workspaces import (
     RevokeApiKey,
     Workspaces,
 )
+from passferry_pass_issuer.application.bundle_passes import BundlePasses
 from passferry_pass_issuer.application.change_passes import ChangeFields, EndPass
 from passferry_pass_issuer.application.check_inbound_signatures import KeepInboundSecrets
 from passferry_pass_issuer.application.count_funnel import FunnelStore
@@ -32,19 +33,20 @@ from passferry_pass_issuer.application.credential_ports import CredentialStore
 from passferry_pass_issuer.application.edit_templates import (
     ChangeTemplate,
     CreateTemplate,
-    PublishTemplate,
     StoreTemplateFile,
     Templates,
 )
 from passferry_pass_issuer.application.issue_passes import IssuePasses
 from passferry_pass_issuer.application.lint_templates import LintTemplate
 from passferry_pass_issuer.application.ports import Passes, Programs, Transaction
+from passferry_pass_issuer.application.publish_and_roll_out import PublishAndRollOut
 from passferry_pass_issuer.application.template_images import StoreTemplateImage
 from passferry_pass_issuer.application.watch_credentials import WatchCredentials
 from passferry_pass_issuer.application.work import Work, Workbench
 from passferry_pass_issuer.domain.issuing import IssueRefused
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.entrypoints.credential_desk import CredentialDesk
+from passferry_pass_issuer.entrypoints.job_desk import JobDesk
 from passferry_runtime.errors import FieldError, Invalid, Problem
 from passferry_runtime.http import state_of
 from passferry_runtime.idempotency import fingerprint, parse_idempotency_key
@@ -137,16 +139,18 @@ class IssuerApi:
     create_template: CreateTemplate
     change_template: ChangeTemplate
     store_template_file: StoreTemplateFile
-    publish_template: PublishTemplate
     lint_template: LintTemplate
     store_template_image: StoreTemplateImage
     desk: CredentialDesk
+    publish_template: PublishAndRollOut
     issue_passes: IssuePasses
     change_fields: ChangeFields
     end_pass: EndPass
     distribution: Distribution
     keep_inbound_secrets: KeepInboundSecrets
     funnel: FunnelStore
+    jobs: JobDesk
+    bundle_passes: BundlePasses
 
 
 def issuer_of(request: Request) -> IssuerApi:
