@@ -78,6 +78,9 @@ GOOGLE = {
 }
 
 
+PROGRAM = ProgramFacts(program_id=UUID(int=3), name="Café card", protocol=Protocol.MEMBERSHIP)
+
+
 def images(total_bytes: int) -> dict[str, bytes]:
     """Images as large as noise makes them: what is compressed already cannot be squeezed."""
     each = total_bytes // len(IMAGES)
@@ -144,9 +147,7 @@ def subject(facts: TemplateFacts, number: int) -> RenderSubject:
         field_values={"drink": "Flat white"},
         expires_at=None,
         created_at=datetime(2026, 1, 1, tzinfo=UTC),
-        program=ProgramFacts(
-            program_id=UUID(int=3), name="Café card", protocol=Protocol.MEMBERSHIP
-        ),
+        program=PROGRAM,
         template=facts,
         holder=HolderFacts(holder_id=UUID(int=5), full_name=f"Zoë O'Hara {number}"),
         web_service_url="https://passes.example/w/00000000-0000-0000-0000-000000000001",

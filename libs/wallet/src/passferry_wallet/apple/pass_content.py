@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from passferry_wallet.barcode import BarcodeFormat
 
@@ -78,6 +78,13 @@ class PassField:
     ignores_time_zone: bool = False
     row: Literal[0, 1] | None = None
     semantics: Mapping[str, Any] | None = None
+
+
+class WrittenField(NamedTuple):
+    """A field that `pass_fields.FieldFrame` has checked and written."""
+
+    key: str
+    body: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +159,7 @@ class PassContent:
     identity: PassIdentity
     style: Style
     transit_type: TransitType | None = None
-    fields: Mapping[FieldGroup, tuple[PassField, ...]] = field(default_factory=dict)
+    fields: Mapping[FieldGroup, tuple[PassField | WrittenField, ...]] = field(default_factory=dict)
     colours: PassColours = field(default_factory=PassColours)
     logo_text: str | None = None
     barcodes: tuple[Barcode, ...] = ()

@@ -7,6 +7,7 @@ import binascii
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -167,21 +168,6 @@ def _dump(written: dict[str, Any]) -> bytes:
 
 
 def _add_identity(written: dict[str, Any], identity: PassIdentity) -> None:
-    written["passTypeIdentifier"] = _matching(
-        _PASS_TYPE, identity.pass_type_identifier, "pass_type_identifier", "starts with pass."
-    )
-    written["teamIdentifier"] = _matching(
-        _TEAM, identity.team_identifier, "team_identifier", "is 10 capital letters and digits"
-    )
-    written["serialNumber"] = _matching(
-        _SERIAL, identity.serial_number, "serial_number", "is 16 to 200 URL-safe characters"
-    )
-    written["organizationName"] = required_text(identity.organization_name, "organization_name")
-    written["description"] = required_text(identity.description, "description")
-    _add_web_service(written, identity)
-
-
-def _add_web_service(written: dict[str, Any], identity: PassIdentity) -> None:
     address, token = identity.web_service_url, identity.authentication_token
     if (address is None) != (token is None):
         raise PassContentRejected(
@@ -189,14 +175,48 @@ def _add_web_service(written: dict[str, Any], identity: PassIdentity) -> None:
             "web_service_url",
             "the address and the authentication token come both or not at all",
         )
-    if address is None or token is None:
-        return
-    if address.rstrip("/").endswith("/v1"):
-        raise PassContentRejected("url_invalid", "web_service_url", "devices append /v1 themselves")
-    written["webServiceURL"] = url(address, "web_service_url")
-    written["authenticationToken"] = _matching(
-        _TOKEN, token, "authentication_token", f"has {MIN_TOKEN_CHARACTERS} characters or more"
+    written |= _issuer(
+        identity.pass_type_identifier,
+        identity.team_identifier,
+        identity.organization_name,
+        identity.description,
+        address,
     )
+    written["serialNumber"] = _matching(
+        _SERIAL, identity.serial_number, "serial_number", "is 16 to 200 URL-safe characters"
+    )
+    if token is not None:
+        written["authenticationToken"] = _matching(
+            _TOKEN, token, "authentication_token", f"has {MIN_TOKEN_CHARACTERS} characters or more"
+        )
+
+
+@lru_cache(maxsize=1_000)
+def _issuer(
+    pass_type_identifier: str,
+    team_identifier: str,
+    organization_name: str,
+    description: str,
+    web_service_url: str | None,
+) -> Mapping[str, str]:
+    """What says the same in all passes of a template."""
+    found = {
+        "passTypeIdentifier": _matching(
+            _PASS_TYPE, pass_type_identifier, "pass_type_identifier", "starts with pass."
+        ),
+        "teamIdentifier": _matching(
+            _TEAM, team_identifier, "team_identifier", "is 10 capital letters and digits"
+        ),
+        "organizationName": required_text(organization_name, "organization_name"),
+        "description": required_text(description, "description"),
+    }
+    if web_service_url is not None:
+        if web_service_url.rstrip("/").endswith("/v1"):
+            raise PassContentRejected(
+                "url_invalid", "web_service_url", "devices append /v1 themselves"
+            )
+        found["webServiceURL"] = url(web_service_url, "web_service_url")
+    return found
 
 
 def _matching(pattern: re.Pattern[str], text: str, where: str, rule: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, cast
 
 from passferry_contracts.types import PassStatus
-from passferry_pass_issuer.adapters.apple_fields import pass_field, pattern_value
+from passferry_pass_issuer.adapters.apple_fields import DrawnField, pattern_value
 from passferry_pass_issuer.domain.apple_template import (
     LINKS,
     AppleContent,
@@ -53,22 +53,36 @@ class AppleDrawings:
     def __init__(self, *, most: int = CACHED_TEMPLATES) -> None:
         self._most = most
         #: The content is kept beside its parts, so its id stays its own.
-        self._kept: OrderedDict[int, tuple[AppleContent, Mapping[str, Any]]] = OrderedDict()
+        self._kept: OrderedDict[int, tuple[AppleContent, _Layout]] = OrderedDict()
 
     def pass_json(
         self, subject: RenderSubject, apple: AppleContent, pass_type_identifier: str
     ) -> bytes:
-        content = _pass_content(subject, apple, pass_type_identifier)
-        return build_pass_json(content, constant=self._constant(apple))
+        layout = self._layout(apple)
+        content = _pass_content(subject, apple, layout.groups, pass_type_identifier)
+        return build_pass_json(content, constant=layout.constant)
 
-    def _constant(self, apple: AppleContent) -> Mapping[str, Any]:
+    def _layout(self, apple: AppleContent) -> _Layout:
         kept = self._kept.get(id(apple))
         if kept is None:
-            kept = (apple, constant_parts(_constant_content(apple)))
+            kept = (apple, _Layout(apple))
             self._kept[id(apple)] = kept
             if len(self._kept) > self._most:
                 self._kept.popitem(last=False)
         return kept[1]
+
+
+class _Layout:
+    """What all passes of a template version share."""
+
+    def __init__(self, apple: AppleContent) -> None:
+        self.constant: Mapping[str, Any] = constant_parts(_constant_content(apple))
+        self.groups = {
+            _GROUPS.get(group, group): [
+                DrawnField(_GROUPS.get(group, group), item) for item in items
+            ]
+            for group, items in apple.fields.items()
+        }
 
 
 def _constant_content(apple: AppleContent) -> PassContent:
@@ -112,13 +126,14 @@ def _constant_content(apple: AppleContent) -> PassContent:
 
 
 def _pass_content(
-    subject: RenderSubject, apple: AppleContent, pass_type_identifier: str
+    subject: RenderSubject,
+    apple: AppleContent,
+    groups: Mapping[str, Sequence[DrawnField]],
+    pass_type_identifier: str,
 ) -> PassContent:
     fields = {
-        _GROUPS.get(group, group): tuple(
-            field for item in items if (field := pass_field(item, subject)) is not None
-        )
-        for group, items in apple.fields.items()
+        group: tuple([field for item in items if (field := item.draw(subject)) is not None])
+        for group, items in groups.items()
     }
     return PassContent(
         identity=PassIdentity(
