@@ -78,6 +78,10 @@ bench-end-to-end: setup ## Events a second from command to push, and what each c
 bench-ledger: setup ## Commands a second of the ledger, beside its limits and peers
 	$(PY) -m bench.ledger $(ARGS)
 
+.PHONY: bench-render
+bench-render: setup ## Passes that one core draws and signs, beside raw RSA and a peer
+	$(PY) -m bench.render $(ARGS)
+
 ##@ Running it
 .PHONY: backends
 backends: setup ## Kafka, Postgres and Redis until Ctrl-C; prints their addresses

@@ -316,11 +316,11 @@ class Bench:
         }
         for name, server in servers.items():
             if server is not None and server.pid is not None:
-                found[name] = _tree_cpu(server.pid)
+                found[name] = tree_cpu(server.pid)
         return found
 
 
-def _tree_cpu(pid: int) -> float:
+def tree_cpu(pid: int) -> float:
     total = 0.0
     with contextlib.suppress(psutil.Error):
         root = psutil.Process(pid)

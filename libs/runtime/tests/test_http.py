@@ -27,7 +27,7 @@ from passferry_runtime.errors import (
     Unauthorized,
     Unavailable,
 )
-from passferry_runtime.http import create_app, state_of
+from passferry_runtime.http import create_app, long_body, state_of
 from passferry_runtime.problems import (
     MAX_FIELD_ERRORS,
     MAX_TEXT_CHARACTERS,
@@ -70,6 +70,12 @@ def router() -> APIRouter:
         async for chunk in request.stream():
             size += len(chunk)
         return {"size": size}
+
+    @made.post("/items/{item_id}/file")
+    @public
+    @long_body(5_000)
+    async def file(item_id: int, request: Request) -> dict[str, int]:
+        return {"size": sum([len(chunk) async for chunk in request.stream()])}
 
     @made.get("/problems/{number}")
     @public
@@ -224,6 +230,18 @@ async def test_a_body_over_the_limit_is_refused_however_it_is_sent(client, path)
 async def test_a_body_at_the_limit_is_read_however_it_is_sent(client):
     assert (await client.post("/raw", content=b"x" * 1_000)).json() == {"size": 1_000}
     assert (await client.post("/raw", content=chunks(10, 100))).json() == {"size": 1_000}
+
+
+async def test_a_route_of_long_bodies_has_a_limit_of_its_own(client):
+    assert (await client.post("/items/1/file", content=b"x" * 5_000)).json() == {"size": 5_000}
+    declared = await client.post("/items/1/file", content=b"x" * 5_001)
+    check_problem(declared, 413, "body_too_large")
+    chunked = await client.post("/items/1/file", content=chunks(51, 100))
+    check_problem(chunked, 413, "body_too_large")
+    # Neither another method nor a path that only begins alike shares it.
+    for method, path in (("PUT", "/items/1/file"), ("POST", "/items/1/file/more")):
+        other = await client.request(method, path, content=b"x" * 1_001)
+        check_problem(other, 413, "body_too_large")
 
 
 async def test_a_body_that_lies_about_its_length_is_still_bounded(client):

@@ -420,7 +420,7 @@ def test_relevant_dates_are_told_in_the_new_way_and_the_old(write):
     written = write(relevant_dates=dates)
     assert written["relevantDate"] == "2030-01-31T12:00:00Z"
     assert written["relevantDates"] == [
-        {"date": "2030-01-31T12:00:00Z"},
+        {"date": "2030-01-31T12:00:00Z", "relevantDate": "2030-01-31T12:00:00Z"},
         {"startDate": "2030-01-31T12:00:00Z", "endDate": "2030-02-01T12:00:00Z"},
     ]
 

@@ -38,7 +38,7 @@ from passferry_pass_issuer.app import (
     build_api,
     open_press,
 )
-from passferry_pass_issuer.application.keep_credentials import (
+from passferry_pass_issuer.application.credential_ports import (
     CheckedIdentity,
     CheckedServiceAccount,
     IdentityUpload,

@@ -6,13 +6,14 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from passferry_runtime.auth import Authenticator
@@ -46,6 +47,27 @@ _SECURITY_HEADERS = (
 )
 
 
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+
+
+def long_body(max_bytes: int) -> Callable[[Endpoint], Endpoint]:
+    """Mark a route that takes bodies of up to so many bytes: it reads them as a stream, and
+    never keeps one whole."""
+
+    def mark(endpoint: Endpoint) -> Endpoint:
+        endpoint.max_body_bytes = max_bytes  # type: ignore[attr-defined]  # read by create_app
+        return endpoint
+
+    return mark
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _LongBody:
+    methods: frozenset[str]
+    path: re.Pattern[str]
+    max_bytes: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shortcut:
     """A way past the framework for the well-formed requests of a route that must be fast.
@@ -77,7 +99,7 @@ def create_app(
 
     `state` is at hand in each request as `request.state.<name>`.
     """
-    app = FastAPI(
+    app = _Application(
         title=title,
         version=version,
         docs_url="/docs" if docs else None,
@@ -88,22 +110,52 @@ def create_app(
     )
     templates: dict[object, str] = {}
     table: dict[tuple[str, str], Access] = {}
+    long_bodies: list[_LongBody] = []
     for router in routers:
         table |= access_table(router.routes)
+        long_bodies.extend(_long_bodies(router))
         templates.update((each.endpoint, each.path or "") for each in route_contexts(router.routes))
         app.include_router(router)
     describe_access(app, table)
     app.add_exception_handler(Problem, answer_problem)
     app.add_exception_handler(HTTPException, answer_http_exception)
     app.add_exception_handler(RequestValidationError, answer_validation_error)
-    app.add_middleware(
-        Edge,
+    app.add_exception_handler(Exception, _answer_unexpected)
+    app.around = lambda framework: Edge(
+        framework,
         state={"authenticator": auth, **(state or {})},
         max_body_bytes=max_body_bytes,
         templates=templates,
         shortcuts=shortcuts,
+        long_bodies=long_bodies,
     )
     return app
+
+
+class _Application(FastAPI):
+    """The framework inside the edge: what passes it by passes all of it by."""
+
+    around: Callable[[ASGIApp], ASGIApp]
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return self.around(super().build_middleware_stack())
+
+
+async def _answer_unexpected(request: Request, error: Exception) -> Response:
+    # The edge logs it: the framework raises it once more when it has been answered.
+    return problem_response(_internal_error(), instance=request.scope["path"])
+
+
+def _long_bodies(router: APIRouter) -> list[_LongBody]:
+    return [
+        _LongBody(
+            methods=frozenset(each.methods or ()),
+            path=compile_path(each.path or "")[0],
+            max_bytes=most,
+        )
+        for each in route_contexts(router.routes)
+        if (most := getattr(each.endpoint, "max_body_bytes", None)) is not None
+    ]
 
 
 class Edge:
@@ -117,9 +169,11 @@ class Edge:
         max_body_bytes: int,
         templates: Mapping[object, str],
         shortcuts: Sequence[Shortcut] = (),
+        long_bodies: Sequence[_LongBody] = (),
     ) -> None:
         self._app = app
         self._shortcuts = shortcuts
+        self._long_bodies = long_bodies
         self._templates = templates
         self._state = state
         self._max_body_bytes = max_body_bytes
@@ -140,7 +194,7 @@ class Edge:
         with span("http request", parent=parent or None):
             try:
                 _check_size(scope)
-                limited = self._limited(receive, headers)
+                limited = self._limited(receive, headers, self._most_bytes(scope))
                 await self._through(scope, limited, exchange)
             except Problem as problem:
                 await self._answer(exchange, receive, problem)
@@ -158,7 +212,7 @@ class Edge:
             try:
                 body, messages = await _whole_body(receive)
             except HTTPException as error:
-                raise Problem(413, "body_too_large", self._limit) from error
+                raise Problem(413, "body_too_large", _over(self._most_bytes(scope))) from error
             receive = _again(messages, receive)
             if body is None:
                 break
@@ -171,23 +225,25 @@ class Edge:
         exchange.template = None
         await self._app(scope, receive, exchange.send)
 
-    @property
-    def _limit(self) -> str:
-        return f"the body is larger than {self._max_body_bytes} bytes"
+    def _most_bytes(self, scope: Scope) -> int:
+        for each in self._long_bodies:
+            if scope["method"] in each.methods and each.path.match(scope["path"]):
+                return each.max_bytes
+        return self._max_body_bytes
 
-    def _limited(self, receive: Receive, headers: Mapping[bytes, bytes]) -> Receive:
+    def _limited(self, receive: Receive, headers: Mapping[bytes, bytes], most: int) -> Receive:
         declared = headers.get(b"content-length", b"")
-        if declared.isdigit() and int(declared[:20]) > self._max_body_bytes:
-            raise Problem(413, "body_too_large", self._limit)
+        if declared.isdigit() and int(declared[:20]) > most:
+            raise Problem(413, "body_too_large", _over(most))
         received = 0
 
         async def limited() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._max_body_bytes:
+            if received > most:
                 # The framework lets its own exceptions through and no others.
-                raise HTTPException(413, self._limit)
+                raise HTTPException(413, _over(most))
             return message
 
         return limited
@@ -207,6 +263,10 @@ class Edge:
             method=method,
             status_class=f"{exchange.status // 100}xx",
         ).observe(seconds)
+
+
+def _over(most: int) -> str:
+    return f"the body is larger than {most} bytes"
 
 
 def _internal_error() -> Problem:

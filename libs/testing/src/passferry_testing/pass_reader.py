@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from passferry_testing.cms_reader import SignatureUnreadable, VerifiedSignature, verify_detached
+from passferry_testing.strings_reader import StringsUnreadable, read_strings
 
 STYLES = frozenset(
     {"boardingPass", "coupon", "eventTicket", "generic", "storeCard", "posterGeneric"}
@@ -33,8 +34,11 @@ FIELD_GROUPS = (
     "footerFields",
 )
 
+#: Phones that know no posters show the second.
+_POSTER_AND_TWIN = frozenset({"posterGeneric", "generic"})
 _MAX_BYTES = 10 * 1024 * 1024
 _MAX_ENTRIES = 256
+_MAX_PASSES = 10
 _MIN_TOKEN = 16
 _OPENSSL_TIMEOUT_S = 20
 _UNLISTED = frozenset({"manifest.json", "signature"})
@@ -77,6 +81,15 @@ class ReadPass:
     signing_time: datetime
 
     @property
+    def strings(self) -> dict[str, dict[str, str]]:
+        """Language to text to its translation."""
+        return {
+            name.partition(".lproj/")[0]: read_strings(data)
+            for name, data in self.files.items()
+            if name.endswith(".lproj/pass.strings")
+        }
+
+    @property
     def is_voided(self) -> bool:
         return bool(self.pass_json.get("voided"))
 
@@ -108,6 +121,7 @@ def read_pass(data: bytes, *, root_pem: bytes, now: datetime | None = None) -> R
     _check_content(content)
     _check_signer(content, signature)
     _check_images(files)
+    _check_strings(files)
     return ReadPass(
         pass_json=content,
         serial=content["serialNumber"],
@@ -119,6 +133,24 @@ def read_pass(data: bytes, *, root_pem: bytes, now: datetime | None = None) -> R
         manifest=files["manifest.json"],
         signing_time=signature.signing_time,
     )
+
+
+def read_passes(
+    data: bytes, *, root_pem: bytes, now: datetime | None = None
+) -> dict[str, ReadPass]:
+    """Open a .pkpasses: name in it to pass. Raises PassUnreadable."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+            if not 1 <= len(entries) <= _MAX_PASSES:
+                raise PassUnreadable(f"holds {len(entries)} passes")
+            for entry in entries:
+                if "/" in entry.filename or not entry.filename.endswith(".pkpass"):
+                    raise PassUnreadable(f"{entry.filename!r} is no pass")
+            passes = {entry.filename: archive.read(entry) for entry in entries}
+    except zipfile.BadZipFile as broken:
+        raise PassUnreadable(f"not a readable zip: {broken}") from broken
+    return {name: read_pass(one, root_pem=root_pem, now=now) for name, one in passes.items()}
 
 
 def verify_with_openssl(data: bytes, *, root_pem: bytes) -> None:
@@ -192,8 +224,11 @@ def _check_content(content: Mapping[str, Any]) -> None:
         if not isinstance(content.get(name), str) or not content[name]:
             raise PassUnreadable(f"{name} is missing")
     styles = STYLES.intersection(content)
-    if len(styles) != 1:
+    if len(styles) != 1 and styles != _POSTER_AND_TWIN:
         raise PassUnreadable(f"exactly one style is needed, found {sorted(styles)}")
+    for style in styles:
+        if ("transitType" in content[style]) != (style == "boardingPass"):
+            raise PassUnreadable("a boarding pass has a transitType, others have none")
     if ("webServiceURL" in content) != ("authenticationToken" in content):
         raise PassUnreadable("webServiceURL and authenticationToken go together")
     if len(content.get("authenticationToken", " " * _MIN_TOKEN)) < _MIN_TOKEN:
@@ -204,18 +239,23 @@ def _check_content(content: Mapping[str, Any]) -> None:
 
 
 def _check_fields(content: Mapping[str, Any]) -> None:
-    seen: set[str] = set()
-    for field in _fields(content):
-        key = field.get("key")
-        if not isinstance(key, str) or not key or key in seen:
-            raise PassUnreadable(f"the field key {key!r} is missing or not unique")
-        if not isinstance(field.get("value"), str | int | float):
-            raise PassUnreadable(f"the field {key} has no value")
-        if "currencyCode" in field and isinstance(field["value"], str):
-            raise PassUnreadable(f"the amount {key} is not a number")
-        if {"dateStyle", "timeStyle"}.intersection(field):
-            _check_date(key, field["value"])
-        seen.add(key)
+    for style in STYLES.intersection(content):
+        seen: set[str] = set()
+        for field in _fields_of(content[style]):
+            key = field.get("key")
+            if not isinstance(key, str) or not key or key in seen:
+                raise PassUnreadable(f"the field key {key!r} is missing or not unique")
+            _check_field(key, field)
+            seen.add(key)
+
+
+def _check_field(key: str, field: Mapping[str, Any]) -> None:
+    if not isinstance(field.get("value"), str | int | float):
+        raise PassUnreadable(f"the field {key} has no value")
+    if {"currencyCode", "numberStyle"}.intersection(field) and isinstance(field["value"], str):
+        raise PassUnreadable(f"the amount {key} is not a number")
+    if {"dateStyle", "timeStyle"}.intersection(field):
+        _check_date(key, field["value"])
 
 
 def _check_dates(content: Mapping[str, Any]) -> None:
@@ -261,6 +301,20 @@ def _check_images(files: Mapping[str, bytes]) -> None:
             raise PassUnreadable(f"{name} is not a PNG")
 
 
+def _check_strings(files: Mapping[str, bytes]) -> None:
+    keys: set[str] | None = None
+    for name, data in files.items():
+        if not name.endswith("pass.strings"):
+            continue
+        try:
+            found = set(read_strings(data))
+        except StringsUnreadable as unreadable:
+            raise PassUnreadable(f"{name}: {unreadable}") from unreadable
+        if keys is not None and found != keys:
+            raise PassUnreadable(f"{name} translates other texts than another language")
+        keys = found
+
+
 def _attribute(name: x509.Name, oid: x509.ObjectIdentifier) -> str | None:
     found = name.get_attributes_for_oid(oid)
     return str(found[0].value) if found else None
@@ -268,8 +322,12 @@ def _attribute(name: x509.Name, oid: x509.ObjectIdentifier) -> str | None:
 
 def _fields(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for style in STYLES.intersection(content):
-        for group in FIELD_GROUPS:
-            yield from content[style].get(group, [])
+        yield from _fields_of(content[style])
+
+
+def _fields_of(groups: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for group in FIELD_GROUPS:
+        yield from groups.get(group, [])
 
 
 def _object(data: bytes, name: str) -> dict[str, Any]:

@@ -11,19 +11,28 @@ from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from fastapi import APIRouter
 
+from passferry_pass_issuer.adapters.apple_examination import examiner
 from passferry_pass_issuer.adapters.google_classes import WalletGoogleClasses
+from passferry_pass_issuer.adapters.outbox_backlog import OutboxBacklog, StepErrors
 from passferry_pass_issuer.adapters.postgres_audit import PostgresAudit
 from passferry_pass_issuer.adapters.postgres_claims import PostgresClaims, PostgresMessages
-from passferry_pass_issuer.adapters.postgres_credentials import (
-    PostgresCredentials,
-    PostgresCredentialStore,
-)
+from passferry_pass_issuer.adapters.postgres_credential_store import PostgresCredentialStore
+from passferry_pass_issuer.adapters.postgres_credentials import PostgresCredentials
+from passferry_pass_issuer.adapters.postgres_funnel import PostgresFunnel
 from passferry_pass_issuer.adapters.postgres_holders import PostgresHolders
 from passferry_pass_issuer.adapters.postgres_idempotency import PostgresIdempotency
+from passferry_pass_issuer.adapters.postgres_inbound_secrets import PostgresInboundSecrets
+from passferry_pass_issuer.adapters.postgres_job_rows import (
+    PostgresJobResults,
+    PostgresStagedRows,
+)
+from passferry_pass_issuer.adapters.postgres_jobs import PostgresJobs
+from passferry_pass_issuer.adapters.postgres_links import PostgresLinks
+from passferry_pass_issuer.adapters.postgres_outdated import PostgresOutdatedPasses
 from passferry_pass_issuer.adapters.postgres_owners import PostgresOwners, PostgresReplacements
 from passferry_pass_issuer.adapters.postgres_passes import PostgresPasses
 from passferry_pass_issuer.adapters.postgres_programs import PostgresPrograms
@@ -34,14 +43,23 @@ from passferry_pass_issuer.adapters.postgres_upkeep import (
     PostgresPassesOfHolders,
 )
 from passferry_pass_issuer.adapters.postgres_workspaces import PostgresApiKeys, PostgresWorkspaces
+from passferry_pass_issuer.adapters.segno_qr import SegnoQrCodes
 from passferry_pass_issuer.adapters.thread_signer import ThreadSigner
+from passferry_pass_issuer.adapters.wallet_bundles import WalletBundles
 from passferry_pass_issuer.adapters.wallet_identities import (
     WalletIdentityChecker,
     WalletServiceAccountChecker,
+    check_provider_key,
+    make_request,
     read_authorities,
 )
-from passferry_pass_issuer.adapters.wallet_images import check_image
+from passferry_pass_issuer.adapters.wallet_images import (
+    ImageScaler,
+    check_image,
+    strings_files,
+)
 from passferry_pass_issuer.adapters.wallet_renderer import WalletRenderer
+from passferry_pass_issuer.application.accept_bulk import AcceptBulk
 from passferry_pass_issuer.application.administer_programs import ChangeProgram, CreateProgram
 from passferry_pass_issuer.application.administer_workspaces import (
     AnnounceAccess,
@@ -52,6 +70,7 @@ from passferry_pass_issuer.application.administer_workspaces import (
     RevokeApiKey,
 )
 from passferry_pass_issuer.application.admit_inbound import AdmitInbound
+from passferry_pass_issuer.application.announce_credentials import AnnounceCredentials
 from passferry_pass_issuer.application.answer_enrolments import AnswerEnrolments
 from passferry_pass_issuer.application.apply_events import (
     ApplyEvents,
@@ -59,7 +78,20 @@ from passferry_pass_issuer.application.apply_events import (
     ledger_effect,
     wallet_effect,
 )
+from passferry_pass_issuer.application.bundle_passes import BundlePasses
 from passferry_pass_issuer.application.change_passes import ChangeFields, EndPass
+from passferry_pass_issuer.application.check_inbound_signatures import (
+    CheckInboundSignatures,
+    KeepInboundSecrets,
+)
+from passferry_pass_issuer.application.count_funnel import CountFunnel
+from passferry_pass_issuer.application.credential_ports import (
+    IdentityChecker,
+    ProviderKeyChecker,
+    RequestMaker,
+    ServiceAccountChecker,
+)
+from passferry_pass_issuer.application.distribute_links import DistributeLinks
 from passferry_pass_issuer.application.draw_holder_passes import DrawHolderPasses
 from passferry_pass_issuer.application.edit_templates import (
     ChangeTemplate,
@@ -70,47 +102,82 @@ from passferry_pass_issuer.application.edit_templates import (
     TemplateFile,
 )
 from passferry_pass_issuer.application.find_unsigned import FindUnsigned
+from passferry_pass_issuer.application.issue_in_bulk import IssueInBulk
 from passferry_pass_issuer.application.issue_passes import IssuePasses
-from passferry_pass_issuer.application.keep_credentials import (
-    AnnounceCredentials,
-    IdentityChecker,
-    ServiceAccountChecker,
-    UploadGoogleAccount,
-    UploadSigningIdentity,
-)
+from passferry_pass_issuer.application.keep_google_accounts import KeepGoogleAccounts
 from passferry_pass_issuer.application.keep_holders import EraseHolder, SaveHolder
+from passferry_pass_issuer.application.keep_identities import (
+    ActivateIdentity,
+    CheckUpload,
+    StoreIdentity,
+)
+from passferry_pass_issuer.application.keep_provider_keys import (
+    DeleteProviderKey,
+    UploadProviderKey,
+)
 from passferry_pass_issuer.application.keep_time import KeepTime
+from passferry_pass_issuer.application.lint_templates import LintTemplate
 from passferry_pass_issuer.application.make_passes import MakePasses
-from passferry_pass_issuer.application.ports import Cipher, RevisionRenderer, RevisionWriter
+from passferry_pass_issuer.application.ports import (
+    Cipher,
+    ManifestSigner,
+    RevisionRenderer,
+    RevisionWriter,
+)
+from passferry_pass_issuer.application.publish_and_roll_out import PublishAndRollOut
 from passferry_pass_issuer.application.reissue_passes import CompleteReissues, ReissuePass
 from passferry_pass_issuer.application.render_revisions import RenderRevisions, SignWaiting
+from passferry_pass_issuer.application.report_expiry import ReportExpiry
+from passferry_pass_issuer.application.request_certificates import (
+    CompleteSigningRequest,
+    CreateSigningRequest,
+    DeleteSigningRequest,
+)
+from passferry_pass_issuer.application.roll_out import RollOut, StartRollout
+from passferry_pass_issuer.application.run_jobs import RunJobs
 from passferry_pass_issuer.application.send_messages import (
     ApplyMessageRequests,
     PutMessages,
     SendClassMessage,
     SendMessage,
 )
+from passferry_pass_issuer.application.steer_jobs import SteerJob
+from passferry_pass_issuer.application.template_images import StoreTemplateImage
 from passferry_pass_issuer.application.transfer_passes import TransferPass
 from passferry_pass_issuer.application.watch_credentials import WatchCredentials
 from passferry_pass_issuer.application.work import Workbench
 from passferry_pass_issuer.domain.example_pass import example_pass
+from passferry_pass_issuer.domain.jobs import JobKind
 from passferry_pass_issuer.domain.template_checks import TemplateVersion
 from passferry_pass_issuer.domain.workspace import PLATFORM_ID
 from passferry_pass_issuer.entrypoints import (
+    http_bulk,
+    http_bundles,
     http_credentials,
+    http_funnel,
     http_holders,
+    http_identities,
+    http_inbound_secrets,
+    http_links,
     http_messages,
     http_pass_life,
     http_passes,
     http_programs,
+    http_rollouts,
+    http_template_checks,
     http_templates,
     http_workspaces,
     kafka_life_routes,
     kafka_routes,
 )
 from passferry_pass_issuer.entrypoints.check_credentials import CredentialCheck
+from passferry_pass_issuer.entrypoints.credential_desk import CredentialDesk
+from passferry_pass_issuer.entrypoints.http_links import Distribution
 from passferry_pass_issuer.entrypoints.http_work import IssuerApi
+from passferry_pass_issuer.entrypoints.job_desk import JobDesk
 from passferry_pass_issuer.entrypoints.pass_life import PassLife
+from passferry_pass_issuer.entrypoints.worker_expiry import INTERVAL_S, show_days_left
+from passferry_pass_issuer.entrypoints.worker_jobs import JobWorker
 from passferry_pass_issuer.entrypoints.worker_signing_queue import (
     FindUnsignedPasses,
     SigningQueue,
@@ -144,12 +211,20 @@ ROUTERS: Sequence[APIRouter] = (
     http_workspaces.member_router,
     http_programs.router,
     http_templates.router,
+    http_template_checks.router,
+    http_identities.router,
     http_credentials.router,
-    http_holders.router,
+    http_inbound_secrets.router,
+    http_funnel.router,
     # Before the passes, whose routes take every path below a pass.
+    http_links.router,
     http_messages.router,
     http_pass_life.router,
     http_passes.router,
+    http_holders.router,
+    http_bulk.router,
+    http_bundles.router,
+    http_rollouts.router,
 )
 
 
@@ -168,6 +243,9 @@ class Stores:
     revisions: PostgresRevisions
     credential_store: PostgresCredentialStore
     credentials: PostgresCredentials
+    jobs: PostgresJobs
+    staged_rows: PostgresStagedRows
+    job_results: PostgresJobResults
 
     @classmethod
     def build(cls, cipher: Cipher) -> Stores:
@@ -183,6 +261,9 @@ class Stores:
             revisions=PostgresRevisions(),
             credential_store=PostgresCredentialStore(),
             credentials=PostgresCredentials(cipher),
+            jobs=PostgresJobs(),
+            staged_rows=PostgresStagedRows(cipher),
+            job_results=PostgresJobResults(cipher),
         )
 
 
@@ -205,21 +286,20 @@ class Surroundings:
     check_asset: Callable[[str, bytes], None]
     identity_checker: IdentityChecker
     service_account_checker: ServiceAccountChecker
+    check_provider_key: ProviderKeyChecker = check_provider_key
+    make_request: RequestMaker = make_request
     sign_waiting: Callable[[UUID, str], None]
     #: How long phones have to fetch the last revision of a deleted pass.
     forget_after: timedelta = timedelta(days=1)
+    wake_jobs: Callable[[], None] = lambda: None
+    rollout_max_per_second: int = 200
 
 
 def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
     announce_access = AnnounceAccess(
         workspaces=stores.workspaces, api_keys=stores.api_keys, directory=around.directory
     )
-    announce_credentials = AnnounceCredentials(
-        workspaces=stores.workspaces,
-        store=stores.credential_store,
-        credentials=stores.credentials,
-        seal=around.credentials_cipher,
-    )
+    desk = build_job_desk(around, stores)
     workbench = Workbench(
         transactions=around.database, audit_log=PostgresAudit(), clock=around.clock
     )
@@ -274,31 +354,186 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
         store_template_file=StoreTemplateFile(
             templates=stores.templates, check_asset=around.check_asset
         ),
-        publish_template=PublishTemplate(
-            templates=stores.templates,
-            google_classes=around.google_classes,
-            try_out=_trial(around.renderer, around.public_base_url),
+        publish_template=PublishAndRollOut(
+            publish=PublishTemplate(
+                templates=stores.templates,
+                google_classes=around.google_classes,
+                try_out=_trial(around.renderer, around.public_base_url),
+                lint=_linter(around, stores),
+                strings_files=strings_files,
+            ),
+            start_rollout=desk.start_rollout,
         ),
-        upload_signing_identity=UploadSigningIdentity(
-            checker=around.identity_checker,
-            store=stores.credential_store,
-            cipher=around.cipher,
-            announce=announce_credentials,
-            workspaces=stores.workspaces,
-            sign_waiting=around.sign_waiting,
-        ),
-        upload_google_account=UploadGoogleAccount(
-            checker=around.service_account_checker,
-            store=stores.credential_store,
-            cipher=around.cipher,
-            announce=announce_credentials,
-            announce_access=announce_access,
-            workspaces=stores.workspaces,
-        ),
+        lint_template=_linter(around, stores),
+        store_template_image=_image_store(around, stores),
+        desk=_credential_desk(around, stores, announce_access),
         issue_passes=issue,
         change_fields=ChangeFields(passes=stores.passes, revisions=around.revisions),
         end_pass=end_pass,
         life=build_life(around, stores, workbench, issue, end_pass),
+        distribution=_distribution(around, stores),
+        funnel=PostgresFunnel(),
+        keep_inbound_secrets=KeepInboundSecrets(secrets=PostgresInboundSecrets(around.cipher)),
+        jobs=desk,
+        bundle_passes=BundlePasses(
+            passes=stores.passes,
+            locks=PostgresRevisions(),
+            revisions=around.revisions,
+            bundles=WalletBundles(),
+        ),
+    )
+
+
+def _announce_credentials(around: Surroundings, stores: Stores) -> AnnounceCredentials:
+    return AnnounceCredentials(
+        workspaces=stores.workspaces,
+        credentials=stores.credentials,
+        seal=around.credentials_cipher,
+    )
+
+
+def _credential_desk(
+    around: Surroundings, stores: Stores, announce_access: AnnounceAccess
+) -> CredentialDesk:
+    store, cipher, workspaces = stores.credential_store, around.cipher, stores.workspaces
+    announce = _announce_credentials(around, stores)
+    store_identity = StoreIdentity(
+        store=store,
+        cipher=cipher,
+        announce=announce,
+        workspaces=workspaces,
+        sign_waiting=around.sign_waiting,
+    )
+    return CredentialDesk(
+        check_upload=CheckUpload(checker=around.identity_checker),
+        store_identity=store_identity,
+        activate_identity=ActivateIdentity(
+            store=store, workspaces=workspaces, store_identity=store_identity
+        ),
+        create_signing_request=CreateSigningRequest(
+            make=around.make_request, store=store, cipher=cipher, workspaces=workspaces
+        ),
+        complete_signing_request=CompleteSigningRequest(
+            store=store,
+            cipher=cipher,
+            checker=around.identity_checker,
+            store_identity=store_identity,
+        ),
+        delete_signing_request=DeleteSigningRequest(store=store),
+        upload_provider_key=UploadProviderKey(
+            check=around.check_provider_key,
+            store=store,
+            cipher=cipher,
+            announce=announce,
+            workspaces=workspaces,
+        ),
+        delete_provider_key=DeleteProviderKey(
+            store=store, announce=announce, workspaces=workspaces
+        ),
+        google_accounts=KeepGoogleAccounts(
+            checker=around.service_account_checker,
+            store=store,
+            cipher=cipher,
+            announce=announce,
+            announce_access=announce_access,
+            workspaces=workspaces,
+        ),
+    )
+
+
+def expiry_rounds(database: Database, stores: Stores, clock: Clock) -> Rounds:
+    """Certificates that end are told by one replica at a time."""
+    report = ReportExpiry(
+        transactions=database,
+        workspaces=stores.workspaces,
+        store=stores.credential_store,
+        clock=clock,
+        show=show_days_left,
+    )
+    return Rounds("expiry", report, interval_s=INTERVAL_S, turn=Turn(database, "expiry"))
+
+
+def _distribution(around: Surroundings, stores: Stores) -> Distribution:
+    return Distribution(
+        links=DistributeLinks(passes=stores.passes, links=PostgresLinks(around.cipher)),
+        qr_codes=SegnoQrCodes(),
+    )
+
+
+def _linter(around: Surroundings, stores: Stores) -> LintTemplate:
+    return LintTemplate(
+        templates=stores.templates,
+        identities=stores.credential_store,
+        examine=examiner(around.public_base_url),
+    )
+
+
+def _image_store(around: Surroundings, stores: Stores) -> StoreTemplateImage:
+    return StoreTemplateImage(
+        scale=ImageScaler(),
+        store_file=StoreTemplateFile(templates=stores.templates, check_asset=around.check_asset),
+    )
+
+
+def build_job_desk(around: Surroundings, stores: Stores) -> JobDesk:
+    return JobDesk(
+        jobs=stores.jobs,
+        results=stores.job_results,
+        accept=AcceptBulk(
+            jobs=stores.jobs,
+            rows=stores.staged_rows,
+            results=stores.job_results,
+            programs=stores.programs,
+            wake=around.wake_jobs,
+        ),
+        start_rollout=StartRollout(
+            jobs=stores.jobs,
+            catalogue=stores.catalogue,
+            wake=around.wake_jobs,
+            default_per_second=around.rollout_max_per_second,
+        ),
+        steer=SteerJob(jobs=stores.jobs, wake=around.wake_jobs),
+    )
+
+
+def build_job_runner(
+    database: Database,
+    stores: Stores,
+    *,
+    issuer: IssuerApi,
+    press: Press,
+    directory: AccessDirectory,
+    results_kept_days: int,
+) -> RunJobs:
+    """The side of background work that does it."""
+    return RunJobs(
+        workbench=issuer.workbench,
+        jobs=stores.jobs,
+        rows=stores.staged_rows,
+        results=stores.job_results,
+        steps={
+            JobKind.BULK_ISSUE: IssueInBulk(
+                workbench=issuer.workbench,
+                rows=stores.staged_rows,
+                results=stores.job_results,
+                programs=stores.programs,
+                issue=issuer.issue_passes,
+            ),
+            JobKind.ROLLOUT: RollOut(
+                jobs=stores.jobs,
+                results=stores.job_results,
+                outdated=PostgresOutdatedPasses(),
+                locked=press.store,
+                revisions=press.revisions,
+                passes=stores.passes,
+                catalogue=stores.catalogue,
+            ),
+        },
+        is_suspended=directory.is_suspended,
+        backlog=OutboxBacklog(database),
+        errors=StepErrors(),
+        replica_id=uuid4(),
+        results_kept=timedelta(days=results_kept_days),
     )
 
 
@@ -410,7 +645,8 @@ class Press:
     """What renders, signs and stores revisions, with the Kafka routes that make it do so."""
 
     renderer: RevisionRenderer
-    revisions: RevisionWriter
+    store: PostgresRevisions
+    revisions: RenderRevisions
     sign_waiting: SignWaitingPasses
     find_unsigned: FindUnsignedPasses
     #: Admission of upstream events issues passes too, so the routes need the API's use cases.
@@ -427,8 +663,9 @@ async def open_press(
     stores: Stores,
     cipher: Cipher,
     clock: Clock,
+    manifest_signer: ManifestSigner | None = None,
 ) -> AsyncIterator[Press]:
-    """Closes the signing threads at the end."""
+    """Closes the signing threads at the end. With a `manifest_signer` passes are signed there."""
     signer = ThreadSigner(
         threads=settings.signing_threads,
         google_save_base_url=settings.google_save_base_url,
@@ -442,7 +679,8 @@ async def open_press(
         holders=stores.holders,
         credentials=stores.credentials,
         renderer=renderer,
-        signer=signer,
+        manifest_signer=manifest_signer or signer,
+        save_link_signer=signer,
         cipher=cipher,
         clock=clock,
         public_base_url=settings.public_base_url,
@@ -458,18 +696,23 @@ async def open_press(
         return of_life + kafka_routes.routes(
             from_ledger=applying(ledger_effect),
             from_wallets=applying(wallet_effect),
+            count=CountFunnel(transactions=database, store=PostgresFunnel()),
             admit=AdmitInbound(
                 workbench=issuer.workbench,
                 directory=directory,
                 store=store,
                 revisions=revisions,
                 issue=issuer.issue_passes,
+                signatures=CheckInboundSignatures(
+                    transactions=database, secrets=PostgresInboundSecrets(cipher)
+                ),
             ),
         )
 
     try:
         yield Press(
             renderer=renderer,
+            store=store,
             revisions=revisions,
             sign_waiting=SignWaiting(
                 transactions=database, store=store, revisions=revisions, clock=clock
@@ -512,6 +755,7 @@ async def service(settings: PassIssuerSettings) -> AsyncIterator[Service]:
         ) as press,
     ):
         queue = SigningQueue(press.sign_waiting, press.find_unsigned)
+        jobs = JobWorker()
         issuer = build_api(
             Surroundings(
                 database=database,
@@ -529,9 +773,20 @@ async def service(settings: PassIssuerSettings) -> AsyncIterator[Service]:
                 service_account_checker=WalletServiceAccountChecker(),
                 sign_waiting=queue.request,
                 forget_after=timedelta(seconds=settings.forget_after_s),
+                wake_jobs=jobs.wake,
+                rollout_max_per_second=settings.rollout_max_per_second,
             ),
             stores,
         )
+        runner = build_job_runner(
+            database,
+            stores,
+            issuer=issuer,
+            press=press,
+            directory=directory,
+            results_kept_days=settings.job_results_kept_days,
+        )
+        jobs.give(runner.once)
         relay = OutboxRelay(database, kafka)
         access = directory.reader(kafka)
         time = Rounds(
@@ -567,7 +822,15 @@ async def service(settings: PassIssuerSettings) -> AsyncIterator[Service]:
                 routers=ROUTERS,
             ),
             # Stopped in this order: first what takes work in, at last what sends it out.
-            workers=[consumer.worker, queue.worker, time.worker, relay.worker, access.worker],
+            workers=[
+                consumer.worker,
+                jobs.worker,
+                queue.worker,
+                time.worker,
+                expiry_rounds(database, stores, clock).worker,
+                relay.worker,
+                access.worker,
+            ],
             checks=[
                 Check(name="postgres", probe=probe_database),
                 access.check,

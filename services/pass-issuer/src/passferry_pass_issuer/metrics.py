@@ -15,6 +15,12 @@ SIGNING_IDENTITY_DAYS_LEFT = Gauge(
     "passferry_signing_identity_days_left",
     "Days until the first needed certificate expires; 0 too when there is none yet",
 )
+CERTIFICATE_DAYS_LEFT = Gauge(
+    "passferry_certificate_days_to_expiry",
+    "Days until an active certificate expires: the 100 that end first, of those within 90 days;"
+    " told by the replica whose turn it is",
+    ["workspace_id", "signing_identity_id"],
+)
 REVISIONS = Counter(
     "passferry_issuer_revisions_total",
     "Changes drawn: raised a revision, or unchanged",
@@ -43,6 +49,11 @@ ENROLMENTS = Counter(
 INBOUND_EVENTS = Counter(
     "passferry_inbound_events_total", "Upstream events", ["event_type", "result"]
 )
+INBOUND_SIGNATURES = Counter(
+    "passferry_inbound_signatures_total",
+    "Signatures of upstream events of workspaces that have a secret; a missing one is invalid",
+    ["result"],
+)
 COALESCED_CHANGES = Counter(
     "passferry_issuer_coalesced_changes_total",
     "Changes that share a revision with an earlier change of their pass",
@@ -61,4 +72,13 @@ SIGN_SECONDS = Histogram(
     "passferry_issuer_sign_seconds",
     "Signing the manifests of one batch, with the wait for a thread",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
+)
+JOB_ROWS = Counter(
+    "passferry_issuer_job_rows_total",
+    "Rows of files and passes of rollouts, by what came of them",
+    ["kind", "outcome"],
+)
+JOB_STEP_FAILURES = Counter(
+    "passferry_issuer_job_step_failures_total",
+    "Steps of background work that were undone, and are tried again",
 )

@@ -30,6 +30,10 @@ class PassIssuerSettings(ServiceSettings):
     #: Passes that expire, and whatever else the clock decides, are looked for so often.
     time_interval_s: float = Field(default=15.0, gt=0, le=3_600)
     signing_threads: int = Field(default=2, ge=1, le=64)
+    #: Passes that a new version of a template reaches each second, unless a rollout says otherwise.
+    rollout_max_per_second: int = Field(default=200, ge=1, le=10_000)
+    #: Of files of passes and of rollouts: how they ended, and what came of each row.
+    job_results_kept_days: int = Field(default=30, ge=1, le=365)
     #: Tests need equal serial numbers in two workspaces; nobody else chooses them.
     allow_serial_number_choice: bool = False
 

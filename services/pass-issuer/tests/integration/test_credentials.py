@@ -43,7 +43,7 @@ async def test_uploaded_credentials_are_sealed_for_the_notifier(office):
     await office.call("POST", f"{base}/google-accounts", status=201, json=ACCOUNT)
     first, second = await office.events(WorkspaceCredentialsChanged)
     assert (first.revision, second.revision) == (1, 2)
-    ring = office.issuer.upload_signing_identity.announce.seal
+    ring = office.issuer.desk.store_identity.announce.seal
     opened = json.loads(
         ring.decrypt(b64decode(second.ciphertext), context=f"workspace.credentials:{workspace_id}")
     )
@@ -184,6 +184,24 @@ ROLES = {
     "POST /api/v1/workspaces/{workspace_id}/templates/{template_id}/publish": "manager",
     "POST /api/v1/workspaces/{workspace_id}/signing-identities": "owner",
     "GET /api/v1/workspaces/{workspace_id}/signing-identities": "manager",
+    "POST /api/v1/workspaces/{workspace_id}/signing-identities/requests": "owner",
+    "GET /api/v1/workspaces/{workspace_id}/signing-identities/requests": "manager",
+    "DELETE /api/v1/workspaces/{workspace_id}/signing-identities/requests/{signing_request_id}": (
+        "owner"
+    ),
+    "POST /api/v1/workspaces/{workspace_id}/signing-identities/requests/{signing_request_id}"
+    "/certificate": "owner",
+    "POST /api/v1/workspaces/{workspace_id}/signing-identities/{signing_identity_id}/activate": (
+        "owner"
+    ),
+    "POST /api/v1/workspaces/{workspace_id}/provider-keys": "owner",
+    "GET /api/v1/workspaces/{workspace_id}/provider-keys": "manager",
+    "DELETE /api/v1/workspaces/{workspace_id}/provider-keys/{team_id}/{key_id}": "owner",
+    "POST /api/v1/workspaces/{workspace_id}/google-accounts/{issuer_id}/keys/{private_key_id}"
+    "/activate": "owner",
+    "DELETE /api/v1/workspaces/{workspace_id}/google-accounts/{issuer_id}/keys/{private_key_id}": (
+        "owner"
+    ),
     "POST /api/v1/workspaces/{workspace_id}/google-accounts": "owner",
     "GET /api/v1/workspaces/{workspace_id}/google-accounts": "manager",
     "GET /api/v1/workspaces/{workspace_id}/passes": "viewer",

@@ -18,7 +18,7 @@ from passferry_pass_issuer.adapters.wallet_identities import (
     read_authorities,
 )
 from passferry_pass_issuer.adapters.wallet_images import check_image
-from passferry_pass_issuer.application.keep_credentials import IdentityUpload
+from passferry_pass_issuer.application.credential_ports import IdentityUpload
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_testing.pki import DemoAuthority, export_p12
 
@@ -148,7 +148,7 @@ def test_a_service_account_is_checked_before_it_is_stored():
     for changes in ({"type": "user"}, {"private_key": "x"}, {"client_email": None}):
         with pytest.raises(ContentRejected) as refused:
             checker.check(service_account(**changes))
-        assert refused.value.field == "service_account"
+        assert refused.value.field == f"service_account.{next(iter(changes))}"
         assert "PRIVATE KEY" not in refused.value.detail
 
 

@@ -21,7 +21,7 @@ _NAME = re.compile(
     r"(?:[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,2}\.lproj/)?"
     r"(?P<kind>[A-Za-z]{1,20})(?:@(?P<scale>[23])x)?\.png"
 )
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEADER_SIZE = 13
 #: Frames of an animation: nothing that Wallet shows, and a way to hide pictures.
 _ANIMATION = frozenset({b"acTL", b"fcTL", b"fdAT"})
@@ -29,7 +29,7 @@ _COMPRESSED_TEXT = frozenset({b"zTXt", b"iTXt"})
 
 
 @dataclass(frozen=True, slots=True)
-class _Limits:
+class ImageLimits:
     """Points, of which a scale of 2 or 3 makes as many times the pixels."""
 
     width: int
@@ -38,17 +38,17 @@ class _Limits:
     least: int = 1
 
 
-_LIMITS = {
+IMAGE_LIMITS = {
     # 29 points until a few years ago, 38 since then.
-    "icon": _Limits(38, 38, is_square=True, least=29),
-    "logo": _Limits(160, 50),
-    "strip": _Limits(375, 144),
-    "thumbnail": _Limits(90, 90),
-    "background": _Limits(345, 505),
-    "footer": _Limits(286, 15),
-    "artwork": _Limits(358, 448),
-    "primaryLogo": _Limits(126, 30),
-    "secondaryLogo": _Limits(135, 12),
+    "icon": ImageLimits(38, 38, is_square=True, least=29),
+    "logo": ImageLimits(160, 50),
+    "strip": ImageLimits(375, 144),
+    "thumbnail": ImageLimits(90, 90),
+    "background": ImageLimits(345, 505),
+    "footer": ImageLimits(286, 15),
+    "artwork": ImageLimits(358, 448),
+    "primaryLogo": ImageLimits(126, 30),
+    "secondaryLogo": ImageLimits(135, 12),
 }
 
 
@@ -66,11 +66,11 @@ def check_asset(name: str, data: bytes) -> None:
     _check_decodes(name, data)
 
 
-def _limits_of(name: str) -> tuple[_Limits, int]:
+def _limits_of(name: str) -> tuple[ImageLimits, int]:
     found = _NAME.fullmatch(name) if name.isascii() else None
-    limits = _LIMITS.get(found["kind"]) if found else None
+    limits = IMAGE_LIMITS.get(found["kind"]) if found else None
     if found is None or limits is None:
-        known = ", ".join(sorted(_LIMITS))
+        known = ", ".join(sorted(IMAGE_LIMITS))
         raise PassContentRejected(
             "name_invalid", "files", f"is {known}, with @2x or @3x, and ends in .png"
         )
@@ -79,7 +79,7 @@ def _limits_of(name: str) -> tuple[_Limits, int]:
 
 def _dimensions(name: str, data: bytes) -> tuple[int, int]:
     """(width, height) in pixels of a file whose chunks are whole and of the expected kinds."""
-    if not data.startswith(_PNG_SIGNATURE):
+    if not data.startswith(PNG_SIGNATURE):
         raise PassContentRejected("not_png", name, "is not a PNG image")
     header = b""
     for index, (kind, body) in enumerate(_chunks(name, data)):
@@ -97,7 +97,7 @@ def _dimensions(name: str, data: bytes) -> tuple[int, int]:
 
 
 def _chunks(name: str, data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    position = len(_PNG_SIGNATURE)
+    position = len(PNG_SIGNATURE)
     kind = b""
     while kind != b"IEND":
         if position + 12 > len(data):
@@ -116,7 +116,7 @@ def _chunks(name: str, data: bytes) -> Iterator[tuple[bytes, bytes]]:
         raise PassContentRejected("png_refused", name, "has other data behind the image")
 
 
-def _check_dimensions(name: str, width: int, height: int, limits: _Limits, scale: int) -> None:
+def _check_dimensions(name: str, width: int, height: int, limits: ImageLimits, scale: int) -> None:
     most = (limits.width * scale, limits.height * scale)
     least = limits.least * scale
     fits = least <= width <= most[0] and least <= height <= most[1]

@@ -17,6 +17,7 @@ __all__ = [
     "BundleTemplate",
     "PassContentRejected",
     "build_manifest",
+    "build_pkpasses",
     "bundle_passes",
     "check_asset",
     "sha1_hex",
@@ -32,6 +33,10 @@ _UNLISTED = frozenset({"manifest.json", "signature"})
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _CENTRAL_RECORD = struct.Struct("<4s6H3I5H2I")
 _END_RECORD = struct.Struct("<4s4H2IH")
+#: Checksum and both sizes, which stand together in either header.
+_CHECKSUM = struct.Struct("<3I")
+_LOCAL_CHECKSUM_AT, _RECORD_CHECKSUM_AT = 14, 16
+_OFFSET = struct.Struct("<I")
 _STORED = 0
 _VERSION_NEEDED = 10
 _MADE_BY_UNIX = 3 << 8 | 20
@@ -64,7 +69,29 @@ class _Entry:
     name: bytes
 
     def record(self, offset: int) -> bytes:
-        return self.record_head + struct.pack("<I", offset) + self.name
+        return self.record_head + _OFFSET.pack(offset) + self.name
+
+
+class _OwnFile:
+    """What each pass has of its own: all that is not its content is encoded once."""
+
+    def __init__(self, name: str) -> None:
+        empty = _entry(name, b"")
+        at, end = _LOCAL_CHECKSUM_AT, _LOCAL_CHECKSUM_AT + _CHECKSUM.size
+        self._local_head, self._local_tail = empty.local[:at], empty.local[end:]
+        at, end = _RECORD_CHECKSUM_AT, _RECORD_CHECKSUM_AT + _CHECKSUM.size
+        self._record_head, self._record_tail = empty.record_head[:at], empty.record_head[end:]
+        self._name = empty.name
+
+    def add(self, data: bytes, offset: int, files: list[bytes], records: list[bytes]) -> int:
+        """Returns the offset after it."""
+        size = len(data)
+        checksum = _CHECKSUM.pack(zlib.crc32(data), size, size)
+        files += (self._local_head, checksum, self._local_tail, data)
+        records += (
+            self._record_head, checksum, self._record_tail, _OFFSET.pack(offset), self._name
+        )  # fmt: skip
+        return offset + len(self._local_head) + len(checksum) + len(self._local_tail) + size
 
 
 class BundleTemplate:
@@ -91,15 +118,14 @@ class BundleTemplate:
 
     def assemble(self, *, pass_json: bytes, manifest: bytes, signature: bytes) -> bytes:
         """The .pkpass; equal parts give equal bytes."""
-        own = [
-            _entry("pass.json", pass_json),
-            _entry("manifest.json", manifest),
-            _entry("signature", signature),
-        ]
-        local_parts, records = _laid_out(own, len(self._locals))
-        offset = len(self._locals) + len(local_parts)
-        end = _end(self._count + len(own), len(self._records) + len(records), offset)
-        return b"".join((self._locals, local_parts, self._records, records, end))
+        parts, records = [self._locals], [self._records]
+        offset = len(self._locals)
+        for file, data in zip(_OWN_FILES, (pass_json, manifest, signature), strict=True):
+            offset = file.add(data, offset, parts, records)
+        records_size = sum(map(len, records))
+        records.append(_end(self._count + len(_OWN_FILES), records_size, offset))
+        parts += records
+        return b"".join(parts)
 
 
 def bundle_passes(passes: Mapping[str, bytes]) -> bytes:
@@ -113,6 +139,11 @@ def bundle_passes(passes: Mapping[str, bytes]) -> bytes:
             raise PassContentRejected("name_invalid", "passes", "names end in .pkpass")
     local_parts, records = _laid_out([_entry(name, passes[name]) for name in sorted(passes)], 0)
     return local_parts + records + _end(len(passes), len(records), len(local_parts))
+
+
+def build_pkpasses(passes: Sequence[bytes]) -> bytes:
+    """A .pkpasses of these passes, named by their place; see `bundle_passes` for the limits."""
+    return bundle_passes({f"{place}.pkpass": data for place, data in enumerate(passes, 1)})
 
 
 def _check_names(assets: Mapping[str, bytes]) -> None:
@@ -152,3 +183,6 @@ def _laid_out(entries: Sequence[_Entry], start: int) -> tuple[bytes, bytes]:
 
 def _end(count: int, records_size: int, records_offset: int) -> bytes:
     return _END_RECORD.pack(b"PK\x05\x06", 0, 0, count, count, records_size, records_offset, 0)
+
+
+_OWN_FILES = tuple(_OwnFile(name) for name in ("pass.json", "manifest.json", "signature"))

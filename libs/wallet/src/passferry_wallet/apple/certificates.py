@@ -2,53 +2,67 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
     PublicFormat,
-    load_pem_private_key,
-    pkcs12,
 )
 from cryptography.x509.oid import NameOID
 
 from passferry_wallet.apple import der
+from passferry_wallet.apple.key_material import (
+    MALFORMED,
+    MAX_UPLOAD_BYTES,
+    PrivateKey,
+    SigningIdentityRejected,
+    read_certificate,
+    read_certificates,
+    read_key,
+)
+from passferry_wallet.apple.open_p12 import open_p12
 
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+__all__ = [
+    "MAX_UPLOAD_BYTES",
+    "PrivateKey",
+    "SigningIdentity",
+    "SigningIdentityRejected",
+    "from_pem",
+    "load_identity",
+    "load_identity_p12",
+    "to_pem",
+]
 
 PASS_TYPE_EXTENSION = x509.ObjectIdentifier("1.2.840.113635.100.6.1.16")
 PLAIN_PREFIX = "Pass Type ID: "
 NFC_PREFIX = "Pass Type ID with NFC: "
 
-MAX_UPLOAD_BYTES = 64 * 1024
+WWDR_COMMON_NAME = "Apple Worldwide Developer Relations Certification Authority"
 MAX_AUTHORITIES = 100
-MIN_RSA_BITS = 2048
-CURVES = ("secp256r1", "secp384r1")
-
-#: pbeWithSHAAnd40BitRC2-CBC, with which older exports of macOS encrypt.
-_RC2_IDENTIFIER = der.object_identifier("1.2.840.113549.1.12.1.6")
-
-
-class SigningIdentityRejected(Exception):
-    """The identity cannot sign passes of this type. `code` is stable, `detail` is a sentence.
-
-    Codes: certificate_unreadable, key_unreadable, key_unsupported, key_mismatch, password_missing,
-    password_wrong, p12_unreadable, not_a_pass_certificate, pass_type_mismatch, team_mismatch,
-    certificate_expired, certificate_not_yet_valid, wwdr_not_found, wwdr_expired.
-    """
-
-    def __init__(self, code: str, detail: str) -> None:
-        super().__init__(f"{detail} ({code})")
-        self.code = code
-        self.detail = detail
+MAX_KEY_IDENTIFIER_BYTES = 64
+_GENERATION = re.compile(r"G\d{1,2}")
+#: What other certificates of Apple begin with, and what they are for.
+_OTHER_KINDS = {
+    "Apple Push Services": "pushes to apps",
+    "Apple Development": "development of apps",
+    "Apple Distribution": "distribution of apps",
+    "iPhone D": "apps",
+    "Developer ID": "apps outside the store",
+    "Apple Pay": "payments",
+    "Merchant ID": "payments",
+    "Order Type ID": "orders",
+    "Website Push ID": "pushes to websites",
+    "Apple Worldwide Developer Relations": "issuing others: it is the intermediate itself",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,14 +96,16 @@ def load_identity(
     team_identifier: str | None,
     now: datetime,
 ) -> SigningIdentity:
-    """Read and check an upload; the certificate may also be DER, as it is downloaded.
+    """Read and check an upload; the certificate may also be DER, as it is downloaded. With it in
+    PEM may stand its chain, in any order, and the key.
 
     `authorities` are the accepted WWDR intermediates. A pass type or team identifier that is given
     must be the certificate's. `now` is aware. Raises SigningIdentityRejected.
     """
+    key = read_key(private_key_pem, password)
     return _checked(
-        _read_certificate(certificate_pem),
-        _read_key(private_key_pem, password),
+        _leaf_of(read_certificates(certificate_pem), key),
+        key,
         authorities,
         pass_type_identifier,
         team_identifier,
@@ -106,9 +122,12 @@ def load_identity_p12(
     team_identifier: str | None,
     now: datetime,
 ) -> SigningIdentity:
-    """The same for a PKCS#12 export; an intermediate inside it is not trusted."""
-    certificate, key = _read_p12(p12, password)
-    return _checked(certificate, key, authorities, pass_type_identifier, team_identifier, now)
+    """The same for a PKCS#12 export; an intermediate inside it is not trusted. Blocks while
+    another process opens it."""
+    found, key = open_p12(p12, password)
+    return _checked(
+        _leaf_of(found, key), key, authorities, pass_type_identifier, team_identifier, now
+    )
 
 
 def to_pem(identity: SigningIdentity) -> tuple[bytes, bytes, bytes]:
@@ -122,9 +141,28 @@ def to_pem(identity: SigningIdentity) -> tuple[bytes, bytes, bytes]:
 
 def from_pem(certificate_pem: bytes, private_key_pem: bytes, wwdr_pem: bytes) -> SigningIdentity:
     """Read back what `to_pem` gave, without the checks of an upload."""
-    certificate = _read_certificate(certificate_pem)
-    key = _read_key(private_key_pem, None)
-    return _identity(certificate, key, _read_certificate(wwdr_pem), _pass_subject(certificate))
+    certificate = read_certificate(certificate_pem)
+    key = read_key(private_key_pem, None)
+    return _identity(certificate, key, read_certificate(wwdr_pem), _pass_subject(certificate))
+
+
+def _leaf_of(found: Sequence[x509.Certificate], key: PrivateKey) -> x509.Certificate:
+    """The certificate that the key belongs to: exports order a chain as they like."""
+    own = _public_bytes(key.public_key())
+    fitting = [each for each in found if _public_bytes_of(each) == own]
+    # Of a renewal with the same key, whoever exports both gets both: the newer one is meant.
+    return max(fitting or found[:1], key=lambda each: each.not_valid_after_utc)
+
+
+def _public_bytes_of(certificate: x509.Certificate) -> bytes:
+    try:
+        return _public_bytes(certificate.public_key())
+    except MALFORMED:
+        return b""
+
+
+def _public_bytes(key: CertificatePublicKeyTypes) -> bytes:
+    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 def _checked(
@@ -135,11 +173,16 @@ def _checked(
     team_identifier: str | None,
     now: datetime,
 ) -> SigningIdentity:
-    subject = _pass_subject(certificate)
-    _check_names(subject, pass_type_identifier, team_identifier)
-    _check_key_pair(certificate, key)
-    _check_validity(certificate, now)
-    return _identity(certificate, key, _issuer_of(certificate, authorities, now), subject)
+    try:
+        subject = _pass_subject(certificate)
+        _check_names(subject, pass_type_identifier, team_identifier)
+        _check_key_pair(certificate, key)
+        _check_validity(certificate, now)
+        return _identity(certificate, key, _issuer_of(certificate, authorities, now), subject)
+    except MALFORMED as error:
+        raise SigningIdentityRejected(
+            "certificate_unreadable", "the certificate holds a part that cannot be read"
+        ) from error
 
 
 def _identity(
@@ -160,100 +203,38 @@ def _identity(
     )
 
 
-def _read_certificate(data: bytes) -> x509.Certificate:
-    _bound(data, "certificate_unreadable")
-    try:
-        if b"-----BEGIN" in data:
-            return x509.load_pem_x509_certificate(data)
-        return x509.load_der_x509_certificate(data)
-    except ValueError as error:
-        raise SigningIdentityRejected(
-            "certificate_unreadable", "the certificate is neither PEM nor DER"
-        ) from error
-
-
-def _read_key(data: bytes, password: bytes | None) -> PrivateKey:
-    _bound(data, "key_unreadable")
-    try:
-        # A password for a key that is not encrypted does no harm, though the library minds it.
-        is_encrypted = b"ENCRYPTED" in data
-        key = load_pem_private_key(data, password if is_encrypted else None)
-    except TypeError as error:
-        raise SigningIdentityRejected(
-            "password_missing", "the private key is encrypted, and no password was given"
-        ) from error
-    except (ValueError, UnsupportedAlgorithm) as error:
-        if is_encrypted:
-            raise SigningIdentityRejected(
-                "password_wrong", "the password does not open the private key"
-            ) from error
-        raise SigningIdentityRejected(
-            "key_unreadable", "the private key is not in PEM format"
-        ) from error
-    return _supported(key)
-
-
-def _supported(key: object) -> PrivateKey:
-    if isinstance(key, rsa.RSAPrivateKey) and key.key_size >= MIN_RSA_BITS:
-        return key
-    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name in CURVES:
-        return key
-    raise SigningIdentityRejected(
-        "key_unsupported", f"the key is neither RSA of {MIN_RSA_BITS} bits or more nor EC P-256"
-    )
-
-
-def _read_p12(data: bytes, password: bytes | None) -> tuple[x509.Certificate, PrivateKey]:
-    _bound(data, "p12_unreadable")
-    try:
-        content = pkcs12.load_pkcs12(data, password)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise _p12_rejection(data, password, error) from error
-    if content.cert is None or content.key is None:
-        raise SigningIdentityRejected(
-            "p12_unreadable",
-            "the file holds no certificate with its private key: export both together",
-        )
-    return content.cert.certificate, _supported(content.key)
-
-
-def _p12_rejection(
-    data: bytes, password: bytes | None, error: Exception
-) -> SigningIdentityRejected:
-    if "password" not in str(error).lower() and _RC2_IDENTIFIER in data:
-        return SigningIdentityRejected(
-            "p12_unreadable",
-            "the file is encrypted with RC2, which is not supported here: convert it with "
-            "`openssl pkcs12 -legacy -in old.p12 -nodes -out identity.pem` and upload the PEM",
-        )
-    if "password" not in str(error).lower():
-        return SigningIdentityRejected("p12_unreadable", "the file is not PKCS#12")
-    if password is None:
-        return SigningIdentityRejected(
-            "password_missing", "the file is encrypted, and no password was given"
-        )
-    return SigningIdentityRejected("password_wrong", "the password does not open the file")
-
-
-def _bound(data: bytes, code: str) -> None:
-    if len(data) > MAX_UPLOAD_BYTES:
-        raise SigningIdentityRejected(code, f"the file is larger than {MAX_UPLOAD_BYTES} bytes")
-
-
 def _pass_subject(certificate: x509.Certificate) -> _PassSubject:
     user_id = _subject_text(certificate, NameOID.USER_ID)
     common_name = _subject_text(certificate, NameOID.COMMON_NAME)
     team = _subject_text(certificate, NameOID.ORGANIZATIONAL_UNIT_NAME)
     marker = _pass_type_marker(certificate)
     if not (user_id and team and marker) or not common_name.startswith((PLAIN_PREFIX, NFC_PREFIX)):
+        raise SigningIdentityRejected("not_a_pass_certificate", _other_kind(common_name))
+    if _is_authority(certificate):
         raise SigningIdentityRejected(
-            "not_a_pass_certificate", "the certificate was not issued for a pass type identifier"
+            "not_a_pass_certificate", "the certificate is of an authority, not of a pass type"
         )
     if marker != user_id:
         raise SigningIdentityRejected(
             "not_a_pass_certificate", "the certificate names two different pass type identifiers"
         )
     return _PassSubject(user_id, team, common_name.startswith(NFC_PREFIX))
+
+
+def _other_kind(common_name: str) -> str:
+    told = "the certificate was not issued for a pass type identifier"
+    for prefix, purpose in _OTHER_KINDS.items():
+        if common_name.startswith(prefix):
+            return f"{told}, but for {purpose}"
+    return told
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+    return found.value.ca
 
 
 def _subject_text(certificate: x509.Certificate, name: x509.ObjectIdentifier) -> str:
@@ -288,8 +269,7 @@ def _check_names(
 
 
 def _check_key_pair(certificate: x509.Certificate, key: PrivateKey) -> None:
-    form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    if certificate.public_key().public_bytes(*form) != key.public_key().public_bytes(*form):
+    if _public_bytes_of(certificate) != _public_bytes(key.public_key()):
         raise SigningIdentityRejected(
             "key_mismatch", "the private key does not belong to the certificate"
         )
@@ -317,9 +297,24 @@ def _issuer_of(
     if not candidates:
         raise SigningIdentityRejected(
             "wwdr_not_found",
-            "none of the configured WWDR intermediates issued this certificate",
+            "none of the configured WWDR intermediates issued this certificate"
+            + _wanted_authority(certificate),
         )
     return _newest_valid(candidates, now)
+
+
+def _wanted_authority(certificate: x509.Certificate) -> str:
+    """Which one is missing, if the certificate says so in a way that can be repeated."""
+    key_id = _authority_key_identifier(certificate)
+    names = certificate.issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
+    if not key_id or len(key_id) > MAX_KEY_IDENTIFIER_BYTES or not names:
+        return ""
+    if names[0].value != WWDR_COMMON_NAME:
+        return ": its issuer is not Apple's Worldwide Developer Relations"
+    units = certificate.issuer.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
+    unit = units[0].value if units else ""
+    generation = f" {unit}" if isinstance(unit, str) and _GENERATION.fullmatch(unit) else ""
+    return f": add Apple's{generation} intermediate with the key identifier {key_id.hex()}"
 
 
 def _newest_valid(candidates: Iterable[x509.Certificate], now: datetime) -> x509.Certificate:
@@ -360,3 +355,14 @@ def _subject_key_identifier(certificate: x509.Certificate) -> bytes | None:
     except (x509.ExtensionNotFound, ValueError):
         return None
     return found.value.digest
+
+
+def issued_by(authority: x509.Certificate, certificate: x509.Certificate) -> bool:
+    """Whether the certificate names the authority by key identifier and verifies with its key."""
+    return _issued(authority, certificate)
+
+
+def pass_names(certificate: x509.Certificate) -> tuple[str, str]:
+    """(pass type identifier, team); raises `SigningIdentityRejected` for other certificates."""
+    subject = _pass_subject(certificate)
+    return subject.pass_type_identifier, subject.team_identifier

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from passferry_wallet.barcode import BarcodeFormat
 
@@ -80,6 +80,13 @@ class PassField:
     semantics: Mapping[str, Any] | None = None
 
 
+class WrittenField(NamedTuple):
+    """A field that `pass_fields.FieldFrame` has checked and written."""
+
+    key: str
+    body: Any
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Barcode:
     format: BarcodeFormat
@@ -145,13 +152,14 @@ class FeaturedAction:
 class PassContent:
     """A whole pass. A voided one loses its barcodes, so that nobody scans what is spent.
 
-    `additional` holds keys of pass.json that are not modelled here, kept as they are.
+    `additional` holds keys of pass.json that are not modelled here, kept as they are. `document`
+    is pass.json too: objects in it are merged with what the other parts say, which comes first.
     """
 
     identity: PassIdentity
     style: Style
     transit_type: TransitType | None = None
-    fields: Mapping[FieldGroup, tuple[PassField, ...]] = field(default_factory=dict)
+    fields: Mapping[FieldGroup, tuple[PassField | WrittenField, ...]] = field(default_factory=dict)
     colours: PassColours = field(default_factory=PassColours)
     logo_text: str | None = None
     barcodes: tuple[Barcode, ...] = ()
@@ -168,4 +176,10 @@ class PassContent:
     associated_store_identifiers: tuple[int, ...] = ()
     app_launch_url: str | None = None
     user_info: Mapping[str, Any] | None = None
+    auxiliary_store_identifiers: tuple[int, ...] = ()
+    preferred_style_schemes: tuple[str, ...] = ()
+    semantics: Mapping[str, Any] | None = None
+    #: Links of tickets and boarding passes, by Apple's key.
+    links: Mapping[str, str] = field(default_factory=dict)
     additional: Mapping[str, Any] = field(default_factory=dict)
+    document: Mapping[str, Any] = field(default_factory=dict)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
+
+import orjson
 
 from passferry_wallet.apple.pass_content import (
     CurrencyAmount,
     ExactNumber,
     FieldGroup,
     PassField,
+    WrittenField,
 )
 from passferry_wallet.apple.pass_values import (
     clean_text,
@@ -47,19 +51,70 @@ _LINK = re.compile(r"<a href=(\"[^\"<>]*\"|'[^'<>]*')>[^<>]*</a>")
 _SAFE_TARGET = re.compile(r"[\"'](?:https?://|tel:|mailto:|sms:)[^\s]*[\"']")
 
 
+class FieldFrame:
+    """A field of a template: all but its value is checked and written once.
+
+    `field` is read without its value. A `number_style` is only that of plain numbers.
+    """
+
+    def __init__(self, group: FieldGroup, field: PassField) -> None:
+        self.key = field.key
+        self._where = f"fields.{field.key}"
+        wordy = replace(field, value="", number_style=None)
+        self._around = _field(group, wordy, set())
+        self._around_number = _field(group, replace(field, value=0), set())
+
+    def with_text(self, text: str) -> WrittenField:
+        """Raises PassContentRejected, as do the others."""
+        return WrittenField(self.key, self._around | {"value": clean_text(text, self._where)})
+
+    def with_number(self, unscaled: int, scale: int = 0) -> WrittenField:
+        value = exact_number(unscaled, scale, self._where)
+        return WrittenField(self.key, self._around_number | {"value": value})
+
+    def with_money(self, amount: CurrencyAmount) -> WrittenField:
+        money = {
+            "value": exact_number(amount.amount_minor, amount.scale, self._where),
+            "currencyCode": currency_code(amount.currency_code, self._where),
+        }
+        return WrittenField(self.key, self._around | money)
+
+    def with_constant(self, text: str) -> WrittenField:
+        """The same in every pass, so that it is encoded once too."""
+        body = self.with_text(text).body
+        encoded = orjson.Fragment(orjson.dumps(body, option=orjson.OPT_SORT_KEYS))
+        return WrittenField(self.key, encoded)
+
+
 def field_groups(
-    fields: Mapping[FieldGroup, tuple[PassField, ...]],
-) -> dict[str, list[dict[str, Any]]]:
+    fields: Mapping[FieldGroup, tuple[PassField | WrittenField, ...]],
+) -> dict[str, list[Any]]:
     """Group keys of pass.json to their fields, in order; empty groups are left out."""
     seen: set[str] = set()
-    groups: dict[str, list[dict[str, Any]]] = {}
+    groups: dict[str, list[Any]] = {}
     for group, members in fields.items():
         if group not in GROUP_KEYS:
             raise PassContentRejected("unknown", f"fields.{group}", "is no group of fields")
         items_at_most(members, _MOST_IN_GROUP.get(group, MAX_FIELDS_PER_GROUP), f"fields.{group}")
         if members:
-            groups[GROUP_KEYS[group]] = [_field(group, member, seen) for member in members]
+            groups[GROUP_KEYS[group]] = [
+                _written(member, seen)
+                if isinstance(member, WrittenField)
+                else _field(group, member, seen)
+                for member in members
+            ]
     return groups
+
+
+def _written(field: WrittenField, seen: set[str]) -> Any:
+    if field.key in seen:
+        raise _used_twice(field.key)
+    seen.add(field.key)
+    return field.body
+
+
+def _used_twice(key: str) -> PassContentRejected:
+    return PassContentRejected("duplicate", f"fields.{key}", "the key is used twice in the pass")
 
 
 def _field(group: FieldGroup, field: PassField, seen: set[str]) -> dict[str, Any]:
@@ -69,7 +124,7 @@ def _field(group: FieldGroup, field: PassField, seen: set[str]) -> dict[str, Any
             "key_invalid", f"fields.{group}", "a key is 1 to 64 ASCII characters without spaces"
         )
     if field.key in seen:
-        raise PassContentRejected("duplicate", where, "the key is used twice in the pass")
+        raise _used_twice(field.key)
     seen.add(field.key)
     written: dict[str, Any] = {"key": field.key, "value": _value(field, where)}
     if field.label is not None:
@@ -79,7 +134,7 @@ def _field(group: FieldGroup, field: PassField, seen: set[str]) -> dict[str, Any
     if field.change_message is not None:
         written["changeMessage"] = _change_message(field.change_message, where)
     if field.attributed_value is not None:
-        written["attributedValue"] = _attributed(field.attributed_value, where)
+        written["attributedValue"] = attributed_text(field.attributed_value, where)
     _add_styles(written, field, where)
     _add_placement(written, group, field, where)
     return written
@@ -109,7 +164,7 @@ def _change_message(message: str, where: str) -> str:
     return clean_text(message, where)
 
 
-def _attributed(text: str, where: str) -> str:
+def attributed_text(text: str, where: str) -> str:
     """Links are all that Wallet shows; any other markup, or another scheme, is refused."""
     cleaned = clean_text(text, where)
     for target in _LINK.findall(cleaned):

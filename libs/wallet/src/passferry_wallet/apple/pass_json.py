@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Mapping
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -18,8 +20,6 @@ from passferry_wallet.apple.pass_content import (
     Beacon,
     FeaturedAction,
     Location,
-    Nfc,
-    PassColours,
     PassContent,
     PassIdentity,
     RelevantDate,
@@ -37,7 +37,7 @@ from passferry_wallet.apple.pass_values import (
 from passferry_wallet.apple.rejections import PassContentRejected
 from passferry_wallet.barcode import BarcodeFormat, BarcodeRejected, check_message
 
-__all__ = ["MAX_PASS_JSON_BYTES", "PassContentRejected", "build_pass_json"]
+__all__ = ["MAX_PASS_JSON_BYTES", "PassContentRejected", "build_pass_json", "constant_parts"]
 
 MAX_PASS_JSON_BYTES = 256 * 1024
 MAX_BARCODES = 4
@@ -57,15 +57,32 @@ _SERIAL = re.compile(r"[A-Za-z0-9._~-]{16,200}")
 _TOKEN = re.compile(r"[\x21-\x7e]{16,256}")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
+#: What a document cannot say: it is of each pass, or more hangs on it than a key.
+_RESERVED = frozenset(
+    {
+        "formatVersion",
+        "passTypeIdentifier",
+        "teamIdentifier",
+        "serialNumber",
+        "webServiceURL",
+        "authenticationToken",
+        "voided",
+        "expirationDate",
+        "barcode",
+        "barcodes",
+        "nfc",
+    }
+)
+_NOTHING: Mapping[str, Any] = {}
 _STYLES = frozenset(
     {"boardingPass", "coupon", "eventTicket", "generic", "storeCard", "posterGeneric"}
 )
 _GROUPED_STYLES = frozenset({"boardingPass", "eventTicket"})
 _TRANSIT_TYPES = frozenset({"Air", "Boat", "Bus", "Train", "Generic"})
-_ENCODINGS = frozenset({"iso-8859-1", "utf-8", "us-ascii"})
+ENCODINGS = frozenset({"iso-8859-1", "utf-8", "us-ascii"})
 #: What a poster pass shows; its twin for older systems shows the rest.
 _POSTER_GROUPS = frozenset({"headerFields", "primaryFields", "footerFields"})
-_BARCODE_NAMES: dict[BarcodeFormat, str] = {
+BARCODE_NAMES: dict[BarcodeFormat, str] = {
     "qr": "PKBarcodeFormatQR",
     "pdf417": "PKBarcodeFormatPDF417",
     "aztec": "PKBarcodeFormatAztec",
@@ -76,22 +93,64 @@ _BARCODE_NAMES: dict[BarcodeFormat, str] = {
     "i2of5": "PKBarcodeFormatI2of5",
 }
 #: Shown by every system and by the watch.
-_EVERYWHERE = frozenset({"qr", "pdf417", "aztec"})
+EVERYWHERE: frozenset[BarcodeFormat] = frozenset({"qr", "pdf417", "aztec"})
 
 
-def build_pass_json(content: PassContent) -> bytes:
-    """pass.json as UTF-8 with sorted keys and no spaces. Raises PassContentRejected."""
-    written: dict[str, Any] = {"formatVersion": 1}
+def build_pass_json(content: PassContent, *, constant: Mapping[str, Any] = _NOTHING) -> bytes:
+    """pass.json as UTF-8 with sorted keys and no spaces. Raises PassContentRejected.
+
+    `constant` is what `constant_parts` made of the parts that many passes share.
+    """
+    written: dict[str, Any] = {"formatVersion": 1, **constant}
     _add_identity(written, content.identity)
     _add_style(written, content)
-    _add_looks(written, content.colours, content.logo_text)
+    _add_looks(written, content)
     if not content.is_voided:
         _add_barcodes(written, content.barcodes)
     _add_nfc(written, content)
     _add_relevance(written, content)
     _add_life(written, content)
     _add_extras(written, content)
+    _add_unmodelled(written, content)
+    if content.document:
+        _refuse_reserved(content.document)
+        written = merged(content.document, written)
     return _dump(written)
+
+
+def constant_parts(content: PassContent) -> Mapping[str, Any]:
+    """The members that are the same in every pass of a template, checked and written once.
+
+    Of `content`, colours, places, store ids, links, schemes and actions are read; identity,
+    style, fields, barcodes and the state are of each pass.
+    """
+    written: dict[str, Any] = {}
+    _add_looks(written, content)
+    _add_relevance(written, content)
+    _add_extras(written, content)
+    return {name: _frozen(value) for name, value in written.items()}
+
+
+def _frozen(value: Any) -> Any:
+    # Objects stay objects: a document may have more members for them.
+    if isinstance(value, dict):
+        return value
+    return orjson.Fragment(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
+
+
+def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Both; where both say something, `over`, and objects member by member."""
+    result = {**under, **over}
+    for name in under.keys() & over.keys():
+        below, above = under[name], over[name]
+        if isinstance(below, Mapping) and isinstance(above, Mapping):
+            result[name] = merged(below, above)
+    return result
+
+
+def _refuse_reserved(document: Mapping[str, Any]) -> None:
+    for name in sorted(_RESERVED & document.keys()):
+        raise PassContentRejected("duplicate", f"document.{name}", "is told by the pass itself")
 
 
 def _dump(written: dict[str, Any]) -> bytes:
@@ -109,21 +168,6 @@ def _dump(written: dict[str, Any]) -> bytes:
 
 
 def _add_identity(written: dict[str, Any], identity: PassIdentity) -> None:
-    written["passTypeIdentifier"] = _matching(
-        _PASS_TYPE, identity.pass_type_identifier, "pass_type_identifier", "starts with pass."
-    )
-    written["teamIdentifier"] = _matching(
-        _TEAM, identity.team_identifier, "team_identifier", "is 10 capital letters and digits"
-    )
-    written["serialNumber"] = _matching(
-        _SERIAL, identity.serial_number, "serial_number", "is 16 to 200 URL-safe characters"
-    )
-    written["organizationName"] = required_text(identity.organization_name, "organization_name")
-    written["description"] = required_text(identity.description, "description")
-    _add_web_service(written, identity)
-
-
-def _add_web_service(written: dict[str, Any], identity: PassIdentity) -> None:
     address, token = identity.web_service_url, identity.authentication_token
     if (address is None) != (token is None):
         raise PassContentRejected(
@@ -131,14 +175,48 @@ def _add_web_service(written: dict[str, Any], identity: PassIdentity) -> None:
             "web_service_url",
             "the address and the authentication token come both or not at all",
         )
-    if address is None or token is None:
-        return
-    if address.rstrip("/").endswith("/v1"):
-        raise PassContentRejected("url_invalid", "web_service_url", "devices append /v1 themselves")
-    written["webServiceURL"] = url(address, "web_service_url")
-    written["authenticationToken"] = _matching(
-        _TOKEN, token, "authentication_token", f"has {MIN_TOKEN_CHARACTERS} characters or more"
+    written |= _issuer(
+        identity.pass_type_identifier,
+        identity.team_identifier,
+        identity.organization_name,
+        identity.description,
+        address,
     )
+    written["serialNumber"] = _matching(
+        _SERIAL, identity.serial_number, "serial_number", "is 16 to 200 URL-safe characters"
+    )
+    if token is not None:
+        written["authenticationToken"] = _matching(
+            _TOKEN, token, "authentication_token", f"has {MIN_TOKEN_CHARACTERS} characters or more"
+        )
+
+
+@lru_cache(maxsize=1_000)
+def _issuer(
+    pass_type_identifier: str,
+    team_identifier: str,
+    organization_name: str,
+    description: str,
+    web_service_url: str | None,
+) -> Mapping[str, str]:
+    """What says the same in all passes of a template."""
+    found = {
+        "passTypeIdentifier": _matching(
+            _PASS_TYPE, pass_type_identifier, "pass_type_identifier", "starts with pass."
+        ),
+        "teamIdentifier": _matching(
+            _TEAM, team_identifier, "team_identifier", "is 10 capital letters and digits"
+        ),
+        "organizationName": required_text(organization_name, "organization_name"),
+        "description": required_text(description, "description"),
+    }
+    if web_service_url is not None:
+        if web_service_url.rstrip("/").endswith("/v1"):
+            raise PassContentRejected(
+                "url_invalid", "web_service_url", "devices append /v1 themselves"
+            )
+        found["webServiceURL"] = url(web_service_url, "web_service_url")
+    return found
 
 
 def _matching(pattern: re.Pattern[str], text: str, where: str, rule: str) -> str:
@@ -168,7 +246,8 @@ def _add_style(written: dict[str, Any], content: PassContent) -> None:
     written[content.style] = groups
 
 
-def _add_looks(written: dict[str, Any], colours: PassColours, logo_text: str | None) -> None:
+def _add_looks(written: dict[str, Any], content: PassContent) -> None:
+    colours = content.colours
     for key, value in (
         ("backgroundColor", colours.background),
         ("foregroundColor", colours.foreground),
@@ -178,8 +257,10 @@ def _add_looks(written: dict[str, Any], colours: PassColours, logo_text: str | N
     ):
         if value is not None:
             written[key] = colour(value, f"colours.{key}")
-    if logo_text is not None:
-        written["logoText"] = clean_text(logo_text, "logo_text")
+    if content.logo_text is not None:
+        written["logoText"] = clean_text(content.logo_text, "logo_text")
+    if content.preferred_style_schemes:
+        written["preferredStyleSchemes"] = list(content.preferred_style_schemes)
 
 
 def _add_barcodes(written: dict[str, Any], barcodes: tuple[Barcode, ...]) -> None:
@@ -188,7 +269,7 @@ def _add_barcodes(written: dict[str, Any], barcodes: tuple[Barcode, ...]) -> Non
         return
     items_at_most(barcodes, MAX_BARCODES, "barcodes")
     shown = [*barcodes]
-    if not any(barcode.format in _EVERYWHERE for barcode in barcodes):
+    if not any(barcode.format in EVERYWHERE for barcode in barcodes):
         first = barcodes[0]
         shown.append(
             Barcode(
@@ -204,21 +285,21 @@ def _add_barcodes(written: dict[str, Any], barcodes: tuple[Barcode, ...]) -> Non
     written["barcode"] = next(
         item
         for barcode, item in zip(shown, all_written, strict=True)
-        if barcode.format in _EVERYWHERE
+        if barcode.format in EVERYWHERE
     )
 
 
 def _barcode(barcode: Barcode, index: int) -> dict[str, Any]:
     where = f"barcodes.{index}"
-    if barcode.format not in _BARCODE_NAMES:
+    if barcode.format not in BARCODE_NAMES:
         raise PassContentRejected("barcode_unknown", where, "is no barcode that Wallet shows")
     try:
         check_message(barcode.format, barcode.message)
     except BarcodeRejected as refusal:
         raise PassContentRejected(refusal.code, where, refusal.detail) from refusal
     encoding = barcode.message_encoding.lower()
-    if encoding not in _ENCODINGS:
-        raise PassContentRejected("encoding_unknown", where, f"is one of {sorted(_ENCODINGS)}")
+    if encoding not in ENCODINGS:
+        raise PassContentRejected("encoding_unknown", where, f"is one of {sorted(ENCODINGS)}")
     try:
         barcode.message.encode(encoding)
     except UnicodeEncodeError as error:
@@ -226,7 +307,7 @@ def _barcode(barcode: Barcode, index: int) -> dict[str, Any]:
             "barcode_not_encodable", where, f"the message cannot be told in {encoding}"
         ) from error
     written = {
-        "format": _BARCODE_NAMES[barcode.format],
+        "format": BARCODE_NAMES[barcode.format],
         "message": barcode.message,
         "messageEncoding": encoding,
     }
@@ -250,22 +331,23 @@ def _add_nfc(written: dict[str, Any], content: PassContent) -> None:
         )
     written["nfc"] = {
         "message": clean_text(nfc.message, "nfc.message"),
-        "encryptionPublicKey": _nfc_key(nfc),
+        "encryptionPublicKey": check_nfc_key(nfc.encryption_public_key),
     }
     if nfc.requires_authentication:
         written["nfc"]["requiresAuthentication"] = True
 
 
-def _nfc_key(nfc: Nfc) -> str:
+def check_nfc_key(encoded: str) -> str:
+    """The key itself. Raises PassContentRejected for what is no P-256 key."""
     try:
-        key = load_der_public_key(base64.b64decode(nfc.encryption_public_key, validate=True))
+        key = load_der_public_key(base64.b64decode(encoded, validate=True))
     except (ValueError, binascii.Error, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
         raise PassContentRejected(
             "nfc_key_invalid", "nfc.encryption_public_key", "is base64 of a P-256 public key"
         )
-    return nfc.encryption_public_key
+    return encoded
 
 
 def _add_relevance(written: dict[str, Any], content: PassContent) -> None:
@@ -321,7 +403,8 @@ def _beacon(beacon: Beacon, where: str) -> dict[str, Any]:
 def _relevant_date(item: RelevantDate, where: str) -> dict[str, str]:
     start = w3c_date(item.start, where)
     if item.end is None:
-        return {"date": start}
+        # iOS 18 reads the second name, later systems the first.
+        return {"date": start, "relevantDate": start}
     end = w3c_date(item.end, where)
     if not timedelta(0) < item.end - item.start <= MAX_INTERVAL:
         raise PassContentRejected(
@@ -349,28 +432,43 @@ def _add_life(written: dict[str, Any], content: PassContent) -> None:
 
 def _add_extras(written: dict[str, Any], content: PassContent) -> None:
     items_at_most(content.featured_actions, MAX_FEATURED_ACTIONS, "featured_actions")
-    items_at_most(
-        content.associated_store_identifiers, MAX_STORE_IDENTIFIERS, "associated_store_identifiers"
-    )
+    _add_store_identifiers(written, content)
     if content.featured_actions:
         written["featuredActions"] = [
             _featured_action(action, f"featured_actions.{index}")
             for index, action in enumerate(content.featured_actions)
         ]
-    if content.associated_store_identifiers:
-        written["associatedStoreIdentifiers"] = [
-            _positive(number, "associated_store_identifiers")
-            for number in content.associated_store_identifiers
-        ]
     if content.app_launch_url is not None:
-        if not content.associated_store_identifiers:
+        if "associatedStoreIdentifiers" not in written:
             raise PassContentRejected(
                 "app_missing", "app_launch_url", "needs associated_store_identifiers"
             )
         written["appLaunchURL"] = required_text(content.app_launch_url, "app_launch_url")
     if content.user_info is not None:
         written["userInfo"] = dict(content.user_info)
-    _add_unmodelled(written, content)
+    if content.semantics is not None:
+        written["semantics"] = dict(content.semantics)
+    for name, address in content.links.items():
+        check = url if name.endswith(("URL", "Website")) else required_text
+        written[name] = check(address, f"links.{name}")
+
+
+def _add_store_identifiers(written: dict[str, Any], content: PassContent) -> None:
+    for key, name, numbers in (
+        (
+            "associatedStoreIdentifiers",
+            "associated_store_identifiers",
+            content.associated_store_identifiers,
+        ),
+        (
+            "auxiliaryStoreIdentifiers",
+            "auxiliary_store_identifiers",
+            content.auxiliary_store_identifiers,
+        ),
+    ):
+        items_at_most(numbers, MAX_STORE_IDENTIFIERS, name)
+        if numbers:
+            written[key] = [_positive(number, name) for number in numbers]
 
 
 def _add_unmodelled(written: dict[str, Any], content: PassContent) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -33,20 +34,22 @@ _DIGEST_ATTRIBUTE_HEAD = der.tlv(
     der.tlv(der.SET, der.tlv(der.OCTET_STRING, bytes(32))),
 )[:-32]
 
+_PKCS1, _SHA256_HASH, _ECDSA = padding.PKCS1v15(), hashes.SHA256(), ec.ECDSA(hashes.SHA256())
+
 #: Years that UTCTime can tell; later ones need GeneralizedTime.
 _UTC_TIME_YEARS = range(1950, 2050)
 
 
-class ManifestSigner:
-    """Signs manifests with one identity; safe to share between threads."""
+class SignatureFrame:
+    """All of an identity's signatures but the signature value, for a key that may be elsewhere.
 
-    def __init__(self, identity: SigningIdentity) -> None:
-        self._key = identity.private_key
-        is_rsa = isinstance(self._key, rsa.RSAPrivateKey)
-        certificates = sorted(
-            certificate.public_bytes(Encoding.DER)
-            for certificate in (identity.certificate, identity.wwdr)
-        )
+    `is_rsa`: the value is PKCS#1 v1.5 with SHA-256 over `to_be_signed`; else ECDSA with SHA-256,
+    as DER.
+    """
+
+    def __init__(self, certificate: x509.Certificate, wwdr: x509.Certificate) -> None:
+        self.is_rsa = isinstance(certificate.public_key(), rsa.RSAPublicKey)
+        certificates = sorted(each.public_bytes(Encoding.DER) for each in (certificate, wwdr))
         self._before_signers = b"".join(
             (
                 _VERSION_1,
@@ -56,28 +59,56 @@ class ManifestSigner:
                 der.tlv(der.CONTEXT_0, *certificates),
             )
         )
-        self._signer_head = _VERSION_1 + _issuer_and_serial(identity.certificate) + _SHA256
-        self._signature_algorithm = _RSA_ENCRYPTION if is_rsa else _ECDSA_WITH_SHA256
+        self._signer_head = _VERSION_1 + _issuer_and_serial(certificate) + _SHA256
+        self._signature_algorithm = _RSA_ENCRYPTION if self.is_rsa else _ECDSA_WITH_SHA256
+        #: By the sizes of attributes and signature, which are nearly always the same.
+        self._frames: dict[tuple[int, int], tuple[bytes, bytes]] = {}
+
+    def attributes(self, manifest: bytes, *, signing_time: datetime) -> bytes:
+        """What a signature says about a manifest, to be handed to the other two."""
+        return _attributes(hashlib.sha256(manifest).digest(), signing_time)
+
+    def to_be_signed(self, attributes: bytes) -> bytes:
+        # They are signed as a SET and stored under [0]; only the first byte differs.
+        return der.tlv(der.SET, attributes)
+
+    def completed(self, attributes: bytes, signature: bytes) -> bytes:
+        """The detached signature, DER."""
+        sizes = len(attributes), len(signature)
+        frame = self._frames.get(sizes)
+        if frame is None:
+            frame = self._frames[sizes] = self._frame(*sizes)
+        before, between = frame
+        return b"".join((before, attributes, between, signature))
+
+    def _frame(self, attributes_size: int, signature_size: int) -> tuple[bytes, bytes]:
+        """What stands before the attributes, and between them and the signature, which is last."""
+        attributes, signature = bytes(attributes_size), bytes(signature_size)
+        stored = der.tlv(der.CONTEXT_0, attributes)
+        end = self._signature_algorithm + der.tlv(der.OCTET_STRING, signature)
+        signer = der.tlv(der.SEQUENCE, self._signer_head, stored, end)
+        signed_data = der.tlv(der.SEQUENCE, self._before_signers, der.tlv(der.SET, signer))
+        whole = der.tlv(der.SEQUENCE, _SIGNED_DATA, der.tlv(der.CONTEXT_0, signed_data))
+        return whole[: -len(end) - attributes_size], end[:-signature_size]
+
+
+class ManifestSigner:
+    """Signs manifests with one identity; safe to share between threads."""
+
+    def __init__(self, identity: SigningIdentity) -> None:
+        self._key = identity.private_key
+        self._frame = SignatureFrame(identity.certificate, identity.wwdr)
 
     def sign(self, manifest: bytes, *, signing_time: datetime) -> bytes:
         """The detached signature, DER. `signing_time` is aware and told to the second."""
-        attributes = _attributes(hashlib.sha256(manifest).digest(), signing_time)
-        # They are signed as a SET and stored under [0]; only the first byte differs.
-        signature = self._raw_signature(der.tlv(der.SET, attributes))
-        signer = der.tlv(
-            der.SEQUENCE,
-            self._signer_head,
-            der.tlv(der.CONTEXT_0, attributes),
-            self._signature_algorithm,
-            der.tlv(der.OCTET_STRING, signature),
-        )
-        signed_data = der.tlv(der.SEQUENCE, self._before_signers, der.tlv(der.SET, signer))
-        return der.tlv(der.SEQUENCE, _SIGNED_DATA, der.tlv(der.CONTEXT_0, signed_data))
+        attributes = self._frame.attributes(manifest, signing_time=signing_time)
+        signature = self._raw_signature(self._frame.to_be_signed(attributes))
+        return self._frame.completed(attributes, signature)
 
     def _raw_signature(self, signed: bytes) -> bytes:
         if isinstance(self._key, rsa.RSAPrivateKey):
-            return self._key.sign(signed, padding.PKCS1v15(), hashes.SHA256())
-        return self._key.sign(signed, ec.ECDSA(hashes.SHA256()))
+            return self._key.sign(signed, _PKCS1, _SHA256_HASH)
+        return self._key.sign(signed, _ECDSA)
 
 
 def _attributes(digest: bytes, signing_time: datetime) -> bytes:
@@ -85,11 +116,17 @@ def _attributes(digest: bytes, signing_time: datetime) -> bytes:
     return b"".join(
         (
             _CONTENT_TYPE_ATTRIBUTE,
-            der.tlv(der.SEQUENCE, _SIGNING_TIME, der.tlv(der.SET, _time(signing_time))),
+            _signing_time_attribute(signing_time),
             _DIGEST_ATTRIBUTE_HEAD,
             digest,
         )
     )
+
+
+@lru_cache(maxsize=64)
+def _signing_time_attribute(moment: datetime) -> bytes:
+    # All signatures of a batch have one time.
+    return der.tlv(der.SEQUENCE, _SIGNING_TIME, der.tlv(der.SET, _time(moment)))
 
 
 def _time(moment: datetime) -> bytes:

@@ -2,34 +2,139 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, cast
 
 from passferry_contracts.types import PassStatus
-from passferry_pass_issuer.domain.apple_template import AppleContent, FieldContent
-from passferry_pass_issuer.domain.field_mapping import Scaled, evaluate, evaluate_text
+from passferry_pass_issuer.adapters.apple_fields import DrawnField, pattern_value
+from passferry_pass_issuer.domain.apple_template import (
+    LINKS,
+    AppleContent,
+    RelevantDateContent,
+)
+from passferry_pass_issuer.domain.field_mapping import evaluate, evaluate_text
+from passferry_pass_issuer.domain.json_pattern import Constant, JsonPattern
+from passferry_pass_issuer.domain.pattern_drawing import ABSENT, draw
+from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.rendering_subject import RenderSubject
-from passferry_pass_issuer.domain.value_expression import BarcodeContent
+from passferry_pass_issuer.domain.value_expression import BarcodeContent, ValueExpression
 from passferry_wallet.apple.pass_content import (
     Barcode,
-    CurrencyAmount,
-    ExactNumber,
+    Beacon,
+    FeaturedAction,
     Location,
+    Nfc,
     PassColours,
     PassContent,
-    PassField,
     PassIdentity,
+    RelevantDate,
+)
+from passferry_wallet.apple.pass_json import build_pass_json, constant_parts
+
+CACHED_TEMPLATES = 1_000
+#: Wallet's groups are named in camel case.
+_GROUPS = {"additional_info": "additionalInfo"}
+_TEXT = "text"
+_NO_IDENTITY = PassIdentity(
+    pass_type_identifier="",
+    team_identifier="",
+    serial_number="",
+    organization_name="",
+    description="",
 )
 
 
-def pass_content(
-    subject: RenderSubject, apple: AppleContent, pass_type_identifier: str
+class AppleDrawings:
+    """Draws passes; what all passes of a template version share is written once and kept."""
+
+    def __init__(self, *, most: int = CACHED_TEMPLATES) -> None:
+        self._most = most
+        #: The content is kept beside its parts, so its id stays its own.
+        self._kept: OrderedDict[int, tuple[AppleContent, _Layout]] = OrderedDict()
+
+    def pass_json(
+        self, subject: RenderSubject, apple: AppleContent, pass_type_identifier: str
+    ) -> bytes:
+        layout = self._layout(apple)
+        content = _pass_content(subject, apple, layout.groups, pass_type_identifier)
+        return build_pass_json(content, constant=layout.constant)
+
+    def _layout(self, apple: AppleContent) -> _Layout:
+        kept = self._kept.get(id(apple))
+        if kept is None:
+            kept = (apple, _Layout(apple))
+            self._kept[id(apple)] = kept
+            if len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+        return kept[1]
+
+
+class _Layout:
+    """What all passes of a template version share."""
+
+    def __init__(self, apple: AppleContent) -> None:
+        self.constant: Mapping[str, Any] = constant_parts(_constant_content(apple))
+        self.groups = {
+            _GROUPS.get(group, group): [
+                DrawnField(_GROUPS.get(group, group), item) for item in items
+            ]
+            for group, items in apple.fields.items()
+        }
+
+
+def _constant_content(apple: AppleContent) -> PassContent:
+    semantics = apple.semantics
+    return PassContent(
+        identity=_NO_IDENTITY,
+        style=cast("Any", apple.style),
+        colours=PassColours(
+            background=apple.background_color,
+            foreground=apple.foreground_color,
+            label=apple.label_color,
+            strip=apple.strip_color,
+            footer_background=apple.footer_background_color,
+        ),
+        logo_text=apple.logo_text,
+        preferred_style_schemes=apple.preferred_style_schemes,
+        locations=tuple(
+            Location(
+                latitude=Decimal(each.latitude),
+                longitude=Decimal(each.longitude),
+                altitude=None if each.altitude is None else Decimal(each.altitude),
+                relevant_text=each.relevant_text,
+            )
+            for each in apple.locations
+        ),
+        beacons=tuple(
+            Beacon(
+                proximity_uuid=each.proximity_uuid,
+                major=each.major,
+                minor=each.minor,
+                relevant_text=each.relevant_text,
+            )
+            for each in apple.beacons
+        ),
+        max_distance_m=apple.max_distance_m,
+        associated_store_identifiers=apple.associated_store_identifiers,
+        auxiliary_store_identifiers=apple.auxiliary_store_identifiers,
+        semantics=semantics.value if isinstance(semantics, Constant) else None,
+        links={LINKS[name]: each.text for name, each in apple.links.items() if _is_text(each)},
+    )
+
+
+def _pass_content(
+    subject: RenderSubject,
+    apple: AppleContent,
+    groups: Mapping[str, Sequence[DrawnField]],
+    pass_type_identifier: str,
 ) -> PassContent:
     fields = {
-        group: tuple(field for item in items if (field := _field(item, subject)) is not None)
-        for group, items in apple.fields.items()
+        group: tuple([field for item in items if (field := item.draw(subject)) is not None])
+        for group, items in groups.items()
     }
-    barcode = _barcode(apple.barcode, subject)
     return PassContent(
         identity=PassIdentity(
             pass_type_identifier=pass_type_identifier,
@@ -39,63 +144,65 @@ def pass_content(
             description=apple.description,
             web_service_url=subject.web_service_url,
             authentication_token=subject.authentication_token,
+            # Publishing compares the template with the certificate.
+            has_nfc_certificate=apple.nfc is not None,
         ),
         # The template was checked for its style and groups when it was parsed.
         style=cast("Any", apple.style),
+        transit_type=cast("Any", apple.transit_type),
         fields=cast("Any", fields),
-        colours=PassColours(
-            background=apple.background_color,
-            foreground=apple.foreground_color,
-            label=apple.label_color,
+        barcodes=tuple(
+            barcode
+            for content in apple.barcodes
+            if (barcode := _barcode(content, subject)) is not None
         ),
-        logo_text=apple.logo_text,
-        barcodes=(barcode,) if barcode is not None else (),
-        locations=tuple(
-            Location(
-                latitude=Decimal(each.latitude),
-                longitude=Decimal(each.longitude),
-                relevant_text=each.relevant_text,
-            )
-            for each in apple.locations
+        nfc=_nfc(apple, subject),
+        relevant_dates=tuple(
+            found
+            for place, each in enumerate(apple.relevant_dates)
+            if (found := _relevant_date(each, subject, f"apple.relevant_dates.{place}")) is not None
         ),
         expires_at=subject.expires_at,
         is_voided=subject.status is not PassStatus.ACTIVE,
         is_sharing_prohibited=apple.is_sharing_prohibited,
+        grouping_identifier=evaluate_text(apple.grouping_identifier, subject),
+        featured_actions=tuple(
+            FeaturedAction(
+                identifier=each.identifier, type=each.type, url=evaluate_text(each.url, subject)
+            )
+            for each in apple.featured_actions
+        ),
+        app_launch_url=evaluate_text(apple.app_launch_url, subject),
+        semantics=_drawn(apple.semantics, subject, "apple.semantics"),
+        links=_links(apple, subject),
+        document=_drawn(apple.document, subject, "apple.document") or {},
     )
 
 
-def _field(item: FieldContent, subject: RenderSubject) -> PassField | None:
-    shown = evaluate(item.value, subject)
-    if shown is None:
+def _drawn(pattern: JsonPattern | None, subject: RenderSubject, path: str) -> Any:
+    """None as well where it is constant: that part was written before."""
+    if pattern is None or isinstance(pattern, Constant):
         return None
-    value: Any = shown
-    if isinstance(shown, Scaled):
-        if item.value.format == "currency":
-            currency = item.currency or subject.unit
-            value = CurrencyAmount(shown.unscaled, currency, shown.scale)
-        else:
-            value = ExactNumber(shown.unscaled, shown.scale)
-    is_date = item.value.format == "date" and not isinstance(shown, str)
-    date_style = _word(item.date_style, "PKDateStyle") or ("Medium" if is_date else None)
-    return PassField(
-        key=item.key,
-        value=value,
-        label=item.label,
-        change_message=item.change_message,
-        text_alignment=cast("Any", _word(item.text_alignment, "PKTextAlignment")),
-        date_style=cast("Any", date_style if is_date else None),
-        time_style=cast("Any", _word(item.time_style, "PKDateStyle") if is_date else None),
-        is_relative=item.is_relative and is_date,
-    )
+    found = draw(pattern, subject, path, pattern_value)
+    return None if found is ABSENT else found
 
 
-def _word(name: str | None, prefix: str) -> str | None:
-    return name.removeprefix(prefix) if name is not None else None
+def _is_text(expression: ValueExpression) -> bool:
+    return expression.source == _TEXT
 
 
-def _barcode(content: BarcodeContent | None, subject: RenderSubject) -> Barcode | None:
-    message = evaluate_text(content.message, subject) if content is not None else None
-    if content is None or message is None:
+def _links(apple: AppleContent, subject: RenderSubject) -> dict[str, str]:
+    found = {}
+    for name, expression in apple.links.items():
+        address = None if _is_text(expression) else evaluate_text(expression, subject)
+        if address is not None:
+            found[LINKS[name]] = address
+    return found
+
+
+def _barcode(content: BarcodeContent, subject: RenderSubject) -> Barcode | None:
+    message = evaluate_text(content.message, subject)
+    if message is None:
         return None
     # Code 128 holds ASCII, and scanners expect it in Latin-1.
     encoding = "iso-8859-1" if content.format == "code128" else content.encoding
@@ -105,3 +212,26 @@ def _barcode(content: BarcodeContent | None, subject: RenderSubject) -> Barcode 
         message_encoding=encoding,
         alternate_text=evaluate_text(content.alternate_text, subject),
     )
+
+
+def _nfc(apple: AppleContent, subject: RenderSubject) -> Nfc | None:
+    message = evaluate_text(apple.nfc.message, subject) if apple.nfc is not None else None
+    if apple.nfc is None or message is None:
+        return None
+    return Nfc(
+        message=message,
+        encryption_public_key=apple.nfc.encryption_public_key,
+        requires_authentication=apple.nfc.is_authentication_required,
+    )
+
+
+def _relevant_date(
+    content: RelevantDateContent, subject: RenderSubject, path: str
+) -> RelevantDate | None:
+    start = evaluate(content.start, subject)
+    end = None if content.end is None else evaluate(content.end, subject)
+    if start is None or (content.end is not None and end is None):
+        return None
+    if not isinstance(start, datetime) or not isinstance(end, datetime | None):
+        raise ContentRejected("value_invalid", path, "is a date, and the pass has a text there")
+    return RelevantDate(start=start, end=end)

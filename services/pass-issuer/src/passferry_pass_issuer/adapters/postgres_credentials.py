@@ -1,57 +1,26 @@
-"""Signing identities and Google accounts in Postgres; opened ones stay in memory, bounded."""
+"""The credentials that are active, opened; they stay in memory, bounded, for a short while."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections import OrderedDict
-from collections.abc import Collection
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from passferry_pass_issuer.application.ports import (
     Cipher,
     GoogleCredential,
+    ProviderKey,
     SigningMaterial,
     Transaction,
 )
 from passferry_pass_issuer.domain import secret_contexts
-from passferry_pass_issuer.domain.credentials import (
-    CredentialNeed,
-    GoogleAccountRecord,
-    SigningIdentityRecord,
-)
 
 CACHED_CREDENTIALS = 1_000
 #: Another replica may take an upload, so nothing opened is kept for long, and that something is
 #: missing is not kept at all.
 KEPT_S = 30.0
-
-DEACTIVATE = """
-UPDATE signing_identity SET is_active = false
-WHERE workspace_id = $1 AND pass_type_identifier = $2 AND is_active
-"""
-
-INSERT_IDENTITY = """
-INSERT INTO signing_identity (workspace_id, signing_identity_id, pass_type_identifier,
-    team_identifier, certificate_pem, wwdr_pem, private_key_ciphertext, fingerprint_sha256, has_nfc,
-    not_after, is_active, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, true, $11)
-"""
-
-_RECORD = """workspace_id, signing_identity_id, pass_type_identifier, team_identifier,
-    fingerprint_sha256, has_nfc, not_after, is_active, created_at"""
-
-IDENTITIES = f"""
-SELECT {_RECORD} FROM signing_identity WHERE workspace_id = $1
-ORDER BY is_active DESC, created_at DESC, signing_identity_id LIMIT 200
-"""  # noqa: S608  # the columns are a constant of this module
-
-BY_FINGERPRINT = f"""
-SELECT {_RECORD} FROM signing_identity
-WHERE workspace_id = $1 AND fingerprint_sha256 = $2
-ORDER BY is_active DESC, created_at DESC LIMIT 1
-"""  # noqa: S608  # the columns are a constant of this module
 
 MATERIAL = """
 SELECT workspace_id, signing_identity_id, pass_type_identifier, team_identifier,
@@ -60,123 +29,15 @@ FROM signing_identity WHERE workspace_id = $1 AND is_active
 ORDER BY pass_type_identifier
 """
 
-PUT_ACCOUNT = """
-INSERT INTO google_account (workspace_id, issuer_id, client_email, private_key_id,
-    credential_ciphertext, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $6)
-ON CONFLICT (workspace_id, issuer_id) DO UPDATE
-SET client_email = EXCLUDED.client_email, private_key_id = EXCLUDED.private_key_id,
-    credential_ciphertext = EXCLUDED.credential_ciphertext, updated_at = EXCLUDED.updated_at
+PROVIDER_KEYS = """
+SELECT workspace_id, team_identifier, key_id, private_key_ciphertext
+FROM provider_key WHERE workspace_id = $1 AND is_active ORDER BY team_identifier
 """
 
 ACCOUNTS = """
-SELECT workspace_id, issuer_id, client_email, credential_ciphertext, created_at, updated_at
-FROM google_account WHERE workspace_id = $1 ORDER BY issuer_id
+SELECT workspace_id, issuer_id, credential_ciphertext
+FROM google_account WHERE workspace_id = $1 AND is_active ORDER BY issuer_id
 """
-
-# Programs that still issue or still have passes name the templates that matter.
-NEEDS = """
-SELECT DISTINCT t.workspace_id, t.pass_type_identifier, t.team_identifier, t.google_issuer_id,
-    i.team_identifier AS identity_team, i.not_after AS identity_not_after,
-    a.issuer_id IS NOT NULL AS has_google_account
-FROM template t
-JOIN program p ON p.workspace_id = t.workspace_id AND p.template_id = t.template_id
-    AND p.status <> 'retired'
-LEFT JOIN signing_identity i ON i.workspace_id = t.workspace_id
-    AND i.pass_type_identifier = t.pass_type_identifier AND i.is_active
-LEFT JOIN google_account a ON a.workspace_id = t.workspace_id AND a.issuer_id = t.google_issuer_id
-WHERE t.workspace_id = ANY($1::uuid[]) AND t.status = 'published'
-LIMIT 10000
-"""
-
-
-class PostgresCredentialStore:
-    async def replace_identity(
-        self,
-        transaction: Transaction,
-        record: SigningIdentityRecord,
-        *,
-        certificate_pem: str,
-        wwdr_pem: str,
-        private_key_ciphertext: bytes,
-    ) -> None:
-        await transaction.execute(DEACTIVATE, record.workspace_id, record.pass_type_identifier)
-        await transaction.execute(
-            INSERT_IDENTITY,
-            record.workspace_id,
-            record.signing_identity_id,
-            record.pass_type_identifier,
-            record.team_identifier,
-            certificate_pem,
-            wwdr_pem,
-            private_key_ciphertext,
-            record.fingerprint_sha256,
-            record.has_nfc,
-            record.not_after,
-            record.created_at,
-        )
-
-    async def identities(
-        self, transaction: Transaction, workspace_id: UUID
-    ) -> list[SigningIdentityRecord]:
-        rows = await transaction.fetch(IDENTITIES, workspace_id)
-        return [_identity(row) for row in rows]
-
-    async def identity_by_fingerprint(
-        self, transaction: Transaction, workspace_id: UUID, fingerprint_sha256: str
-    ) -> SigningIdentityRecord | None:
-        row = await transaction.fetchrow(BY_FINGERPRINT, workspace_id, fingerprint_sha256)
-        return None if row is None else _identity(row)
-
-    async def put_google_account(
-        self,
-        transaction: Transaction,
-        record: GoogleAccountRecord,
-        *,
-        private_key_id: str,
-        credential_ciphertext: bytes,
-    ) -> None:
-        await transaction.execute(
-            PUT_ACCOUNT,
-            record.workspace_id,
-            record.issuer_id,
-            record.client_email,
-            private_key_id,
-            credential_ciphertext,
-            record.updated_at,
-        )
-
-    async def google_accounts(
-        self, transaction: Transaction, workspace_id: UUID
-    ) -> list[GoogleAccountRecord]:
-        rows = await transaction.fetch(ACCOUNTS, workspace_id)
-        return [
-            GoogleAccountRecord(
-                workspace_id=row["workspace_id"],
-                issuer_id=row["issuer_id"],
-                client_email=row["client_email"],
-                created_at=row["created_at"],
-                updated_at=row["updated_at"],
-            )
-            for row in rows
-        ]
-
-    async def needs(
-        self, transaction: Transaction, workspace_ids: Collection[UUID]
-    ) -> list[CredentialNeed]:
-        rows = await transaction.fetch(NEEDS, list(workspace_ids))
-        return [
-            CredentialNeed(
-                workspace_id=row["workspace_id"],
-                pass_type_identifier=row["pass_type_identifier"],
-                team_identifier=row["team_identifier"],
-                google_issuer_id=row["google_issuer_id"],
-                identity_team=row["identity_team"],
-                identity_not_after=row["identity_not_after"],
-                has_google_account=row["has_google_account"],
-            )
-            for row in rows
-        ]
 
 
 T = TypeVar("T")
@@ -234,6 +95,12 @@ class PostgresCredentials:
         rows = await transaction.fetch(MATERIAL, workspace_id)
         return [self._opened(row) for row in rows]
 
+    async def all_provider_keys(
+        self, transaction: Transaction, workspace_id: UUID
+    ) -> list[ProviderKey]:
+        rows = await transaction.fetch(PROVIDER_KEYS, workspace_id)
+        return [self._opened_key(row) for row in rows]
+
     async def google_credential(
         self, transaction: Transaction, workspace_id: UUID, issuer_id: str
     ) -> GoogleCredential | None:
@@ -263,6 +130,16 @@ class PostgresCredentials:
             not_after=row["not_after"],
         )
 
+    def _opened_key(self, row: Any) -> ProviderKey:
+        names = row["workspace_id"], row["team_identifier"], row["key_id"]
+        context = secret_contexts.provider_key(*names)
+        return ProviderKey(
+            workspace_id=row["workspace_id"],
+            team_identifier=row["team_identifier"],
+            key_id=row["key_id"],
+            private_key_pem=self._cipher.decrypt(row["private_key_ciphertext"], context=context),
+        )
+
     def _opened_account(self, row: Any) -> GoogleCredential:
         context = secret_contexts.google_credential(row["workspace_id"], row["issuer_id"])
         opened = self._cipher.decrypt(row["credential_ciphertext"], context=context)
@@ -271,17 +148,3 @@ class PostgresCredentials:
             issuer_id=row["issuer_id"],
             service_account=json.loads(opened),
         )
-
-
-def _identity(row: Any) -> SigningIdentityRecord:
-    return SigningIdentityRecord(
-        workspace_id=row["workspace_id"],
-        signing_identity_id=row["signing_identity_id"],
-        pass_type_identifier=row["pass_type_identifier"],
-        team_identifier=row["team_identifier"],
-        fingerprint_sha256=row["fingerprint_sha256"],
-        has_nfc=row["has_nfc"],
-        not_after=row["not_after"],
-        is_active=row["is_active"],
-        created_at=row["created_at"],
-    )

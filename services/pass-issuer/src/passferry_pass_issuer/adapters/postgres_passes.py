@@ -94,9 +94,11 @@ WHERE p.workspace_id = $1
 ORDER BY p.created_at, p.pass_id LIMIT $4
 """  # noqa: S608  # the columns are a constant
 
+# The first link of each; of several, because it was made anew, the newest open one comes last.
 LINKS = """
 SELECT workspace_id, link_id, pass_id, token_ciphertext, token_sha256, expires_at, is_revoked
-FROM link WHERE workspace_id = $1 AND pass_id = ANY($2::uuid[])
+FROM link WHERE workspace_id = $1 AND pass_id = ANY($2::uuid[]) AND NOT is_extra
+ORDER BY is_revoked DESC, created_at
 """
 
 REVOKE_LINKS = """
@@ -206,9 +208,13 @@ class PostgresPasses:
 
     def _link(self, row: Any) -> PassLink:
         context = secret_contexts.link_token(row["workspace_id"], row["link_id"])
+        ciphertext = row["token_ciphertext"]
         return PassLink(
             link_id=row["link_id"],
-            token=self._cipher.decrypt(row["token_ciphertext"], context=context).decode(),
+            # Of a link that was shown once, nothing is kept.
+            token=(
+                self._cipher.decrypt(ciphertext, context=context).decode() if ciphertext else ""
+            ),
             token_sha256=row["token_sha256"],
             expires_at=row["expires_at"],
             is_revoked=row["is_revoked"],

@@ -26,15 +26,13 @@ WHERE (workspace_id, external_id) IN (SELECT * FROM unnest($1::uuid[], $2::text[
 
 UNSIGNED = """
 SELECT pass_id FROM pass
-WHERE workspace_id = $1 AND pass_type_identifier = $2 AND is_on_apple
-    AND signed_revision < revision AND pass_id > $3
+WHERE workspace_id = $1 AND pass_type_identifier = $2 AND is_unsigned AND pass_id > $3
 ORDER BY pass_id LIMIT $4
 """
 
 UNSIGNED_TYPES = """
 SELECT DISTINCT workspace_id, pass_type_identifier FROM pass
-WHERE workspace_id = ANY($1::uuid[]) AND pass_type_identifier IS NOT NULL AND is_on_apple
-    AND signed_revision < revision
+WHERE workspace_id = ANY($1::uuid[]) AND pass_type_identifier IS NOT NULL AND is_unsigned
 ORDER BY workspace_id, pass_type_identifier
 """
 
@@ -50,17 +48,17 @@ UPDATE pass SET
     google_object_body = new.google_object_body::jsonb, save_link = new.save_link,
     save_link_signed_at = new.save_link_signed_at, save_link_revision = new.save_link_revision,
     causes = new.causes::jsonb, caused_at = new.caused_at, rendered_at = new.rendered_at,
-    updated_at = new.updated_at
+    updated_at = new.updated_at, template_version = new.template_version
 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
     $7::bigint[], $8::bigint[], $9::text[], $10::timestamptz[], $11::bigint[], $12::text[],
     $13::text[], $14::text[], $15::bytea[], $16::bigint[], $17::boolean[], $18::boolean[],
     $19::text[], $20::text[], $21::text[], $22::timestamptz[], $23::bigint[], $24::text[],
-    $25::timestamptz[], $26::timestamptz[], $27::timestamptz[])
+    $25::timestamptz[], $26::timestamptz[], $27::timestamptz[], $28::integer[])
     AS new(workspace_id, pass_id, status, status_reason, balance_minor, ledger_version,
         redeemed_version, upstream_version, field_values, expires_at, revision, content_sha256,
         pass_json, manifest, signature, signed_revision, is_on_apple, is_on_google,
         google_object_id, google_object_body, save_link, save_link_signed_at, save_link_revision,
-        causes, caused_at, rendered_at, updated_at)
+        causes, caused_at, rendered_at, updated_at, template_version)
 WHERE pass.workspace_id = new.workspace_id AND pass.pass_id = new.pass_id
 """
 
@@ -143,4 +141,5 @@ def _row(each: WalletPass) -> tuple[Any, ...]:
         each.caused_at,
         each.rendered_at,
         each.updated_at,
+        each.template_version,
     )

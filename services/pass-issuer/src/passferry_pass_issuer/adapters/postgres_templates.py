@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -17,6 +18,7 @@ from passferry_pass_issuer.domain.template_checks import TemplateVersion
 from passferry_pass_issuer.domain.template_parsing import parse_template_content
 
 CACHED_VERSIONS = 1_000
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _COLUMNS = """t.workspace_id, t.template_id, t.template_version, t.status, t.name, t.platform,
     t.protocol, t.pass_type_identifier, t.team_identifier, t.google_issuer_id, t.content,
@@ -60,7 +62,8 @@ SELECT DISTINCT protocol FROM template WHERE workspace_id = $1 AND template_id =
 """
 
 FILES = """
-SELECT f.name, f.sha256, a.sha1, length(a.content) AS size
+SELECT f.name, f.sha256, a.sha1, length(a.content) AS size,
+    substring(a.content FROM 1 FOR 24) AS head
 FROM template_file f
 JOIN template_asset a ON a.workspace_id = f.workspace_id AND a.sha256 = f.sha256
 WHERE f.workspace_id = $1 AND f.template_id = $2 AND f.template_version = $3
@@ -84,6 +87,11 @@ INSERT INTO template_file (workspace_id, template_id, template_version, name, sh
 VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (workspace_id, template_id, template_version, name)
 DO UPDATE SET sha256 = EXCLUDED.sha256
+"""
+
+REMOVE_FILES = """
+DELETE FROM template_file
+WHERE workspace_id = $1 AND template_id = $2 AND template_version = $3 AND name = ANY($4::text[])
 """
 
 UNSENT_ASSETS = """
@@ -201,10 +209,20 @@ class PostgresTemplates:
         rows = await transaction.fetch(
             FILES, version.workspace_id, version.template_id, version.template_version
         )
-        return [
-            TemplateFile(name=row["name"], sha256=row["sha256"], sha1=row["sha1"], size=row["size"])
-            for row in rows
-        ]
+        return [_file(row) for row in rows]
+
+    async def remove_files(
+        self, transaction: Transaction, version: TemplateVersion, names: Sequence[str]
+    ) -> None:
+        if not names:
+            return
+        await transaction.execute(
+            REMOVE_FILES,
+            version.workspace_id,
+            version.template_id,
+            version.template_version,
+            list(names),
+        )
 
     async def store_file(
         self,
@@ -296,6 +314,20 @@ async def _read_versions(
         digests[_key(row)][row["name"]] = row["sha1"]
     rows = await transaction.fetch(SELECT_EXACT, *arguments)
     return {_key(row): _version(row).facts(digests[_key(row)]) for row in rows}
+
+
+def _file(row: Any) -> TemplateFile:
+    width = height = None
+    if row["head"].startswith(_PNG_SIGNATURE):
+        width, height = struct.unpack_from(">II", row["head"], 16)
+    return TemplateFile(
+        name=row["name"],
+        sha256=row["sha256"],
+        sha1=row["sha1"],
+        size=row["size"],
+        width=width,
+        height=height,
+    )
 
 
 def _key(row: Any) -> VersionKey:

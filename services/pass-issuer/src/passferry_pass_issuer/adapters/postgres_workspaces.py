@@ -71,7 +71,7 @@ ORDER BY workspace_id LIMIT $2
 """
 
 SELECT_ISSUER_IDS = """
-SELECT issuer_id FROM google_account WHERE workspace_id = $1 ORDER BY issuer_id
+SELECT issuer_id FROM google_account WHERE workspace_id = $1 AND is_active ORDER BY issuer_id
 """
 
 SELECT_KEYS = """

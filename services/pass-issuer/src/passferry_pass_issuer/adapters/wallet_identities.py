@@ -9,10 +9,11 @@ from typing import Any
 
 from cryptography import x509
 
-from passferry_pass_issuer.application.keep_credentials import (
+from passferry_pass_issuer.application.credential_ports import (
     CheckedIdentity,
     CheckedServiceAccount,
     IdentityUpload,
+    MadeRequest,
 )
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_wallet.apple.certificates import (
@@ -22,6 +23,10 @@ from passferry_wallet.apple.certificates import (
     load_identity_p12,
     to_pem,
 )
+from passferry_wallet.apple.key_material import read_certificates
+from passferry_wallet.apple.provider_key import ProviderKeyRejected
+from passferry_wallet.apple.provider_key import check_provider_key as check_key
+from passferry_wallet.apple.signing_request import KeyKind, make_signing_request
 from passferry_wallet.google.save_link import ServiceAccountRejected, load_service_account
 
 MAX_AUTHORITIES = 100
@@ -45,16 +50,17 @@ class AuthoritiesUnusable(Exception):
 
 
 def read_authorities(directory: Path) -> list[x509.Certificate]:
-    """The WWDR intermediates that uploads may be issued by, from PEM files."""
-    files = sorted(directory.glob("*.pem")) if directory.is_dir() else []
+    """The WWDR intermediates that uploads may be issued by: PEM files, and `.cer` as Apple has
+    them."""
+    files = sorted([*directory.glob("*.pem"), *directory.glob("*.cer")])
     if len(files) > MAX_AUTHORITIES:
-        raise AuthoritiesUnusable(f"{directory} holds more than {MAX_AUTHORITIES} PEM files")
+        raise AuthoritiesUnusable(f"{directory} holds more than {MAX_AUTHORITIES} files")
     found: list[x509.Certificate] = []
     for file in files:
         try:
-            found += x509.load_pem_x509_certificates(file.read_bytes())
-        except (ValueError, OSError) as error:
-            raise AuthoritiesUnusable(f"{file} is no certificate in PEM") from error
+            found += read_certificates(file.read_bytes())
+        except (SigningIdentityRejected, OSError) as error:
+            raise AuthoritiesUnusable(f"{file} is no certificate in PEM or DER") from error
     if not found:
         raise AuthoritiesUnusable(
             f"{directory} holds no *.pem: put Apple's WWDR intermediates there"
@@ -119,7 +125,20 @@ class WalletServiceAccountChecker:
         try:
             account = load_service_account(service_account)
         except ServiceAccountRejected as refusal:
-            raise ContentRejected(refusal.code, "service_account", refusal.detail) from refusal
+            field = "service_account" + (f".{refusal.member}" if refusal.member else "")
+            raise ContentRejected(refusal.code, field, refusal.detail) from refusal
         return CheckedServiceAccount(
             client_email=account.client_email, private_key_id=account.private_key_id
         )
+
+
+def check_provider_key(*, key_id: str, team_id: str, p8: bytes) -> bytes:
+    try:
+        return check_key(key_id=key_id, team_id=team_id, p8=p8)
+    except ProviderKeyRejected as refusal:
+        raise ContentRejected(refusal.code, refusal.field, refusal.detail) from refusal
+
+
+def make_request(pass_type_identifier: str, key_kind: str) -> MadeRequest:
+    made = make_signing_request(pass_type_identifier, KeyKind(key_kind))
+    return MadeRequest(request_pem=made.request_pem, private_key_pem=made.private_key_pem)

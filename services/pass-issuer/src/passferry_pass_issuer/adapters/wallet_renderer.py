@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
-from passferry_pass_issuer.adapters.apple_rendering import pass_content
+from passferry_pass_issuer.adapters.apple_rendering import AppleDrawings
 from passferry_pass_issuer.adapters.google_rendering import object_content
 from passferry_pass_issuer.domain.google_ids import object_id_of
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.rendering_subject import Rendering, RenderSubject
 from passferry_wallet.apple.bundle import build_manifest, sha1_hex
-from passferry_wallet.apple.pass_json import build_pass_json
 from passferry_wallet.apple.rejections import PassContentRejected
 from passferry_wallet.google.content import GoogleContentRejected
 from passferry_wallet.google.objects import build_object
@@ -25,6 +24,8 @@ PASS_JSON = "pass.json"  # noqa: S105  # a file name
 
 @dataclass(frozen=True, slots=True)
 class WalletRenderer:
+    drawings: AppleDrawings = field(default_factory=AppleDrawings)
+
     def render(self, subject: RenderSubject) -> Rendering:
         try:
             pass_json, manifest = self._apple(subject)
@@ -48,7 +49,7 @@ class WalletRenderer:
         apple = template.content.apple
         if apple is None or template.pass_type_identifier is None:
             return None, None
-        pass_json = build_pass_json(pass_content(subject, apple, template.pass_type_identifier))
+        pass_json = self.drawings.pass_json(subject, apple, template.pass_type_identifier)
         return pass_json, build_manifest({**template.asset_sha1, PASS_JSON: sha1_hex(pass_json)})
 
     def _google(self, subject: RenderSubject) -> tuple[Mapping[str, Any] | None, str | None]:

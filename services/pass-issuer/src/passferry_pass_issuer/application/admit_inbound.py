@@ -29,6 +29,7 @@ from passferry_pass_issuer.application.render_revisions import (
     tell_status,
 )
 from passferry_pass_issuer.application.work import Work, Workbench
+from passferry_pass_issuer.domain.inbound_signature import RecordProof
 from passferry_pass_issuer.domain.issuing import (
     HolderRequest,
     IssueOutcome,
@@ -56,6 +57,8 @@ class WorkspaceDirectory(Protocol):
 
     def is_suspended(self, workspace_id: UUID) -> bool: ...
 
+    def may_hold_passes(self, workspace_id: UUID) -> bool: ...
+
     def workspace_of_business(self, business_id: str) -> UUID | None: ...
 
 
@@ -65,6 +68,12 @@ class Issue(Protocol):
     ) -> list[IssueResult]: ...
 
 
+class Signatures(Protocol):
+    async def __call__(
+        self, events: Sequence[tuple[UUID, RecordProof | None]]
+    ) -> list[Rejected | None]: ...
+
+
 Verdict = RetryLater | Rejected | None
 
 
@@ -72,6 +81,8 @@ Verdict = RetryLater | Rejected | None
 class GivenInbound:
     event_id: str
     data: InboundEvent
+    #: The record that it came with; without one there is no signature.
+    proof: RecordProof | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +112,7 @@ class AdmitInbound:
     store: RevisionStore
     revisions: RenderRevisions
     issue: Issue
+    signatures: Signatures
 
     async def __call__(self, events: Sequence[GivenInbound]) -> list[Verdict]:
         """One outcome per event; one that is refused stops no other."""
@@ -108,18 +120,20 @@ class AdmitInbound:
         results = ["admitted"] * len(events)
         changes: list[_Addressed] = []
         waiting: set[tuple[UUID | None, str]] = set()
-        for index, event in enumerate(events):
+        places = await self._places(events)
+        for index, (event, place) in enumerate(zip(events, places, strict=True)):
             lane = (event.data.workspace_id, event.data.partition_key())
+            if isinstance(place, Rejected):
+                outcomes[index] = place
+                continue
             if lane in waiting and not isinstance(event.data, InboundPassCreated):
                 outcomes[index] = RetryLater("waits_behind", "an earlier event of it waits")
                 continue
-            try:
-                addressed = _Addressed(index, self._workspace_of(event.data), event)
-            except (RetryLater, Rejected) as verdict:
-                outcomes[index] = verdict
-                if isinstance(verdict, RetryLater):
-                    waiting.add(lane)
+            if isinstance(place, RetryLater):
+                outcomes[index] = place
+                waiting.add(lane)
                 continue
+            addressed = _Addressed(index, place, event)
             if isinstance(event.data, InboundPassCreated):
                 outcomes[index] = await self._create(addressed, event.data)
             else:
@@ -131,6 +145,21 @@ class AdmitInbound:
                 event_type=event.data.event_type, result=_result(outcome, result)
             ).inc()
         return outcomes
+
+    async def _places(self, events: Sequence[GivenInbound]) -> list[UUID | RetryLater | Rejected]:
+        """The workspace of each event, unless it is unknown, not theirs or not signed."""
+        places: list[UUID | RetryLater | Rejected] = []
+        for event in events:
+            try:
+                places.append(self._workspace_of(event.data))
+            except (RetryLater, Rejected) as verdict:
+                places.append(verdict)
+        known = [(at, place) for at, place in enumerate(places) if isinstance(place, UUID)]
+        faults = await self.signatures([(place, events[at].proof) for at, place in known])
+        for (at, _), fault in zip(known, faults, strict=True):
+            if fault is not None:
+                places[at] = fault
+        return places
 
     def _workspace_of(self, data: InboundEvent) -> UUID:
         by_business = (
@@ -145,6 +174,8 @@ class AdmitInbound:
             raise RetryLater("workspace_unknown", "no such workspace yet")
         if by_business not in (None, workspace_id):
             raise Rejected("foreign_workspace", "business_id belongs to another workspace")
+        if not self.directory.may_hold_passes(workspace_id):
+            raise Rejected("workspace_without_passes", "the workspace is a parent: name a child")
         if self.directory.is_suspended(workspace_id):
             raise Rejected("workspace_suspended", "the workspace is suspended")
         return workspace_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -23,6 +24,10 @@ from passferry_pass_issuer.domain.wallet_pass import WalletPass
 from passferry_pass_issuer.metrics import COALESCED_CHANGES, PASS_EVENTS
 from passferry_runtime.clock import Clock
 from passferry_runtime.errors import Rejected, RetryLater
+
+#: A part is drawn and signed before any of it is told, so large ones would cost latency.
+PART_PASSES = 64
+PARTS_AT_ONCE = 3
 
 Cause = Mapping[str, str | None]
 Verdict = RetryLater | Rejected | None
@@ -90,7 +95,7 @@ def wallet_effect(wallet_pass: WalletPass, event: PassEvent) -> WalletPass | Non
 
 @dataclass(frozen=True, kw_only=True)
 class ApplyEvents:
-    """One transaction for a batch that may span workspaces."""
+    """A transaction for each part of a batch; either may span workspaces."""
 
     transactions: Transactions
     store: RevisionStore
@@ -109,12 +114,37 @@ class ApplyEvents:
         if not by_pass:
             return outcomes
         given = {key: [events[index] for index in places] for key, places in by_pass.items()}
-        for key, verdict in (await self._apply(given)).items():
+        for key, verdict in (await self._apply_in_parts(given)).items():
             for index in by_pass[key]:
                 is_alone = len(by_pass[key]) == 1 or isinstance(verdict, RetryLater)
                 # Of several changes only some may be at fault.
                 outcomes[index] = verdict if is_alone else (await self([events[index]]))[0]
         return outcomes
+
+    async def _apply_in_parts(
+        self, given: Mapping[PassKey, Sequence[GivenEvent]]
+    ) -> dict[PassKey, RetryLater | Rejected]:
+        """While one part is signed, the next is read and drawn: no pass is in two of them."""
+        keys, turns = list(given), asyncio.Semaphore(PARTS_AT_ONCE)
+
+        async def apply(part: Sequence[PassKey]) -> dict[PassKey, RetryLater | Rejected]:
+            async with turns:
+                return await self._apply({key: given[key] for key in part})
+
+        parts = await asyncio.gather(
+            *(
+                apply(keys[start : start + PART_PASSES])
+                for start in range(0, len(keys), PART_PASSES)
+            ),
+            return_exceptions=True,
+        )
+        refused: dict[PassKey, RetryLater | Rejected] = {}
+        for part in parts:
+            # What the other parts did is done; all of the batch comes again, and changes nothing.
+            if isinstance(part, BaseException):
+                raise part
+            refused |= part
+        return refused
 
     async def _apply(
         self, given: Mapping[PassKey, Sequence[GivenEvent]]

@@ -20,6 +20,8 @@ from passferry_contracts.registry import TEMPLATE_ASSETS, TEMPLATE_PUBLISHED
 from passferry_contracts.types import Protocol as PassProtocol
 from passferry_pass_issuer.application.ports import Transaction
 from passferry_pass_issuer.application.work import Work
+from passferry_pass_issuer.domain.apple_template import AppleContent
+from passferry_pass_issuer.domain.linting import LintFinding
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.template_checks import TemplateVersion, check_publishable
 from passferry_pass_issuer.domain.template_parsing import parse_template_content
@@ -27,7 +29,9 @@ from passferry_runtime.errors import Conflict, NotFound
 from passferry_runtime.ids import uuid7
 
 MAX_FILE_BYTES = 655_360
-MAX_FILES = 60
+STRINGS_NAME = ".lproj/pass.strings"
+#: As many as fit into the event of its publication.
+MAX_FILES = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +40,9 @@ class TemplateFile:
     sha256: str
     sha1: str
     size: int
+    #: In pixels; None where it is no image.
+    width: int | None = None
+    height: int | None = None
 
 
 class Templates(Protocol):
@@ -78,6 +85,10 @@ class Templates(Protocol):
         file: TemplateFile,
         content: bytes,
         at: datetime,
+    ) -> None: ...
+
+    async def remove_files(
+        self, transaction: Transaction, version: TemplateVersion, names: Sequence[str]
     ) -> None: ...
 
     async def unsent_assets(
@@ -198,13 +209,7 @@ class StoreTemplateFile:
         files = {file.name for file in await self.templates.files(work.transaction, newest)}
         if len(files | {name}) > MAX_FILES:
             raise ContentRejected("too_many", "name", f"at most {MAX_FILES} files in a template")
-        file = TemplateFile(
-            name=name,
-            sha256=hashlib.sha256(content).hexdigest(),
-            # Apple's manifest is defined over SHA-1; integrity comes from its signature.
-            sha1=hashlib.sha1(content, usedforsecurity=False).hexdigest(),
-            size=len(content),
-        )
+        file = _file(name, content)
         await self.templates.store_file(work.transaction, newest, file, content, work.now)
         await work.audit(
             workspace_id,
@@ -213,6 +218,23 @@ class StoreTemplateFile:
             after={"sha256": file.sha256},
         )
         return file
+
+
+def _file(name: str, content: bytes) -> TemplateFile:
+    return TemplateFile(
+        name=name,
+        sha256=hashlib.sha256(content).hexdigest(),
+        # Apple's manifest is defined over SHA-1; integrity comes from its signature.
+        sha1=hashlib.sha1(content, usedforsecurity=False).hexdigest(),
+        size=len(content),
+    )
+
+
+class TemplateLinter(Protocol):
+    async def of(
+        self, work: Work, version: TemplateVersion, files: Sequence[TemplateFile]
+    ) -> list[LintFinding]:
+        """Errors first."""
 
 
 class GoogleClasses(Protocol):
@@ -226,15 +248,24 @@ class PublishTemplate:
     google_classes: GoogleClasses
     #: Renders an example pass, so that what cannot be rendered is refused here.
     try_out: Callable[[TemplateVersion, Sequence[TemplateFile]], None]
+    lint: TemplateLinter
+    #: The files that hold what a template translates.
+    strings_files: Callable[[AppleContent], Mapping[str, bytes]]
 
     async def __call__(self, work: Work, workspace_id: UUID, template_id: UUID) -> TemplateVersion:
         """Publishing what is published already changes nothing."""
         draft = await _newest(self.templates, work, workspace_id, template_id)
         if draft.status == "published":
             return draft
+        await self._store_strings(work, draft)
         files = await self.templates.files(work.transaction, draft)
+        if len(files) > MAX_FILES:
+            raise ContentRejected("too_many", "files", f"are at most {MAX_FILES} in a template")
         check_publishable(draft, {file.name for file in files})
         self.try_out(draft, files)
+        for finding in await self.lint.of(work, draft, files):
+            if finding.severity == "error":
+                raise ContentRejected(finding.code, finding.path, finding.message)
         published = replace(draft, status="published", published_at=work.now, updated_at=work.now)
         await self.templates.update(work.transaction, published)
         await self._send_assets(work, published)
@@ -246,6 +277,20 @@ class PublishTemplate:
             after={"template_version": published.template_version},
         )
         return published
+
+    async def _store_strings(self, work: Work, draft: TemplateVersion) -> None:
+        """Those of the draft, and no longer those of the version that it was copied from."""
+        apple = draft.content.apple
+        wanted = {} if apple is None else self.strings_files(apple)
+        files = await self.templates.files(work.transaction, draft)
+        stale = [f.name for f in files if f.name.endswith(STRINGS_NAME) and f.name not in wanted]
+        await self.templates.remove_files(work.transaction, draft, stale)
+        for name, content in wanted.items():
+            if len(content) > MAX_FILE_BYTES:
+                raise ContentRejected("too_large", "apple.strings", "is too long for one language")
+            await self.templates.store_file(
+                work.transaction, draft, _file(name, content), content, work.now
+            )
 
     async def _send_assets(self, work: Work, version: TemplateVersion) -> None:
         assets = await self.templates.unsent_assets(work.transaction, version)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from passferry_pass_issuer.application.administer_workspaces import Workspaces
-from passferry_pass_issuer.application.keep_credentials import CredentialStore
+from passferry_pass_issuer.application.credential_ports import CredentialStore
 from passferry_pass_issuer.application.ports import Transactions
 from passferry_pass_issuer.application.render_revisions import RevisionStore
 from passferry_runtime.clock import Clock

@@ -185,7 +185,7 @@ class IssuePasses:
                 external_id=request.external_id,
                 code=code,
                 serial_number=request.serial_number,
-                expires_at=request.expires_at,
+                expires_at=request.expires_at or template.content.expiry_of(work.now),
                 upstream_version=request.upstream_version,
             ),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
@@ -77,9 +77,20 @@ class SigningMaterial:
     team_identifier: str
     fingerprint_sha256: str
     certificate_pem: bytes
-    private_key_pem: bytes
+    #: What the signer needs to use the key: PEM here, a name of the key where it is kept elsewhere.
+    private_key_pem: bytes = field(repr=False)
     wwdr_pem: bytes
     not_after: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderKey:
+    """The active push key of a team, opened. Never logged."""
+
+    workspace_id: UUID
+    team_identifier: str
+    key_id: str
+    private_key_pem: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +99,31 @@ class GoogleCredential:
 
     workspace_id: UUID
     issuer_id: str
-    service_account: dict[str, Any]
+    service_account: dict[str, Any] = field(repr=False)
+
+
+class ManifestSigner(Protocol):
+    """Makes the signatures of passes; docs/adr/0015 says what a signer elsewhere looks like."""
+
+    async def sign_manifests(
+        self, jobs: Sequence[tuple[SigningMaterial, str]], *, signing_time: datetime
+    ) -> list[bytes]:
+        """A detached CMS signature (DER) for each manifest, in their order.
+
+        All or none: what it raises undoes the revision, and its cause is tried again.
+        """
+
+
+class SaveLinkSigner(Protocol):
+    async def sign_save_link(
+        self,
+        credential: GoogleCredential,
+        *,
+        vertical: str,
+        object_body: Mapping[str, Any],
+        now: datetime,
+    ) -> tuple[str, bool]:
+        """The link, and whether it holds the whole object (or only its ids)."""
 
 
 class Credentials(Protocol):
@@ -102,6 +137,10 @@ class Credentials(Protocol):
     async def all_signing_material(
         self, transaction: Transaction, workspace_id: UUID
     ) -> list[SigningMaterial]: ...
+
+    async def all_provider_keys(
+        self, transaction: Transaction, workspace_id: UUID
+    ) -> list[ProviderKey]: ...
 
     async def google_credential(
         self, transaction: Transaction, workspace_id: UUID, issuer_id: str

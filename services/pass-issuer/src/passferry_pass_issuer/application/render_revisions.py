@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from passferry_contracts.registry import PASS_RENDERED, PASS_UPDATED
@@ -14,10 +14,11 @@ from passferry_pass_issuer.application.ports import (
     Catalogue,
     Cipher,
     Credentials,
-    GoogleCredential,
     Holders,
+    ManifestSigner,
     PassChange,
     RevisionRenderer,
+    SaveLinkSigner,
     SigningMaterial,
     Transaction,
     Transactions,
@@ -77,21 +78,6 @@ class RevisionStore(Protocol):
     async def update(self, transaction: Transaction, passes: Sequence[WalletPass]) -> None: ...
 
 
-class Signer(Protocol):
-    async def sign_manifests(
-        self, jobs: Sequence[tuple[SigningMaterial, str]], *, signing_time: datetime
-    ) -> list[bytes]: ...
-
-    async def sign_save_link(
-        self,
-        credential: GoogleCredential,
-        *,
-        vertical: str,
-        object_body: Mapping[str, Any],
-        now: datetime,
-    ) -> tuple[str, bool]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class _Facts:
     templates: Mapping[VersionKey, TemplateFacts]
@@ -112,7 +98,8 @@ class RenderRevisions:
     holders: Holders
     credentials: Credentials
     renderer: RevisionRenderer
-    signer: Signer
+    manifest_signer: ManifestSigner
+    save_link_signer: SaveLinkSigner
     cipher: Cipher
     clock: Clock
     public_base_url: str
@@ -267,7 +254,7 @@ class RenderRevisions:
         if not jobs:
             return list(rows)
         with SIGN_SECONDS.time():
-            signatures = await self.signer.sign_manifests(
+            signatures = await self.manifest_signer.sign_manifests(
                 [(material, manifest) for _, material, manifest in jobs], signing_time=now
             )
         signed = list(rows)
@@ -301,7 +288,7 @@ class RenderRevisions:
         )
         if credential is None:
             return row
-        link, is_whole = await self.signer.sign_save_link(
+        link, is_whole = await self.save_link_signer.sign_save_link(
             credential, vertical=vertical_of(row.protocol), object_body=body, now=now
         )
         if not is_whole and not change.before.is_on_google:

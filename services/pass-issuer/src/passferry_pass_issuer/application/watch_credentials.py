@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from passferry_pass_issuer.application.administer_workspaces import Workspaces
-from passferry_pass_issuer.application.keep_credentials import CredentialStore
+from passferry_pass_issuer.application.credential_ports import CredentialStore
 from passferry_pass_issuer.application.ports import Transactions
 from passferry_pass_issuer.domain.credentials import CredentialNeed, Finding, find_faults
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 from uuid import UUID
 
 #: From here on the expiry of a certificate is told as a finding.
@@ -22,6 +23,13 @@ class SigningIdentityRecord:
     not_after: datetime
     is_active: bool
     created_at: datetime
+    #: When another took over from it; what it signed stays valid.
+    retired_at: datetime | None = None
+
+    def state(self, now: datetime) -> Literal["active", "expired", "retired"]:
+        if not self.is_active:
+            return "retired"
+        return "active" if now < self.not_after else "expired"
 
     def days_left(self, now: datetime) -> int:
         """Whole days until it expires; negative once it has."""
@@ -33,8 +41,42 @@ class GoogleAccountRecord:
     workspace_id: UUID
     issuer_id: str
     client_email: str
+    private_key_id: str
+    #: Of the keys of one issuer, which may be two, the one that signs.
+    is_active: bool
     created_at: datetime
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningRequestRecord:
+    """A key that was made here and waits for Apple's certificate, or got it."""
+
+    workspace_id: UUID
+    signing_request_id: UUID
+    pass_type_identifier: str
+    key_kind: str
+    request_pem: str
+    created_at: datetime
+    expires_at: datetime
+    signing_identity_id: UUID | None = None
+    fingerprint_sha256: str | None = None
+
+    def state(self, now: datetime) -> Literal["completed", "expired", "waiting"]:
+        if self.signing_identity_id is not None:
+            return "completed"
+        return "waiting" if now < self.expires_at else "expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderKeyRecord:
+    """A key of Apple's push service. It serves pass types of its own team and no others."""
+
+    workspace_id: UUID
+    team_identifier: str
+    key_id: str
+    is_active: bool
+    created_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

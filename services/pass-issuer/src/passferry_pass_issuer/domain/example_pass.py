@@ -12,29 +12,36 @@ from passferry_pass_issuer.domain.rendering_subject import (
     ProgramFacts,
     RenderSubject,
 )
+from passferry_pass_issuer.domain.template import TemplateContent
 from passferry_pass_issuer.domain.template_checks import TemplateVersion
+from passferry_pass_issuer.domain.value_expression import FIELD_PREFIX, Scalar
 
 _NOBODY = uuid.UUID(int=1)
+_TEXT = "2030-01-01T12:00:00Z"
+_NUMBER = 12
+_NUMBERS = frozenset({"integer", "decimal", "currency"})
 
 
 def example_pass(
     version: TemplateVersion, asset_sha1: Mapping[str, str], web_service_url: str
 ) -> RenderSubject:
     """A pass with something in every field that the template names."""
-    names = version.content.field_names()
+    content = version.content
+    chosen = dict(content.apple.example_values) if content.apple is not None else {}
+    code = chosen.pop("pass.code", None)
     return RenderSubject(
         workspace_id=version.workspace_id,
         pass_id=_NOBODY,
         external_id="example-1",
         serial_number="example-serial-number-1",
         authentication_token="example-authentication-token",  # noqa: S106  # opens nothing
-        code="EXAMPLE0001",
+        code="EXAMPLE0001" if code is None else str(code),
         status=PassStatus.ACTIVE,
         status_reason=None,
         balance_minor=1234,
         unit="EUR",
         unit_scale=2,
-        field_values=dict.fromkeys(names, "2030-01-01T12:00:00Z"),
+        field_values={**_example_values(content), **chosen},
         expires_at=datetime(2030, 1, 1, tzinfo=UTC),
         created_at=datetime(2025, 1, 1, tzinfo=UTC),
         program=ProgramFacts(program_id=_NOBODY, name=version.name, protocol=version.protocol),
@@ -51,3 +58,12 @@ def example_pass(
         latest_message="Come in: today is cake day",
         web_service_url=web_service_url,
     )
+
+
+def _example_values(content: TemplateContent) -> dict[str, Scalar]:
+    """A number where one is wanted, and else a text that is a date too."""
+    found: dict[str, Scalar] = dict.fromkeys(content.field_names(), _TEXT)
+    for expression in content.expressions():
+        if expression.source.startswith(FIELD_PREFIX) and expression.format in _NUMBERS:
+            found[expression.source.removeprefix(FIELD_PREFIX)] = _NUMBER
+    return found

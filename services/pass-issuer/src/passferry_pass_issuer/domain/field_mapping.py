@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -39,6 +40,8 @@ def evaluate(expression: ValueExpression, subject: RenderSubject) -> Shown | Non
             return _decimal(raw, subject)
         case "date":
             return _moment(raw)
+        case "plain":
+            return _plain(raw, expression, subject)
         case _ if expression.source == "balance":
             # In words too, 10,000 cents are 100.00.
             return _text(_decimal(raw, subject))
@@ -58,58 +61,53 @@ def _raw(expression: ValueExpression, subject: RenderSubject) -> Scalar | date:
     source = expression.source
     if source == "text":
         return expression.text
+    known = _KNOWN.get(source)
+    if known is not None:
+        return known(subject)
     if source.startswith(FIELD_PREFIX):
         return subject.field_values.get(source.removeprefix(FIELD_PREFIX))
-    return _known(source, subject)
+    return None
 
 
-def _known(source: str, subject: RenderSubject) -> Scalar | date:
-    match source:
-        case "balance":
-            return subject.balance_minor
-        case "unit":
-            return subject.unit
-        case "program.name":
-            return subject.program.name
-        case "holder.full_name":
-            return subject.holder.full_name
-        case "holder.email":
-            return subject.holder.email
-        case "holder.external_id":
-            return subject.holder.external_id
-        case "holder.birthday":
-            return subject.holder.birthday
-        case "holder.phone":
-            return subject.holder.phone
-        case "message.latest":
-            return subject.latest_message
-        case "pass.external_id":
-            return subject.external_id
-        case "pass.serial_number":
-            return subject.serial_number
-        case "pass.code":
-            return subject.code
-        case "pass.status":
-            return subject.status.value
-        case "pass.status_reason":
-            return subject.status_reason
-        case "pass.expires_at":
-            return subject.expires_at
-        case "pass.created_at":
-            return subject.created_at
-        case _:
-            return None
+#: What each source of `SOURCES` stands for.
+_KNOWN: Mapping[str, Callable[[RenderSubject], Scalar | date]] = {
+    "balance": lambda subject: subject.balance_minor,
+    "unit": lambda subject: subject.unit,
+    "program.name": lambda subject: subject.program.name,
+    "holder.full_name": lambda subject: subject.holder.full_name,
+    "holder.email": lambda subject: subject.holder.email,
+    "holder.external_id": lambda subject: subject.holder.external_id,
+    "holder.birthday": lambda subject: subject.holder.birthday,
+    "holder.phone": lambda subject: subject.holder.phone,
+    "message.latest": lambda subject: subject.latest_message,
+    "pass.external_id": lambda subject: subject.external_id,
+    "pass.serial_number": lambda subject: subject.serial_number,
+    "pass.code": lambda subject: subject.code,
+    "pass.status": lambda subject: subject.status.value,
+    "pass.status_reason": lambda subject: subject.status_reason,
+    "pass.expires_at": lambda subject: subject.expires_at,
+    "pass.created_at": lambda subject: subject.created_at,
+}
 
 
 def _integer(raw: Scalar | date, expression: ValueExpression, subject: RenderSubject) -> int | str:
     if isinstance(raw, int) and not isinstance(raw, bool):
         # A balance counts in minor units; whole ones are shown, rounded towards zero.
         scale = subject.unit_scale if expression.source == "balance" else 0
-        return int(Decimal(raw).scaleb(-scale))
+        whole = abs(raw) // int(10**scale)
+        return -whole if raw < 0 else whole
     try:
         return int(str(raw))
     except ValueError:
         return _text(raw)
+
+
+def _plain(raw: Scalar | date, expression: ValueExpression, subject: RenderSubject) -> Shown:
+    if expression.source == "balance":
+        return _decimal(raw, subject)
+    if isinstance(raw, str | int | datetime):
+        return raw
+    return _text(raw)
 
 
 def _decimal(raw: Scalar | date, subject: RenderSubject) -> Scaled | str:

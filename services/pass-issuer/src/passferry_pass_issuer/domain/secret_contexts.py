@@ -21,8 +21,20 @@ def signing_key(workspace_id: UUID, signing_identity_id: UUID) -> str:
     return f"{workspace_id}:signing_identity.private_key:{signing_identity_id}"
 
 
+def signing_request_key(workspace_id: UUID, signing_request_id: UUID) -> str:
+    return f"{workspace_id}:signing_request.private_key:{signing_request_id}"
+
+
+def provider_key(workspace_id: UUID, team_identifier: str, key_id: str) -> str:
+    return f"{workspace_id}:provider_key.private_key:{team_identifier}:{key_id}"
+
+
 def google_credential(workspace_id: UUID, issuer_id: str) -> str:
     return f"{workspace_id}:google_account.credential:{issuer_id}"
+
+
+def inbound_secret(workspace_id: UUID, inbound_secret_id: UUID) -> str:
+    return f"{workspace_id}:inbound_secret.secret:{inbound_secret_id}"
 
 
 def lookup_key(workspace_id: UUID) -> str:
@@ -31,6 +43,10 @@ def lookup_key(workspace_id: UUID) -> str:
 
 def idempotent_answer(workspace_id: UUID, idempotency_key: str) -> str:
     return f"{workspace_id}:idempotency.answer:{idempotency_key}"
+
+
+def job_chunk(workspace_id: UUID, job_id: UUID, first_row: int) -> str:
+    return f"{workspace_id}:job_chunk.content:{job_id}:{first_row}"
 
 
 def workspace_credentials(workspace_id: UUID) -> str:

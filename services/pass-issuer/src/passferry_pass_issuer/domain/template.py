@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from passferry_pass_issuer.domain.apple_template import AppleContent
 from passferry_pass_issuer.domain.google_template import GoogleContent
@@ -27,12 +28,15 @@ class TemplateContent:
         }
         return frozenset(found)
 
+    def expiry_of(self, issued_at: datetime) -> datetime | None:
+        """When a pass ends that is issued now, and for which nobody said it."""
+        return None if self.apple is None else self.apple.expiry_of(issued_at)
+
     def expressions(self) -> list[ValueExpression]:
         found: list[ValueExpression | None] = []
         barcodes: list[BarcodeContent | None] = []
         if self.apple is not None:
-            found += [item.value for group in self.apple.fields.values() for item in group]
-            barcodes.append(self.apple.barcode)
+            found += self.apple.expressions()
         if self.google is not None:
             found += [self.google.account_name, self.google.account_id]
             found += [module.body for module in self.google.text_modules]

@@ -9,20 +9,17 @@ from typing import Any
 from uuid import UUID
 
 from passferry_contracts.types import Protocol
+from passferry_pass_issuer.domain.apple_image_linting import NEEDED_IMAGES, SCALES
 from passferry_pass_issuer.domain.google_ids import class_id_of, vertical_of
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.rendering_subject import TemplateFacts
 from passferry_pass_issuer.domain.template import TemplateContent
 
-SCALES = ("", "@2x", "@3x")
-#: Without an icon Wallet silently refuses the pass; the logo is what people know it by.
-NEEDED_IMAGES = ("icon", "logo")
-
 STYLES_OF = {
-    Protocol.MEMBERSHIP: ("storeCard", "generic"),
-    Protocol.COUPON: ("coupon", "generic"),
-    Protocol.EVENT_TICKET: ("eventTicket", "generic"),
-    Protocol.GIFT_CARD: ("storeCard", "generic"),
+    Protocol.MEMBERSHIP: ("storeCard", "generic", "posterGeneric"),
+    Protocol.COUPON: ("coupon", "generic", "posterGeneric"),
+    Protocol.EVENT_TICKET: ("eventTicket", "boardingPass", "generic", "posterGeneric"),
+    Protocol.GIFT_CARD: ("storeCard", "generic", "posterGeneric"),
 }
 
 
@@ -100,7 +97,7 @@ def _check_apple(version: TemplateVersion, file_names: Collection[str]) -> None:
     if apple.style not in STYLES_OF[version.protocol]:
         styles = ", ".join(STYLES_OF[version.protocol])
         raise ContentRejected("invalid", "apple.style", f"of a {version.protocol} is {styles}")
-    if not apple.fields:
+    if not apple.fields and apple.document is None:
         raise ContentRejected("required", "apple.fields", "a pass shows at least one field")
     for image in NEEDED_IMAGES:
         for scale in SCALES:

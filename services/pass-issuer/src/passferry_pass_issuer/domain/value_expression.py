@@ -7,7 +7,9 @@ from typing import Literal
 
 Scalar = str | int | bool | None
 
-Format = Literal["text", "integer", "decimal", "currency", "date"]
+#: `plain` leaves numbers numbers and flags flags: it is what pieces of JSON want by default.
+Format = Literal["text", "integer", "decimal", "currency", "date", "plain"]
+#: Those that a template may name.
 FORMATS: tuple[Format, ...] = ("text", "integer", "decimal", "currency", "date")
 
 BARCODE_FORMATS = ("qr", "pdf417", "aztec", "code128")

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from passferry_contracts.fields import Name, PassTypeIdentifier
 from passferry_contracts.types import Protocol, Role
 from passferry_pass_issuer.application.edit_templates import TemplateFile, TemplateRequest
+from passferry_pass_issuer.domain.linting import LintFinding
 from passferry_pass_issuer.domain.template_checks import TemplateVersion
 from passferry_pass_issuer.entrypoints.http_work import (
     DEFAULT_PAGE,
@@ -64,6 +65,15 @@ class TemplateBody(RequestBody):
 
 def file_body(file: TemplateFile) -> Body:
     return {"name": file.name, "sha256": file.sha256, "size": file.size}
+
+
+def finding_body(finding: LintFinding) -> Body:
+    return {
+        "severity": finding.severity,
+        "path": finding.path,
+        "code": finding.code,
+        "message": finding.message,
+    }
 
 
 def template_body(version: TemplateVersion) -> Body:
@@ -163,7 +173,15 @@ async def store_template_file(
 
 @router.post("/{template_id}/publish")
 async def publish_template(request: Request, template_id: UUID, scope: Manager) -> Body:
-    """Check the draft and publish it: from now on new passes are issued with it."""
+    """Check the draft and publish it: from now on new passes are issued with it.
+
+    `warnings` is what `lint` says of it.
+    """
+    issuer = issuer_of(request)
     async with working(request, [scope.workspace_id], actor=scope.principal.actor) as work:
-        published = await issuer_of(request).publish_template(work, scope.workspace_id, template_id)
-    return template_body(published)
+        published = await issuer.publish_template(work, scope.workspace_id, template_id)
+        findings = await issuer.lint_template(work, scope.workspace_id, template_id)
+    return {
+        **template_body(published),
+        "warnings": [finding_body(finding) for finding in findings],
+    }

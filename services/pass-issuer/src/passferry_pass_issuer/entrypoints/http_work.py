@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
 from fastapi import Request
@@ -25,31 +25,38 @@ from passferry_pass_issuer.application.administer_workspaces import (
     RevokeApiKey,
     Workspaces,
 )
+from passferry_pass_issuer.application.bundle_passes import BundlePasses
 from passferry_pass_issuer.application.change_passes import ChangeFields, EndPass
+from passferry_pass_issuer.application.check_inbound_signatures import KeepInboundSecrets
+from passferry_pass_issuer.application.count_funnel import FunnelStore
+from passferry_pass_issuer.application.credential_ports import CredentialStore
 from passferry_pass_issuer.application.edit_templates import (
     ChangeTemplate,
     CreateTemplate,
-    PublishTemplate,
     StoreTemplateFile,
     Templates,
 )
 from passferry_pass_issuer.application.issue_passes import IssuePasses
-from passferry_pass_issuer.application.keep_credentials import (
-    CredentialStore,
-    UploadGoogleAccount,
-    UploadSigningIdentity,
-)
+from passferry_pass_issuer.application.lint_templates import LintTemplate
 from passferry_pass_issuer.application.ports import Passes, Programs, Transaction
+from passferry_pass_issuer.application.publish_and_roll_out import PublishAndRollOut
+from passferry_pass_issuer.application.template_images import StoreTemplateImage
 from passferry_pass_issuer.application.watch_credentials import WatchCredentials
 from passferry_pass_issuer.application.work import Work, Workbench
 from passferry_pass_issuer.domain.issuing import IssueRefused
 from passferry_pass_issuer.domain.refusals import ContentRejected
+from passferry_pass_issuer.entrypoints.credential_desk import CredentialDesk
+from passferry_pass_issuer.entrypoints.job_desk import JobDesk
 from passferry_pass_issuer.entrypoints.pass_life import PassLife
 from passferry_runtime.errors import FieldError, Invalid, Problem
 from passferry_runtime.http import state_of
 from passferry_runtime.idempotency import fingerprint, parse_idempotency_key
 from passferry_runtime.outbox import EventTooLarge
 from passferry_runtime.postgres import UNAVAILABLE
+
+if TYPE_CHECKING:
+    # The groups of routes that import this module say what they need themselves.
+    from passferry_pass_issuer.entrypoints.http_links import Distribution
 
 MAX_PAGE = 200
 DEFAULT_PAGE = 50
@@ -134,13 +141,19 @@ class IssuerApi:
     create_template: CreateTemplate
     change_template: ChangeTemplate
     store_template_file: StoreTemplateFile
-    publish_template: PublishTemplate
-    upload_signing_identity: UploadSigningIdentity
-    upload_google_account: UploadGoogleAccount
+    lint_template: LintTemplate
+    store_template_image: StoreTemplateImage
+    desk: CredentialDesk
+    publish_template: PublishAndRollOut
     issue_passes: IssuePasses
     change_fields: ChangeFields
     end_pass: EndPass
     life: PassLife
+    distribution: Distribution
+    keep_inbound_secrets: KeepInboundSecrets
+    funnel: FunnelStore
+    jobs: JobDesk
+    bundle_passes: BundlePasses
 
 
 def issuer_of(request: Request) -> IssuerApi:

@@ -73,6 +73,30 @@ class Node:
             raise ContentRejected("invalid", self.at(name), "must be true or false")
         return bool(value)
 
+    def optional_integer(self, name: str, *, least: int, most: int) -> int | None:
+        value = self.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise ContentRejected("invalid", self.at(name), f"is a number from {least} to {most}")
+        return value
+
+    def strings(self, name: str, allowed: Sequence[str], *, most: int) -> tuple[str, ...] | None:
+        """A list of words; None when it is not there."""
+        value = self.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, list) or len(value) > most:
+            raise ContentRejected("invalid", self.at(name), f"must be a list of at most {most}")
+        for item in value:
+            if item not in allowed:
+                raise ContentRejected("invalid", self.at(name), f"holds {', '.join(allowed)}")
+        return tuple(str(item) for item in value)
+
+    def members(self) -> list[str]:
+        """The names that were given, in order."""
+        return [str(name) for name in self._value]
+
     def optional_child(self, name: str, read: Callable[[Node], T]) -> T | None:
         value = self.get(name)
         if value is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.template_parsing.node import MAX_TEXT, Node
@@ -12,11 +13,14 @@ from passferry_pass_issuer.domain.value_expression import (
     FORMATS,
     SOURCES,
     BarcodeContent,
+    Format,
     ValueExpression,
 )
 
 #: Of a field of a pass.
 FIELD_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")
+#: Barcodes that hold more than Latin letters.
+_ANY_SCRIPT = frozenset({"qr", "pdf417", "aztec"})
 CURRENCY = re.compile(r"^[A-Z]{3}$")
 
 
@@ -32,10 +36,11 @@ def optional_value(node: Node, name: str) -> ValueExpression | None:
     if isinstance(node.get(name), str):
         text = node.optional_text(name, most=MAX_TEXT)
         return ValueExpression(source="text", text=text or "")
-    return node.optional_child(name, _expression)
+    return node.optional_child(name, expression)
 
 
-def _expression(node: Node) -> ValueExpression:
+def expression(node: Node, *, otherwise: Format = "text") -> ValueExpression:
+    """`{"source", "default"?, "format"?}`; `otherwise` is the format where none is named."""
     source = node.text("source", most=100)
     field_name = source.removeprefix(FIELD_PREFIX) if source.startswith(FIELD_PREFIX) else None
     if source not in SOURCES and (field_name is None or not FIELD_NAME.match(field_name)):
@@ -45,7 +50,7 @@ def _expression(node: Node) -> ValueExpression:
     return ValueExpression(
         source=source,
         default=_default(node),
-        format=next((known for known in FORMATS if known == format_), "text"),
+        format=next((known for known in FORMATS if known == format_), otherwise),
     )
 
 
@@ -58,10 +63,10 @@ def _default(node: Node) -> str | int | None:
     return node.optional_text("default", most=MAX_TEXT)
 
 
-def barcode(node: Node) -> BarcodeContent:
-    format_ = node.choice("format", BARCODE_FORMATS)
+def barcode(node: Node, formats: Sequence[str] = BARCODE_FORMATS) -> BarcodeContent:
+    format_ = node.choice("format", formats)
     message = optional_value(node, "message")
-    default = "iso-8859-1" if format_ == "code128" else "utf-8"
+    default = "utf-8" if format_ in _ANY_SCRIPT else "iso-8859-1"
     return BarcodeContent(
         format=format_,
         message=message or ValueExpression(source="pass.code"),

@@ -1,0 +1,47 @@
+"""How much waits to be sent, and what errors of Postgres mean to background work."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from passferry_pass_issuer.domain.jobs import Refusal
+from passferry_pass_issuer.domain.refusals import ContentRejected
+from passferry_runtime.outbox import EventTooLarge
+from passferry_runtime.postgres import UNAVAILABLE, Database, TransactionAborted
+
+#: About what the relay sends in a second: live events wait no longer than that behind a job's.
+LONG_BACKLOG = 5_000
+
+COUNT = "SELECT count(*) FROM (SELECT 1 FROM outbox LIMIT $1) AS waiting"
+
+_PASSING = (
+    *UNAVAILABLE,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+)
+
+
+class OutboxBacklog:
+    def __init__(self, database: Database, *, long: int = LONG_BACKLOG) -> None:
+        self._database = database
+        self._long = long
+
+    async def is_long(self) -> bool:
+        async with self._database.plumbing() as transaction:
+            return int(await transaction.fetchval(COUNT, self._long)) >= self._long
+
+
+class StepErrors:
+    def is_passing(self, error: Exception) -> bool:
+        return isinstance(error, _PASSING)
+
+    def refusal(self, error: Exception) -> Refusal:
+        if isinstance(error, ContentRejected):
+            return Refusal(field=error.field, code=error.code, detail=error.detail)
+        if isinstance(error, EventTooLarge):
+            return Refusal(field="", code="too_large", detail="does not fit into one event")
+        if isinstance(error, TransactionAborted):
+            return Refusal(field="", code="not_stored", detail="could not be stored")
+        return Refusal(field="", code="internal_error", detail="failed on our side; send it again")

@@ -1,0 +1,70 @@
+"""Reads a template as its readers would, before any of them does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from passferry_pass_issuer.application.edit_templates import TemplateFile, Templates
+from passferry_pass_issuer.application.ports import Transaction
+from passferry_pass_issuer.application.work import Work
+from passferry_pass_issuer.domain.apple_image_linting import ImageFile
+from passferry_pass_issuer.domain.apple_linting import IdentityFacts, lint_apple
+from passferry_pass_issuer.domain.credentials import SigningIdentityRecord
+from passferry_pass_issuer.domain.linting import LintFinding
+from passferry_pass_issuer.domain.template_checks import TemplateVersion
+from passferry_runtime.errors import NotFound
+
+MAX_FINDINGS = 200
+
+
+class Identities(Protocol):
+    async def identities(
+        self, transaction: Transaction, workspace_id: UUID
+    ) -> list[SigningIdentityRecord]: ...
+
+
+#: Draws an example pass and says what devices would make of it.
+Examine = Callable[[TemplateVersion, Sequence[TemplateFile]], list[LintFinding]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LintTemplate:
+    """Errors first; at most `MAX_FINDINGS`."""
+
+    templates: Templates
+    identities: Identities
+    examine: Examine
+
+    async def __call__(
+        self, work: Work, workspace_id: UUID, template_id: UUID
+    ) -> list[LintFinding]:
+        """Of the newest version."""
+        versions = await self.templates.versions(work.transaction, workspace_id, template_id)
+        if not versions:
+            raise NotFound("template_not_found", "there is no such template")
+        files = await self.templates.files(work.transaction, versions[0])
+        return await self.of(work, versions[0], files)
+
+    async def of(
+        self, work: Work, version: TemplateVersion, files: Sequence[TemplateFile]
+    ) -> list[LintFinding]:
+        found: list[LintFinding] = []
+        apple = version.content.apple
+        if version.is_for_apple and apple is not None:
+            images = [
+                ImageFile(name=file.name, width=file.width, height=file.height) for file in files
+            ]
+            found += lint_apple(apple, images, await self._identity(work, version))
+        found += self.examine(version, files)
+        found.sort(key=lambda finding: finding.severity != "error")
+        return found[:MAX_FINDINGS]
+
+    async def _identity(self, work: Work, version: TemplateVersion) -> IdentityFacts | None:
+        records = await self.identities.identities(work.transaction, version.workspace_id)
+        for record in records:
+            if record.is_active and record.pass_type_identifier == version.pass_type_identifier:
+                return IdentityFacts(has_nfc=record.has_nfc)
+        return None

@@ -1,0 +1,267 @@
+"""A new version of a template reaches the passes that were issued before it, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+from uuid import UUID
+
+from passferry_contracts.types import PassStatus
+from passferry_pass_issuer.application.job_ports import JobResults, Jobs, Step
+from passferry_pass_issuer.application.job_reports import report_progress
+from passferry_pass_issuer.application.ports import (
+    Catalogue,
+    PassChange,
+    Passes,
+    Transaction,
+)
+from passferry_pass_issuer.application.render_revisions import PassKey
+from passferry_pass_issuer.application.work import Work
+from passferry_pass_issuer.domain.jobs import (
+    Job,
+    JobKind,
+    JobState,
+    Outcome,
+    Refusal,
+    RowResult,
+    ended,
+)
+from passferry_pass_issuer.domain.refusals import ContentRejected
+from passferry_pass_issuer.domain.rendering_subject import TemplateFacts
+from passferry_pass_issuer.domain.wallet_pass import WalletPass
+from passferry_runtime.errors import Conflict
+from passferry_runtime.ids import uuid7
+
+#: As many as a batch of events: those of live changes wait no longer for the same rows.
+PAGE_PASSES = 100
+#: `place` is the phase and the last pass of it.
+ACTIVE, ENDED, LEFT_OVER = "active", "ended", "left_over"
+NO_PASS = UUID(int=0)
+
+
+class OutdatedPasses(Protocol):
+    """Passes that were drawn with an older version of a template."""
+
+    async def count(self, transaction: Transaction, job: Job) -> int:
+        """Of those that a rollout is about."""
+
+    async def page(
+        self,
+        transaction: Transaction,
+        job: Job,
+        *,
+        active: bool | None,
+        after: UUID,
+        limit: int,
+        without_refused: bool,
+    ) -> list[UUID]:
+        """By pass id; `active` of None: whichever the rollout is about."""
+
+
+class LockedPasses(Protocol):
+    async def lock(
+        self, transaction: Transaction, keys: Sequence[PassKey]
+    ) -> dict[PassKey, WalletPass]: ...
+
+
+class ShowablePasses(Protocol):
+    async def store_showable(
+        self, transaction: Transaction, changes: Sequence[PassChange]
+    ) -> list[WalletPass | ContentRejected]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartRollout:
+    jobs: Jobs
+    catalogue: Catalogue
+    wake: Callable[[], None]
+    default_per_second: int
+
+    async def __call__(
+        self,
+        work: Work,
+        workspace_id: UUID,
+        template_id: UUID,
+        *,
+        includes_ended: bool = False,
+        max_per_second: int | None = None,
+    ) -> Job:
+        """Of the newest published version; takes the place of a rollout that is under way."""
+        facts = (
+            await self.catalogue.newest_published(work.transaction, workspace_id, [template_id])
+        ).get(template_id)
+        if facts is None:
+            raise Conflict("template_not_published", "publish a version of the template first")
+        older = await self.jobs.open_rollout(work.transaction, workspace_id, template_id)
+        if older is not None:
+            superseded = ended(older, JobState.CANCELLED, work.now, failure_code="superseded")
+            report_progress(work, superseded)
+            await self.jobs.update(work.transaction, superseded)
+            await self.jobs.put_due(work.transaction, workspace_id, older.job_id, work.now)
+        job = Job(
+            workspace_id=workspace_id,
+            job_id=uuid7(),
+            kind=JobKind.ROLLOUT,
+            state=JobState.WAITING,
+            template_id=template_id,
+            template_version=facts.template_version,
+            includes_ended=includes_ended or (older is not None and older.includes_ended),
+            max_per_second=max_per_second or self.default_per_second,
+            created_by=work.actor,
+            created_at=work.now,
+            updated_at=work.now,
+        )
+        if not await self.jobs.insert(work.transaction, job, due_at=work.now):
+            raise Conflict("rollout_under_way", "another rollout of the template has just begun")
+        after = {"template_id": template_id, "template_version": facts.template_version}
+        await work.audit(workspace_id, "rollout.started", job.job_id, after=after)
+        work.after_commit.append(self.wake)
+        return job
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollOut:
+    """Active passes first; a pass that has this version or a newer one by now is left alone."""
+
+    jobs: Jobs
+    results: JobResults
+    outdated: OutdatedPasses
+    locked: LockedPasses
+    revisions: ShowablePasses
+    passes: Passes
+    catalogue: Catalogue
+
+    async def __call__(self, work: Work, job: Job) -> Step:
+        phase, after = _place_of(job)
+        limit = min(job.page_rows or PAGE_PASSES, max(job.max_per_second, 1))
+        accepted = job.accepted
+        if job.started_at is None:
+            accepted = await self.outdated.count(work.transaction, job)
+        if phase == LEFT_OVER:
+            # Who issues with the version before ends first; whoever comes later has the new one.
+            await self.passes.lock_issuing(work.transaction, job.workspace_id)
+        page = await self.outdated.page(
+            work.transaction,
+            job,
+            active={ACTIVE: True, ENDED: False}.get(phase),
+            after=after,
+            limit=limit,
+            without_refused=phase == LEFT_OVER,
+        )
+        if not page:
+            return self._next_phase(job, phase, accepted)
+        results = await self._draw(work, job, page)
+        refused = [each for each in results if isinstance(each, RowResult)]
+        if refused:
+            await self.results.insert(work.transaction, job.workspace_id, job.job_id, refused)
+        raised = sum(each is True for each in results)
+        return Step(
+            changed=raised,
+            unchanged=sum(each is False for each in results),
+            refused=len(refused),
+            place=f"{phase}:{page[-1]}",
+            page_rows=_widened(job.page_rows),
+            accepted=accepted,
+        )
+
+    async def narrow(self, work: Work, job: Job, refusal: Refusal) -> Step:
+        """Halves the page at fault until its one bad pass is alone, and goes on behind it."""
+        size = job.page_rows or PAGE_PASSES
+        if size > 1:
+            return Step(page_rows=size // 2)
+        phase, after = _place_of(job)
+        page = await self.outdated.page(
+            work.transaction,
+            job,
+            active={ACTIVE: True, ENDED: False}.get(phase),
+            after=after,
+            limit=1,
+            without_refused=phase == LEFT_OVER,
+        )
+        if not page:
+            return Step(page_rows=1)
+        refused = RowResult(
+            number=job.done + 1, outcome=Outcome.REFUSED, pass_id=page[0], refusal=refusal
+        )
+        await self.results.insert(work.transaction, job.workspace_id, job.job_id, [refused])
+        return Step(refused=1, place=f"{phase}:{page[0]}", page_rows=2)
+
+    def _next_phase(self, job: Job, phase: str, accepted: int) -> Step:
+        if phase == LEFT_OVER:
+            return Step(is_finished=True, accepted=accepted)
+        follows = ENDED if phase == ACTIVE and job.includes_ended else LEFT_OVER
+        return Step(place=f"{follows}:{NO_PASS}", accepted=accepted)
+
+    async def _draw(self, work: Work, job: Job, page: Sequence[UUID]) -> list[bool | RowResult]:
+        """For each pass that is still outdated: whether it has a new revision now."""
+        workspace_id, number = job.workspace_id, job.done
+        template = await self._template(work, job)
+        rows = await self.locked.lock(work.transaction, [(workspace_id, each) for each in page])
+        results: list[bool | RowResult] = []
+        changes: list[PassChange] = []
+        for row in rows.values():
+            if row.template_version >= template.template_version or not _is_about(job, row):
+                continue
+            fault = _unmovable(row, template)
+            if fault is None:
+                changes.append(_change(work, job, row, template))
+            else:
+                number += 1
+                results.append(_refused(number, row, fault))
+        stored = await self.revisions.store_showable(work.transaction, changes)
+        for change, after in zip(changes, stored, strict=True):
+            number += 1
+            if isinstance(after, ContentRejected):
+                fault = Refusal(field=after.field, code=after.code, detail=after.detail)
+                results.append(_refused(number, change.before, fault))
+            else:
+                results.append(after.revision > change.before.revision)
+        return results
+
+    async def _template(self, work: Work, job: Job) -> TemplateFacts:
+        key = job.workspace_id, job.template_id or NO_PASS, job.template_version or 0
+        return (await self.catalogue.templates(work.transaction, [key]))[key]
+
+
+def _place_of(job: Job) -> tuple[str, UUID]:
+    phase, _, after = job.place.partition(":")
+    return phase or ACTIVE, UUID(after) if after else NO_PASS
+
+
+def _widened(page_rows: int | None) -> int | None:
+    """Back to whole pages, step by step, after a page that failed."""
+    return None if page_rows is None or 2 * page_rows >= PAGE_PASSES else 2 * page_rows
+
+
+def _is_about(job: Job, row: WalletPass) -> bool:
+    """A pass that was deleted is not drawn again: what is told of it may be gone already."""
+    if row.status is PassStatus.DELETED:
+        return False
+    return row.is_usable or job.includes_ended
+
+
+def _unmovable(row: WalletPass, template: TemplateFacts) -> Refusal | None:
+    """A phone knows its pass by the pass type and serial number, Google by the object's id."""
+    if row.pass_type_identifier != template.pass_type_identifier:
+        detail = "of the new version is another: reissue the pass"
+        return Refusal(field="pass_type_identifier", code="pass_type_changed", detail=detail)
+    issuer_id = row.google_object_id.partition(".")[0] if row.google_object_id else None
+    if issuer_id is not None and issuer_id != template.google_issuer_id:
+        detail = "of the new version is another: reissue the pass"
+        return Refusal(field="google_issuer_id", code="google_issuer_changed", detail=detail)
+    return None
+
+
+def _refused(number: int, row: WalletPass, refusal: Refusal) -> RowResult:
+    return RowResult(number=number, outcome=Outcome.REFUSED, pass_id=row.pass_id, refusal=refusal)
+
+
+def _change(work: Work, job: Job, row: WalletPass, template: TemplateFacts) -> PassChange:
+    cause = {"event_type": "template.published", "event_id": str(job.job_id), "reason": None}
+    return PassChange(
+        before=row,
+        after=replace(row, template_version=template.template_version),
+        causes=(cause,),
+        caused_at=work.now,
+    )

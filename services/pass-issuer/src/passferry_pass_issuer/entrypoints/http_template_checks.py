@@ -1,0 +1,49 @@
+"""What is wrong with a template, and its images from one large picture."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request
+
+from passferry_contracts.types import Role
+from passferry_pass_issuer.domain.refusals import ContentRejected
+from passferry_pass_issuer.entrypoints.http_templates import file_body, finding_body
+from passferry_pass_issuer.entrypoints.http_work import Body, issuer_of, problem_of, working
+from passferry_runtime.auth import Scope, require
+
+router = APIRouter(prefix="/api/v1/workspaces/{workspace_id}/templates", tags=["templates"])
+
+Viewer = Annotated[Scope, Depends(require(Role.VIEWER))]
+Manager = Annotated[Scope, Depends(require(Role.MANAGER))]
+Language = Annotated[
+    str | None, Query(max_length=20, pattern=r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}$")
+]
+
+
+@router.get("/{template_id}/lint")
+async def lint_template(request: Request, template_id: UUID, scope: Viewer) -> Body:
+    """What is wrong with the newest version: errors keep it from being published."""
+    async with working(request, [scope.workspace_id], actor=scope.principal.actor) as work:
+        findings = await issuer_of(request).lint_template(work, scope.workspace_id, template_id)
+    return {
+        "is_publishable": all(finding.severity != "error" for finding in findings),
+        "findings": [finding_body(finding) for finding in findings],
+    }
+
+
+@router.post("/{template_id}/images/{role}")
+async def store_template_image(
+    request: Request, template_id: UUID, role: str, scope: Manager, language: Language = None
+) -> Body:
+    """Scale one PNG, JPEG or WebP to every density of a role; the body is the picture."""
+    picture = await request.body()
+    store = issuer_of(request).store_template_image
+    try:
+        scaled = await store.scale(role, picture)
+    except ContentRejected as refusal:
+        raise problem_of(refusal) from refusal
+    async with working(request, [scope.workspace_id], actor=scope.principal.actor) as work:
+        files = await store(work, scope.workspace_id, template_id, scaled, language=language)
+    return {"files": [file_body(file) for file in files]}
