@@ -593,7 +593,10 @@ def build_life(
             claims=claims,
         ),
         complete_reissues=CompleteReissues(
-            workbench=workbench, replacements=replacements, end_pass=end_pass
+            workbench=workbench,
+            passes=stores.passes,
+            replacements=replacements,
+            end_pass=end_pass,
         ),
         keep_time=KeepTime(
             workbench=workbench,

@@ -39,6 +39,8 @@ class Options:
     throughput: bool = False
     parking_max_age_s: float = PARKING_MAX_AGE_S
     environment: dict[str, str] = field(default_factory=dict)
+    #: Of one service alone: the others refuse settings that they do not know.
+    of_service: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -196,6 +198,7 @@ def _service(platform: Platform, service: str, wwdr: Path, options: Options) -> 
         "PASSFERRY_HTTP_PORT": str(platform.ports[service]),
         **_settings_of(platform, service, secrets, wwdr),
         **options.environment,
+        **options.of_service.get(service, {}),
     }
     return Supervised(
         service,

@@ -156,6 +156,7 @@ class CompleteReissues:
     """`ledger.results`: what became of the transfers that were ordered here."""
 
     workbench: Workbench
+    passes: Passes
     replacements: Replacements
     end_pass: EndPass
 
@@ -169,6 +170,10 @@ class CompleteReissues:
         workspace_id, pass_id = result.workspace_id, result.pass_id
         try:
             async with self.workbench.open([workspace_id], actor="event:ledger.results") as work:
+                # In the order of who reissues: the pass, then what is known of its replacement.
+                await self.passes.find(
+                    work.transaction, workspace_id, str(pass_id), for_update=True
+                )
                 known = await self.replacements.of(work.transaction, workspace_id, pass_id)
                 if known is not None and known.state == MOVING and _answers(result, known):
                     await self._settle(work, known, result)
