@@ -22,7 +22,7 @@ from cryptography import x509
 from PIL import Image
 
 from passferry_contracts.envelope import Envelope, decode
-from passferry_contracts.registry import TOPICS, Payload
+from passferry_contracts.registry import TOPICS, Payload, Topic
 from passferry_pass_issuer.adapters.google_classes import WalletGoogleClasses
 from passferry_pass_issuer.adapters.wallet_identities import (
     WalletIdentityChecker,
@@ -121,6 +121,11 @@ class PlainRevisions:
             )
             stored.append(after)
         return stored
+
+    async def store_showable(
+        self, transaction: Transaction, changes: Sequence[PassChange]
+    ) -> list[WalletPass | ContentRejected]:
+        return list(await self.store_changed(transaction, changes))
 
 
 class PlainIdentityChecker:
@@ -305,7 +310,9 @@ class Office:
         return [each.data for each in await self.envelopes() if isinstance(each.data, kind)]
 
     async def envelopes(self) -> list[Envelope]:
-        rows = await self.rows("SELECT topic, headers, value FROM pass_issuer.outbox ORDER BY id")
+        rows = await self.rows(
+            "SELECT topic, headers, value FROM pass_issuer.outbox WHERE value IS NOT NULL ORDER BY id"
+        )
         return [
             decode(
                 TOPICS[row["topic"]],
@@ -314,6 +321,14 @@ class Office:
             )
             for row in rows
         ]
+
+    async def compacted(self, *topics: Topic) -> dict[tuple[str, str], bytes | None]:
+        """What compaction would leave of the outbox: the last record of each key."""
+        rows = await self.rows(
+            "SELECT topic, key, value FROM pass_issuer.outbox WHERE topic = ANY($1) ORDER BY id",
+            [topic.name for topic in topics],
+        )
+        return {(row["topic"], row["key"]): row["value"] for row in rows}
 
     async def rows(self, sql: str, *arguments: Any) -> list[asyncpg.Record]:
         """As a superuser, past row-level security."""

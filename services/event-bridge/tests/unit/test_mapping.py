@@ -161,6 +161,25 @@ def test_a_pass_without_a_holder_is_named_by_itself(make: SimpleNamespace) -> No
     assert json.loads(items_of(happened, known, version="1")[0])["userId"] == f"pass_{PASS}"
 
 
+def test_a_pass_that_changed_hands_is_the_new_holders_and_an_erased_one_nobodys(
+    make: SimpleNamespace,
+) -> None:
+    # proves: J93
+    known = opened(make)
+    next_holder = UUID("01900000-0000-7000-8000-0000000000f7")
+    moved = fact(change(PassUpdated, revision=5, holder_id=next_holder))
+    known = known_pass.after(known, moved)
+    assert known.holder_id == next_holder
+    older = fact(change(PassUpdated, revision=4, holder_id=make.holder))
+    assert known_pass.after(known, older).holder_id == next_holder
+    known = known_pass.after(known, fact(change(PassUpdated, revision=6)))
+    assert known.holder_id == next_holder
+    known = known_pass.after(known, fact(change(PassErased, revision=7, status="deleted")))
+    assert known_pass.after(known, moved).holder_id is None
+    later = fact(change(PassUpdated, revision=8, holder_id=next_holder))
+    assert known_pass.after(known, later).holder_id is None
+
+
 def test_the_time_is_the_events_own_then_the_envelopes_then_the_records(
     make: SimpleNamespace,
 ) -> None:

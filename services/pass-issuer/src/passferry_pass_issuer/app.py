@@ -19,6 +19,7 @@ from passferry_pass_issuer.adapters.apple_examination import examiner
 from passferry_pass_issuer.adapters.google_classes import WalletGoogleClasses
 from passferry_pass_issuer.adapters.outbox_backlog import OutboxBacklog, StepErrors
 from passferry_pass_issuer.adapters.postgres_audit import PostgresAudit
+from passferry_pass_issuer.adapters.postgres_claims import PostgresClaims, PostgresMessages
 from passferry_pass_issuer.adapters.postgres_credential_store import PostgresCredentialStore
 from passferry_pass_issuer.adapters.postgres_credentials import PostgresCredentials
 from passferry_pass_issuer.adapters.postgres_funnel import PostgresFunnel
@@ -32,10 +33,15 @@ from passferry_pass_issuer.adapters.postgres_job_rows import (
 from passferry_pass_issuer.adapters.postgres_jobs import PostgresJobs
 from passferry_pass_issuer.adapters.postgres_links import PostgresLinks
 from passferry_pass_issuer.adapters.postgres_outdated import PostgresOutdatedPasses
+from passferry_pass_issuer.adapters.postgres_owners import PostgresOwners, PostgresReplacements
 from passferry_pass_issuer.adapters.postgres_passes import PostgresPasses
 from passferry_pass_issuer.adapters.postgres_programs import PostgresPrograms
 from passferry_pass_issuer.adapters.postgres_revisions import PostgresRevisions
 from passferry_pass_issuer.adapters.postgres_templates import PostgresCatalogue, PostgresTemplates
+from passferry_pass_issuer.adapters.postgres_upkeep import (
+    PostgresEndedPasses,
+    PostgresPassesOfHolders,
+)
 from passferry_pass_issuer.adapters.postgres_workspaces import PostgresApiKeys, PostgresWorkspaces
 from passferry_pass_issuer.adapters.segno_qr import SegnoQrCodes
 from passferry_pass_issuer.adapters.thread_signer import ThreadSigner
@@ -65,6 +71,7 @@ from passferry_pass_issuer.application.administer_workspaces import (
 )
 from passferry_pass_issuer.application.admit_inbound import AdmitInbound
 from passferry_pass_issuer.application.announce_credentials import AnnounceCredentials
+from passferry_pass_issuer.application.answer_enrolments import AnswerEnrolments
 from passferry_pass_issuer.application.apply_events import (
     ApplyEvents,
     Effect,
@@ -85,6 +92,7 @@ from passferry_pass_issuer.application.credential_ports import (
     ServiceAccountChecker,
 )
 from passferry_pass_issuer.application.distribute_links import DistributeLinks
+from passferry_pass_issuer.application.draw_holder_passes import DrawHolderPasses
 from passferry_pass_issuer.application.edit_templates import (
     ChangeTemplate,
     CreateTemplate,
@@ -97,6 +105,7 @@ from passferry_pass_issuer.application.find_unsigned import FindUnsigned
 from passferry_pass_issuer.application.issue_in_bulk import IssueInBulk
 from passferry_pass_issuer.application.issue_passes import IssuePasses
 from passferry_pass_issuer.application.keep_google_accounts import KeepGoogleAccounts
+from passferry_pass_issuer.application.keep_holders import EraseHolder, SaveHolder
 from passferry_pass_issuer.application.keep_identities import (
     ActivateIdentity,
     CheckUpload,
@@ -106,7 +115,9 @@ from passferry_pass_issuer.application.keep_provider_keys import (
     DeleteProviderKey,
     UploadProviderKey,
 )
+from passferry_pass_issuer.application.keep_time import KeepTime
 from passferry_pass_issuer.application.lint_templates import LintTemplate
+from passferry_pass_issuer.application.make_passes import MakePasses
 from passferry_pass_issuer.application.ports import (
     Cipher,
     ManifestSigner,
@@ -114,6 +125,7 @@ from passferry_pass_issuer.application.ports import (
     RevisionWriter,
 )
 from passferry_pass_issuer.application.publish_and_roll_out import PublishAndRollOut
+from passferry_pass_issuer.application.reissue_passes import CompleteReissues, ReissuePass
 from passferry_pass_issuer.application.render_revisions import RenderRevisions, SignWaiting
 from passferry_pass_issuer.application.report_expiry import ReportExpiry
 from passferry_pass_issuer.application.request_certificates import (
@@ -123,8 +135,15 @@ from passferry_pass_issuer.application.request_certificates import (
 )
 from passferry_pass_issuer.application.roll_out import RollOut, StartRollout
 from passferry_pass_issuer.application.run_jobs import RunJobs
+from passferry_pass_issuer.application.send_messages import (
+    ApplyMessageRequests,
+    PutMessages,
+    SendClassMessage,
+    SendMessage,
+)
 from passferry_pass_issuer.application.steer_jobs import SteerJob
 from passferry_pass_issuer.application.template_images import StoreTemplateImage
+from passferry_pass_issuer.application.transfer_passes import TransferPass
 from passferry_pass_issuer.application.watch_credentials import WatchCredentials
 from passferry_pass_issuer.application.work import Workbench
 from passferry_pass_issuer.domain.example_pass import example_pass
@@ -136,15 +155,19 @@ from passferry_pass_issuer.entrypoints import (
     http_bundles,
     http_credentials,
     http_funnel,
+    http_holders,
     http_identities,
     http_inbound_secrets,
     http_links,
+    http_messages,
+    http_pass_life,
     http_passes,
     http_programs,
     http_rollouts,
     http_template_checks,
     http_templates,
     http_workspaces,
+    kafka_life_routes,
     kafka_routes,
 )
 from passferry_pass_issuer.entrypoints.check_credentials import CredentialCheck
@@ -152,6 +175,7 @@ from passferry_pass_issuer.entrypoints.credential_desk import CredentialDesk
 from passferry_pass_issuer.entrypoints.http_links import Distribution
 from passferry_pass_issuer.entrypoints.http_work import IssuerApi
 from passferry_pass_issuer.entrypoints.job_desk import JobDesk
+from passferry_pass_issuer.entrypoints.pass_life import PassLife
 from passferry_pass_issuer.entrypoints.worker_expiry import INTERVAL_S, show_days_left
 from passferry_pass_issuer.entrypoints.worker_jobs import JobWorker
 from passferry_pass_issuer.entrypoints.worker_signing_queue import (
@@ -194,7 +218,10 @@ ROUTERS: Sequence[APIRouter] = (
     http_funnel.router,
     # Before the passes, whose routes take every path below a pass.
     http_links.router,
+    http_messages.router,
+    http_pass_life.router,
     http_passes.router,
+    http_holders.router,
     http_bulk.router,
     http_bundles.router,
     http_rollouts.router,
@@ -212,6 +239,8 @@ class Stores:
     catalogue: PostgresCatalogue
     holders: PostgresHolders
     passes: PostgresPasses
+    ended: PostgresEndedPasses
+    revisions: PostgresRevisions
     credential_store: PostgresCredentialStore
     credentials: PostgresCredentials
     jobs: PostgresJobs
@@ -228,6 +257,8 @@ class Stores:
             catalogue=PostgresCatalogue(),
             holders=PostgresHolders(cipher),
             passes=PostgresPasses(cipher),
+            ended=PostgresEndedPasses(),
+            revisions=PostgresRevisions(),
             credential_store=PostgresCredentialStore(),
             credentials=PostgresCredentials(cipher),
             jobs=PostgresJobs(),
@@ -258,6 +289,8 @@ class Surroundings:
     check_provider_key: ProviderKeyChecker = check_provider_key
     make_request: RequestMaker = make_request
     sign_waiting: Callable[[UUID, str], None]
+    #: How long phones have to fetch the last revision of a deleted pass.
+    forget_after: timedelta = timedelta(days=1)
     wake_jobs: Callable[[], None] = lambda: None
     rollout_max_per_second: int = 200
 
@@ -267,10 +300,25 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
         workspaces=stores.workspaces, api_keys=stores.api_keys, directory=around.directory
     )
     desk = build_job_desk(around, stores)
+    workbench = Workbench(
+        transactions=around.database, audit_log=PostgresAudit(), clock=around.clock
+    )
+    end_pass = EndPass(
+        passes=stores.passes,
+        revisions=around.revisions,
+        ended=stores.ended,
+        forget_after=around.forget_after,
+    )
+    issue = IssuePasses(
+        passes=stores.passes,
+        holders=stores.holders,
+        programs=stores.programs,
+        catalogue=stores.catalogue,
+        make=_maker(around),
+        may_name_serial_number=around.may_name_serial_number,
+    )
     return IssuerApi(
-        workbench=Workbench(
-            transactions=around.database, audit_log=PostgresAudit(), clock=around.clock
-        ),
+        workbench=workbench,
         answers=PostgresIdempotency(around.cipher),
         public_base_url=around.public_base_url,
         workspaces=stores.workspaces,
@@ -319,18 +367,10 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
         lint_template=_linter(around, stores),
         store_template_image=_image_store(around, stores),
         desk=_credential_desk(around, stores, announce_access),
-        issue_passes=IssuePasses(
-            passes=stores.passes,
-            holders=stores.holders,
-            programs=stores.programs,
-            catalogue=stores.catalogue,
-            renderer=around.renderer,
-            cipher=around.cipher,
-            public_base_url=around.public_base_url,
-            may_name_serial_number=around.may_name_serial_number,
-        ),
+        issue_passes=issue,
         change_fields=ChangeFields(passes=stores.passes, revisions=around.revisions),
-        end_pass=EndPass(passes=stores.passes, revisions=around.revisions),
+        end_pass=end_pass,
+        life=build_life(around, stores, workbench, issue, end_pass),
         distribution=_distribution(around, stores),
         funnel=PostgresFunnel(),
         keep_inbound_secrets=KeepInboundSecrets(secrets=PostgresInboundSecrets(around.cipher)),
@@ -497,6 +537,85 @@ def build_job_runner(
     )
 
 
+def build_life(
+    around: Surroundings,
+    stores: Stores,
+    workbench: Workbench,
+    issue: IssuePasses,
+    end_pass: EndPass,
+) -> PassLife:
+    """Holders, and what becomes of passes after they were issued."""
+    answers = PostgresIdempotency(around.cipher)
+    claims, messages = PostgresClaims(), PostgresMessages()
+    replacements = PostgresReplacements()
+    put = PutMessages(messages=messages, revisions=around.revisions)
+    holder_pages = PostgresPassesOfHolders()
+    draw = DrawHolderPasses(
+        passes=holder_pages,
+        ended=stores.ended,
+        answers=answers,
+        store=stores.revisions,
+        revisions=around.revisions,
+        forget_after=around.forget_after,
+    )
+    return PassLife(
+        holders=stores.holders,
+        save_holder=SaveHolder(passes=stores.passes, holders=stores.holders, draw=draw),
+        erase_holder=EraseHolder(
+            passes=stores.passes, holders=stores.holders, answers=answers, draw=draw
+        ),
+        send_message=SendMessage(passes=stores.passes, put=put),
+        send_class_message=SendClassMessage(catalogue=stores.catalogue, messages=messages),
+        transfer_pass=TransferPass(
+            passes=stores.passes,
+            holders=stores.holders,
+            owners=PostgresOwners(around.cipher),
+            revisions=around.revisions,
+            cipher=around.cipher,
+        ),
+        reissue_pass=ReissuePass(
+            passes=stores.passes,
+            holders=stores.holders,
+            programs=stores.programs,
+            catalogue=stores.catalogue,
+            make=_maker(around),
+            replacements=replacements,
+        ),
+        apply_message_requests=ApplyMessageRequests(
+            workbench=workbench, directory=around.directory, store=stores.revisions, put=put
+        ),
+        answer_enrolments=AnswerEnrolments(
+            workbench=workbench,
+            directory=around.directory,
+            passes=stores.passes,
+            holders=stores.holders,
+            issue=issue,
+            claims=claims,
+        ),
+        complete_reissues=CompleteReissues(
+            workbench=workbench, replacements=replacements, end_pass=end_pass
+        ),
+        keep_time=KeepTime(
+            workbench=workbench,
+            workspaces=stores.workspaces,
+            transactions=around.database,
+            store=stores.revisions,
+            revisions=around.revisions,
+            ended=stores.ended,
+            holder_pages=holder_pages,
+            draw=draw,
+            claims=claims,
+            messages=messages,
+        ),
+    )
+
+
+def _maker(around: Surroundings) -> MakePasses:
+    return MakePasses(
+        renderer=around.renderer, cipher=around.cipher, public_base_url=around.public_base_url
+    )
+
+
 def _trial(
     renderer: RevisionRenderer, public_base_url: str
 ) -> Callable[[TemplateVersion, Sequence[TemplateFile]], None]:
@@ -552,7 +671,7 @@ async def open_press(
         google_save_base_url=settings.google_save_base_url,
         google_save_origins=settings.google_save_origins,
     )
-    store = PostgresRevisions()
+    store = stores.revisions
     renderer = WalletRenderer()
     revisions = RenderRevisions(
         store=store,
@@ -573,7 +692,8 @@ async def open_press(
         )
 
     def routes(issuer: IssuerApi) -> Sequence[Route]:
-        return kafka_routes.routes(
+        of_life = kafka_life_routes.routes(issuer.life)
+        return of_life + kafka_routes.routes(
             from_ledger=applying(ledger_effect),
             from_wallets=applying(wallet_effect),
             count=CountFunnel(transactions=database, store=PostgresFunnel()),
@@ -652,6 +772,7 @@ async def service(settings: PassIssuerSettings) -> AsyncIterator[Service]:
                 identity_checker=WalletIdentityChecker(authorities),
                 service_account_checker=WalletServiceAccountChecker(),
                 sign_waiting=queue.request,
+                forget_after=timedelta(seconds=settings.forget_after_s),
                 wake_jobs=jobs.wake,
                 rollout_max_per_second=settings.rollout_max_per_second,
             ),
@@ -668,6 +789,12 @@ async def service(settings: PassIssuerSettings) -> AsyncIterator[Service]:
         jobs.give(runner.once)
         relay = OutboxRelay(database, kafka)
         access = directory.reader(kafka)
+        time = Rounds(
+            "time",
+            issuer.life.keep_time,
+            interval_s=settings.time_interval_s,
+            turn=Turn(database, "time"),
+        )
         consumer = Consumer(
             service=SERVICE,
             group=CONSUMER_GROUP,
@@ -699,6 +826,7 @@ async def service(settings: PassIssuerSettings) -> AsyncIterator[Service]:
                 consumer.worker,
                 jobs.worker,
                 queue.worker,
+                time.worker,
                 expiry_rounds(database, stores, clock).worker,
                 relay.worker,
                 access.worker,

@@ -35,6 +35,17 @@ PASS_EVENTS = Counter(
     "Events about passes: new, or old because a newer version was applied",
     ["event_type", "result"],
 )
+TIME_DUTIES = Counter(
+    "passferry_issuer_time_duties_total",
+    "What was done without an order: passes expired, ended ones taken back, pages of holders",
+    ["duty"],
+)
+MESSAGES = Counter(
+    "passferry_issuer_messages_total", "Messages asked for, by what came of them", ["outcome"]
+)
+ENROLMENTS = Counter(
+    "passferry_issuer_enrolments_total", "Claim codes answered, by outcome", ["outcome"]
+)
 INBOUND_EVENTS = Counter(
     "passferry_inbound_events_total", "Upstream events", ["event_type", "result"]
 )

@@ -24,6 +24,11 @@ class PassIssuerSettings(ServiceSettings):
     )
     #: Domains that may show Google's button with our links.
     google_save_origins: list[str] = Field(default_factory=list, max_length=20)
+    #: Phones have so long to fetch the last revision of a deleted or erased pass; then its records
+    #: are taken back everywhere.
+    forget_after_s: int = Field(default=86_400, ge=1, le=2_592_000)
+    #: Passes that expire, and whatever else the clock decides, are looked for so often.
+    time_interval_s: float = Field(default=15.0, gt=0, le=3_600)
     signing_threads: int = Field(default=2, ge=1, le=64)
     #: Passes that a new version of a template reaches each second, unless a rollout says otherwise.
     rollout_max_per_second: int = Field(default=200, ge=1, le=10_000)

@@ -16,6 +16,9 @@ from passferry_contracts.events.passes import PassVoided
 from passferry_contracts.events.rendered import PassRendered
 from passferry_contracts.events.wallet import DeviceRegistered, PassInstalled, PassLinkOpened
 from passferry_contracts.registry import (
+    ENROLMENT_REQUESTED,
+    LEDGER_RESULTS,
+    MESSAGE_REQUESTED,
     PASS_BALANCE_CHANGED,
     PASS_INBOUND,
     PASS_REDEEMED,
@@ -466,4 +469,7 @@ def test_this_service_hears_what_changes_passes(office):
         PASS_REDEEMED.name,
         WALLET_ACTIVITY.name,
         PASS_INBOUND.name,
+        MESSAGE_REQUESTED.name,
+        ENROLMENT_REQUESTED.name,
+        LEDGER_RESULTS.name,
     }

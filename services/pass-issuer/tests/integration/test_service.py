@@ -22,7 +22,10 @@ from passferry_contracts.events.rendered import PassRendered
 from passferry_contracts.events.wallet import PassLinkOpened
 from passferry_contracts.registry import (
     DEAD_LETTERS,
+    ENROLMENT_REQUESTED,
+    LEDGER_RESULTS,
     LINK_CHANGED,
+    MESSAGE_REQUESTED,
     PASS_BALANCE_CHANGED,
     PASS_CREATED,
     PASS_INBOUND,
@@ -52,7 +55,10 @@ AT = datetime(2026, 5, 14, 12, tzinfo=UTC)
 @pytest.fixture
 def topics():
     return (
+        ENROLMENT_REQUESTED,
+        LEDGER_RESULTS,
         LINK_CHANGED,
+        MESSAGE_REQUESTED,
         PASS_BALANCE_CHANGED,
         PASS_CREATED,
         PASS_INBOUND,

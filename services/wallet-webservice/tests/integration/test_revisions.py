@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from random import Random
 from typing import Any
 
@@ -233,3 +234,23 @@ async def test_any_order_of_arrival_ends_with_the_newest_revision(stand, seed):
     for event in await stand.told(PassPublished):
         told.setdefault(event.pass_id, []).append(event.revision)
     assert all(each == sorted(set(each)) and each[-1] == 6 for each in told.values())
+
+
+async def test_devices_of_whoever_had_the_pass_before_are_rung_no_more(stand):
+    # proves: J93
+    device = await stand.phone()
+    await stand.told()
+    rendered = device.card.rendered(2)
+    token = "a-token-of-the-new-holder"
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    apple = rendered.apple.model_copy(update={"authentication_token_sha256": digest})
+    await stand.take(rendered.model_copy(update={"apple": apple}))
+    gone, publication = await stand.told()
+    assert (type(gone), gone.reason) == (DeviceUnregistered, "handed_over")
+    assert gone.device_library_identifier == device.device
+    assert (type(publication), publication.revision) == (PassPublished, 2)
+    assert await stand.count("device_registration") == 0
+    assert (await device.get()).status_code == 401
+    device.card.token = token
+    assert (await device.register()).status_code == 201
+    assert (await device.get()).status_code == 200

@@ -66,6 +66,8 @@ class PassUpdated(_PassChange):
     event_type: ClassVar[str] = "pass.updated"
     changed_fields: list[ShortText] = Field(default_factory=list, max_length=64)
     expires_at: Instant | None = None
+    #: Whose it is now, when it changed hands.
+    holder_id: UUID | None = None
 
 
 class PassVoided(_PassChange):

@@ -60,7 +60,8 @@ class DeviceRegistered(PassEvent):
 
 
 class DeviceUnregistered(PassEvent):
-    """`reason`: requested (the device said so), token_gone (APNs did), replaced, pass_deleted."""
+    """`reason`: requested (the device said so), token_gone (APNs did), replaced,
+    pass_deleted, handed_over (the pass is somebody else's now)."""
 
     event_type: ClassVar[str] = "device.unregistered"
 

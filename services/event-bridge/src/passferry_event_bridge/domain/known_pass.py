@@ -113,7 +113,8 @@ def _after_update(known: KnownPass, fact: Fact) -> KnownPass:
         return replace(known, holder_id=holder_id)
     return replace(
         known,
-        holder_id=holder_id,
+        # A pass that changed hands is somebody else's from then on; an erased one is nobody's.
+        holder_id=holder_id and (fact.fields.get("holder_id") or holder_id),
         revision=fact.fields["revision"],
         status=str(fact.fields["status"]),
         expires_at=fact.fields.get("expires_at") or known.expires_at,

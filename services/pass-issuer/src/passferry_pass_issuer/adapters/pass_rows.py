@@ -17,7 +17,7 @@ PASS_COLUMNS = """p.workspace_id, p.pass_id, p.program_id, p.protocol, p.templat
     p.revision, p.content_sha256, p.pass_json, p.manifest, p.signature, p.signed_revision,
     p.is_on_apple, p.is_on_google, p.google_object_id, p.google_object_body, p.save_link,
     p.save_link_signed_at, p.save_link_revision, p.causes, p.caused_at, p.rendered_at,
-    p.created_at, p.updated_at"""  # noqa: S105  # columns of the table pass
+    p.created_at, p.updated_at, p.latest_message, p.replaced_by, p.forgotten_at"""  # noqa: S105  # columns of the table pass
 
 
 def wallet_pass_of(row: Any) -> WalletPass:
@@ -66,4 +66,7 @@ def wallet_pass_of(row: Any) -> WalletPass:
         rendered_at=row["rendered_at"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        latest_message=row["latest_message"],
+        replaced_by=row["replaced_by"],
+        forgotten_at=row["forgotten_at"],
     )

@@ -7,15 +7,17 @@ import hmac
 import json
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 from passferry_pass_issuer.application.ports import Cipher, NewHolder, Transaction
 from passferry_pass_issuer.domain import secret_contexts
+from passferry_pass_issuer.domain.holder import Consent, Holder
 from passferry_pass_issuer.domain.rendering_subject import HolderFacts
 
 CACHED_LOOKUP_KEYS = 1_000
+EXTERNAL_PREFIX = "external:"
 
 FACTS = """
 SELECT h.workspace_id, h.holder_id, h.external_id, h.personal_ciphertext FROM holder h
@@ -42,6 +44,39 @@ INSERT INTO holder (workspace_id, holder_id, external_id, email_hmac, personal_c
 SELECT $1, holder_id, external_id, email_hmac, personal_ciphertext, created_at, created_at
 FROM unnest($2::uuid[], $3::text[], $4::bytea[], $5::bytea[], $6::timestamptz[])
     AS given(holder_id, external_id, email_hmac, personal_ciphertext, created_at)
+"""
+
+HOLDER_COLUMNS = """h.workspace_id, h.holder_id, h.external_id, h.personal_ciphertext, h.tags,
+    h.consents, h.created_at, h.updated_at, h.erased_at"""
+
+FIND_BY_ID = f"""
+SELECT {HOLDER_COLUMNS} FROM holder h WHERE h.workspace_id = $1 AND h.holder_id = $2
+"""  # noqa: S608  # the columns are a constant
+
+FIND_BY_EXTERNAL_ID = f"""
+SELECT {HOLDER_COLUMNS} FROM holder h WHERE h.workspace_id = $1 AND h.external_id = $2
+"""  # noqa: S608  # the columns are a constant
+
+WITH_EMAIL = f"""
+SELECT {HOLDER_COLUMNS} FROM holder h WHERE h.workspace_id = $1 AND h.email_hmac = $2
+ORDER BY h.created_at, h.holder_id LIMIT $3
+"""  # noqa: S608  # the columns are a constant
+
+PAGE = f"""
+SELECT {HOLDER_COLUMNS} FROM holder h
+WHERE h.workspace_id = $1
+    AND ($2::timestamptz IS NULL OR (h.created_at, h.holder_id) > ($2, $3::uuid))
+ORDER BY h.created_at, h.holder_id LIMIT $4
+"""  # noqa: S608  # the columns are a constant
+
+SAVE = """
+INSERT INTO holder (workspace_id, holder_id, external_id, email_hmac, personal_ciphertext, tags,
+    consents, created_at, updated_at, erased_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8, $9, $10)
+ON CONFLICT (workspace_id, holder_id) DO UPDATE SET external_id = excluded.external_id,
+    email_hmac = excluded.email_hmac, personal_ciphertext = excluded.personal_ciphertext,
+    tags = excluded.tags, consents = excluded.consents, updated_at = excluded.updated_at,
+    erased_at = excluded.erased_at
 """
 
 LOOKUP_KEY = "SELECT lookup_key_ciphertext FROM workspace WHERE workspace_id = $1"
@@ -91,6 +126,56 @@ class PostgresHolders:
             [new.created_at for new in holders],
         )
 
+    async def holder(
+        self, transaction: Transaction, workspace_id: UUID, reference: str, *, for_update: bool
+    ) -> Holder | None:
+        """`reference` is a holder id, or `external:` and an external id."""
+        sql, key = _lookup(reference)
+        if key is None:
+            return None
+        lock = " FOR NO KEY UPDATE" if for_update else ""
+        row = await transaction.fetchrow(sql + lock, workspace_id, key)
+        return None if row is None else self._holder(row)
+
+    async def with_email(
+        self, transaction: Transaction, workspace_id: UUID, email: str, *, limit: int
+    ) -> list[Holder]:
+        key = await self.email_hmac(transaction, workspace_id, email)
+        rows = await transaction.fetch(WITH_EMAIL, workspace_id, key, limit)
+        return [self._holder(row) for row in rows]
+
+    async def page(
+        self,
+        transaction: Transaction,
+        workspace_id: UUID,
+        *,
+        after: tuple[datetime, UUID] | None,
+        limit: int,
+    ) -> list[Holder]:
+        created_at, holder_id = after or (None, None)
+        rows = await transaction.fetch(PAGE, workspace_id, created_at, holder_id, limit)
+        return [self._holder(row) for row in rows]
+
+    async def save(self, transaction: Transaction, holder: Holder) -> None:
+        facts, workspace_id = holder.facts, holder.workspace_id
+        is_erased = holder.erased_at is not None
+        email_hmac = (
+            await self.email_hmac(transaction, workspace_id, facts.email) if facts.email else None
+        )
+        await transaction.execute(
+            SAVE,
+            workspace_id,
+            holder.holder_id,
+            facts.external_id,
+            email_hmac,
+            None if is_erased else self._sealed(workspace_id, facts),
+            list(holder.tags),
+            json.dumps({purpose: _consent(said) for purpose, said in holder.consents.items()}),
+            holder.created_at,
+            holder.updated_at,
+            holder.erased_at,
+        )
+
     async def email_hmac(self, transaction: Transaction, workspace_id: UUID, email: str) -> bytes:
         key = self._lookup_keys.get(workspace_id)
         if key is None:
@@ -109,6 +194,8 @@ class PostgresHolders:
             "email": facts.email,
             "locale": facts.locale,
             "birthday": facts.birthday.isoformat() if facts.birthday else None,
+            "phone": facts.phone,
+            "time_zone": facts.time_zone,
         }
         given = {name: value for name, value in personal.items() if value is not None}
         context = secret_contexts.holder(workspace_id, facts.holder_id)
@@ -127,4 +214,39 @@ class PostgresHolders:
             email=personal.get("email"),
             locale=personal.get("locale"),
             birthday=date.fromisoformat(birthday) if birthday else None,
+            phone=personal.get("phone"),
+            time_zone=personal.get("time_zone"),
         )
+
+    def _holder(self, row: Any) -> Holder:
+        return Holder(
+            workspace_id=row["workspace_id"],
+            facts=self._opened(row),
+            tags=tuple(row["tags"]),
+            consents={
+                purpose: Consent(
+                    is_given=said["given"],
+                    at=datetime.fromisoformat(said["at"]),
+                    source=said["source"],
+                )
+                for purpose, said in json.loads(row["consents"]).items()
+            },
+            created_at=row["created_at"],
+            updated_at=row["updated_at"],
+            erased_at=row["erased_at"],
+        )
+
+
+def _consent(said: Consent) -> dict[str, str | bool]:
+    return {"given": said.is_given, "at": said.at.isoformat(), "source": said.source}
+
+
+def _lookup(reference: str) -> tuple[str, UUID | str | None]:
+    if "\x00" in reference:
+        return FIND_BY_ID, None
+    if reference.startswith(EXTERNAL_PREFIX):
+        return FIND_BY_EXTERNAL_ID, reference.removeprefix(EXTERNAL_PREFIX)
+    try:
+        return FIND_BY_ID, UUID(reference)
+    except ValueError:
+        return FIND_BY_ID, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,8 +24,12 @@ WHERE workspace_id = $1 AND idempotency_key = $2 AND created_at > $3
 
 INSERT = """
 INSERT INTO idempotency (workspace_id, idempotency_key, fingerprint, status, answer_ciphertext,
-    created_at)
-VALUES ($1, $2, $3, $4, $5, $6)
+    created_at, subject_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7)
+"""
+
+FORGET_SUBJECTS = """
+DELETE FROM idempotency WHERE workspace_id = $1 AND subject_id = ANY($2::uuid[])
 """
 
 FORGET = "DELETE FROM idempotency WHERE workspace_id = $1 AND created_at <= $2"
@@ -63,8 +68,18 @@ class PostgresIdempotency:
         fingerprint: str,
         status: int,
         body: dict[str, Any],
+        subject_id: UUID | None = None,
     ) -> None:
+        """`subject_id` is the pass or holder that the answer is about."""
         await transaction.execute(FORGET, workspace_id, now - KEPT)
         context = secret_contexts.idempotent_answer(workspace_id, key)
         sealed = self._cipher.encrypt(json.dumps(body).encode(), context=context)
-        await transaction.execute(INSERT, workspace_id, key, fingerprint, status, sealed, now)
+        await transaction.execute(
+            INSERT, workspace_id, key, fingerprint, status, sealed, now, subject_id
+        )
+
+    async def forget_subjects(
+        self, transaction: Transaction, workspace_id: UUID, subject_ids: Collection[UUID]
+    ) -> None:
+        """What was answered about these holders and passes is gone."""
+        await transaction.execute(FORGET_SUBJECTS, workspace_id, sorted(subject_ids))

@@ -65,6 +65,7 @@ SELECT {PASS_COLUMNS} FROM pass p
 JOIN unnest($2::uuid[], $3::uuid[]) AS wanted(program_id, holder_id)
     ON p.program_id = wanted.program_id AND p.holder_id = wanted.holder_id
 WHERE p.workspace_id = $1 AND p.protocol = 'MEMBERSHIP' AND p.status = 'active'
+    AND p.replaced_by IS NULL
 """  # noqa: S608  # the columns are a constant
 
 TAKEN_CODES = """

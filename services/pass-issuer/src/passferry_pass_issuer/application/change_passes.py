@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from passferry_contracts.registry import LINK_CHANGED, PASS_UPDATED
 from passferry_contracts.types import PassStatus
+from passferry_pass_issuer.application.life_ports import EndedPasses
 from passferry_pass_issuer.application.pass_events import (
     link_changed,
     pass_status_changed,
@@ -21,7 +22,7 @@ from passferry_pass_issuer.application.ports import (
 )
 from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain.issuing import check_field_values
-from passferry_pass_issuer.domain.status_changes import may_become
+from passferry_pass_issuer.domain.status_changes import REQUESTED, may_become
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
 from passferry_runtime.errors import Conflict, NotFound
 from passferry_runtime.ids import uuid7
@@ -105,10 +106,15 @@ class ChangeFields:
 
 @dataclass(frozen=True, kw_only=True)
 class EndPass:
-    """Voids, expires or deletes a pass; doing so twice is doing so once."""
+    """Voids, expires or deletes a pass; doing so twice is doing so once.
+
+    A deleted pass shows that it is void; its records follow when phones had time to fetch that.
+    """
 
     passes: Passes
     revisions: RevisionWriter
+    ended: EndedPasses
+    forget_after: timedelta
 
     async def __call__(
         self,
@@ -117,7 +123,7 @@ class EndPass:
         reference: str,
         status: PassStatus,
         *,
-        reason: str = "requested",
+        reason: str = REQUESTED,
     ) -> WalletPass:
         before = await _locked(self.passes, work, workspace_id, reference)
         if before.status is status:
@@ -134,6 +140,8 @@ class EndPass:
         )
         if status is PassStatus.DELETED:
             await self._revoke_link(work, stored)
+            key = stored.workspace_id, stored.pass_id
+            await self.ended.retire(work.transaction, [key], due_at=work.now + self.forget_after)
         await work.audit(
             workspace_id,
             _EVENT_TYPES[status],

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from passferry_contracts.events.directory import LinkChanged
-from passferry_contracts.registry import LINK_CHANGED, PASS_CREATED, PASS_RENDERED
-from passferry_contracts.types import PassStatus
 from passferry_contracts.types import Protocol as PassProtocol
-from passferry_pass_issuer.application.pass_events import link_changed, pass_created, pass_rendered
+from passferry_pass_issuer.application.make_passes import MakePasses, PassDraft, tell_new_pass
 from passferry_pass_issuer.application.ports import (
     Catalogue,
-    Cipher,
     HolderRegister,
     NewHolder,
     NewPass,
     Passes,
     PassLink,
     Programs,
-    RevisionRenderer,
     Transaction,
 )
 from passferry_pass_issuer.application.work import Work
-from passferry_pass_issuer.domain import secret_contexts
 from passferry_pass_issuer.domain.issuing import (
     MAX_PASSES_PER_CALL,
     IssueOutcome,
@@ -39,19 +31,9 @@ from passferry_pass_issuer.domain.issuing import (
 )
 from passferry_pass_issuer.domain.program import Program, opening_balance
 from passferry_pass_issuer.domain.refusals import ContentRejected
-from passferry_pass_issuer.domain.rendering_subject import (
-    HolderFacts,
-    ProgramFacts,
-    Rendering,
-    RenderSubject,
-    TemplateFacts,
-)
+from passferry_pass_issuer.domain.rendering_subject import HolderFacts, TemplateFacts
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
 from passferry_runtime.ids import uuid7
-
-FIRST_REVISION = 1
-CODE_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-CODE_LENGTH = 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,15 +65,13 @@ class _Known:
 
 @dataclass(frozen=True, kw_only=True)
 class IssuePasses:
-    """`public_base_url` is the web service's, without a trailing slash."""
+    """Who issues what to whom is decided here; the passes themselves are made elsewhere."""
 
     passes: Passes
     holders: HolderRegister
     programs: Programs
     catalogue: Catalogue
-    renderer: RevisionRenderer
-    cipher: Cipher
-    public_base_url: str
+    make: MakePasses
     may_name_serial_number: bool = False
 
     async def __call__(
@@ -192,34 +172,25 @@ class IssuePasses:
         code = self._code(request, known)
         if request.serial_number is not None:
             self._check_serial_number(request.serial_number, known)
-        pass_id = uuid7()
-        token = secrets.token_urlsafe(32)
-        draft = RenderSubject(
-            workspace_id=workspace_id,
-            pass_id=pass_id,
-            external_id=request.external_id or str(pass_id),
-            serial_number=request.serial_number or secrets.token_hex(16),
-            authentication_token=token,
-            code=code,
-            status=PassStatus.ACTIVE,
-            status_reason=None,
-            balance_minor=opening,
-            unit=program.unit,
-            unit_scale=program.unit_scale,
-            field_values=values,
-            expires_at=request.expires_at or template.content.expiry_of(work.now),
-            created_at=work.now,
-            program=ProgramFacts(
-                program_id=program.program_id, name=program.name, protocol=program.protocol
+        new = self.make.make(
+            work,
+            PassDraft(
+                workspace_id=workspace_id,
+                program=program,
+                template=template,
+                holder=holder,
+                opening_balance_minor=opening,
+                field_values=values,
+                request_sha256=request.sha256(),
+                external_id=request.external_id,
+                code=code,
+                serial_number=request.serial_number,
+                expires_at=request.expires_at or template.content.expiry_of(work.now),
+                upstream_version=request.upstream_version,
             ),
-            template=template,
-            holder=holder,
-            web_service_url=f"{self.public_base_url}/w/{workspace_id}",
         )
-        rendering = self.renderer.render(draft)
-        wallet_pass = self._row(work, request, program, draft, rendering)
-        self._remember(work, request, known, wallet_pass, holder, template, is_new_holder)
-        return IssueResult(outcome=IssueOutcome.CREATED, wallet_pass=wallet_pass)
+        self._remember(work, request, known, new, holder, template, is_new_holder)
+        return IssueResult(outcome=IssueOutcome.CREATED, wallet_pass=new.wallet_pass)
 
     @staticmethod
     def _template(program: Program, known: _Known) -> TemplateFacts:
@@ -231,10 +202,9 @@ class IssuePasses:
         return template
 
     @staticmethod
-    def _code(request: IssueRequest, known: _Known) -> str:
+    def _code(request: IssueRequest, known: _Known) -> str | None:
         if request.code is None:
-            # 80 bits: never met twice, and never guessed.
-            return "".join(secrets.choice(CODE_ALPHABET) for _ in range(CODE_LENGTH))
+            return None
         code = check_code(request.code)
         if (request.program_id, code) in known.codes:
             raise IssueRefused("code_taken", "code", "is the code of another pass", 409)
@@ -246,74 +216,18 @@ class IssuePasses:
         if serial_number in known.serial_numbers:
             raise IssueRefused("serial_number_taken", "serial_number", "is of another pass", 409)
 
-    def _row(
-        self,
-        work: Work,
-        request: IssueRequest,
-        program: Program,
-        subject: RenderSubject,
-        rendering: Rendering,
-    ) -> WalletPass:
-        token = subject.authentication_token.encode()
-        context = secret_contexts.authentication_token(subject.workspace_id, subject.pass_id)
-        return WalletPass(
-            workspace_id=subject.workspace_id,
-            pass_id=subject.pass_id,
-            program_id=program.program_id,
-            protocol=program.protocol,
-            template_id=subject.template.template_id,
-            template_version=subject.template.template_version,
-            holder_id=subject.holder.holder_id,
-            external_id=subject.external_id,
-            request_sha256=request.sha256(),
-            pass_type_identifier=subject.template.pass_type_identifier,
-            serial_number=subject.serial_number,
-            authentication_token_ciphertext=self.cipher.encrypt(token, context=context),
-            authentication_token_sha256=hashlib.sha256(token).hexdigest(),
-            code=subject.code,
-            status=PassStatus.ACTIVE,
-            status_reason=None,
-            balance_owner=program.balance_owner,
-            unit=program.unit,
-            unit_scale=program.unit_scale,
-            balance_minor=subject.balance_minor,
-            # What an upstream says of a new pass is its balance and its fields at once.
-            ledger_version=request.upstream_version,
-            upstream_version=request.upstream_version,
-            field_values=subject.field_values,
-            expires_at=subject.expires_at,
-            revision=FIRST_REVISION,
-            content_sha256=rendering.content_sha256,
-            pass_json=rendering.pass_json,
-            manifest=rendering.manifest,
-            google_object_id=rendering.google_object_id,
-            google_object_body=rendering.google_object,
-            causes=(),
-            caused_at=work.now,
-            rendered_at=work.now,
-            created_at=work.now,
-            updated_at=work.now,
-        )
-
     def _remember(
         self,
         work: Work,
         request: IssueRequest,
         known: _Known,
-        wallet_pass: WalletPass,
+        new: NewPass,
         holder: HolderFacts,
         template: TemplateFacts,
         is_new_holder: bool,
     ) -> None:
-        link_token = secrets.token_urlsafe(24)
-        link = PassLink(
-            link_id=uuid7(),
-            token=link_token,
-            token_sha256=hashlib.sha256(link_token.encode()).hexdigest(),
-            expires_at=None,
-            is_revoked=False,
-        )
-        known.new_passes.append((NewPass(wallet_pass=wallet_pass, link=link), holder, template))
+        wallet_pass = new.wallet_pass
+        known.new_passes.append((new, holder, template))
         known.by_external_id[wallet_pass.external_id] = wallet_pass
         known.codes.add((wallet_pass.program_id, wallet_pass.code))
         known.serial_numbers.add(wallet_pass.serial_number)
@@ -333,15 +247,7 @@ class IssuePasses:
         await self.holders.insert(work.transaction, workspace_id, known.new_holders)
         created = []
         for new, holder, template in known.new_passes:
-            wallet_pass = new.wallet_pass
-            event_id = work.transaction.emit(
-                PASS_CREATED, pass_created(wallet_pass, recipient_name=holder.full_name)
-            )
-            cause = {"event_type": "pass.created", "event_id": event_id, "reason": None}
-            caused = replace(wallet_pass, causes=(cause,))
-            work.transaction.emit(PASS_RENDERED, pass_rendered(caused, template))
-            work.transaction.emit(LINK_CHANGED, _link_event(new, work))
-            created.append(NewPass(wallet_pass=caused, link=new.link))
+            created.append(tell_new_pass(work, new, holder, template))
         await self.passes.insert(work.transaction, created)
         await _audit(work, workspace_id, created)
 
@@ -371,7 +277,6 @@ async def _audit(work: Work, workspace_id: UUID, created: Sequence[NewPass]) -> 
         wallet_pass = created[0].wallet_pass
         after = {
             "program_id": wallet_pass.program_id,
-            "external_id": wallet_pass.external_id,
             "opening_balance_minor": wallet_pass.balance_minor,
         }
         await work.audit(workspace_id, "pass.issued", wallet_pass.pass_id, after=after)
@@ -384,7 +289,7 @@ def _holder_of(request: IssueRequest, known: _Known) -> tuple[HolderFacts, bool]
     """The holder that the request means and whether it is new; someone known keeps their data."""
     asked = request.holder
     found = known.holders_by_external_id.get(asked.external_id) if asked.external_id else None
-    if found is None and asked.email is not None:
+    if found is None and asked.email is not None and request.trusts_address:
         same_address = known.holders_by_email.get(known.email_hmacs[asked.email])
         # Two ids are two people, even when they share an address.
         if same_address and not (asked.external_id and same_address.external_id):
@@ -408,14 +313,3 @@ def _same_member(request: IssueRequest, member: WalletPass) -> IssueResult:
             "holder_is_member", "holder", "has a pass of this program under another id", 409
         )
     return IssueResult(outcome=IssueOutcome.EXISTED, wallet_pass=member)
-
-
-def _link_event(new: NewPass, work: Work) -> LinkChanged:
-    return link_changed(
-        new.wallet_pass,
-        link_id=new.link.link_id,
-        token_sha256=new.link.token_sha256,
-        expires_at=new.link.expires_at,
-        is_revoked=new.link.is_revoked,
-        changed_at=work.now,
-    )

@@ -11,6 +11,7 @@ from passferry_contracts.events.directory import LinkChanged
 from passferry_contracts.events.passes import (
     PassCreated,
     PassDeleted,
+    PassErased,
     PassExpired,
     PassUpdated,
     PassVoided,
@@ -134,9 +135,28 @@ def pass_status_changed(
     )
 
 
+def pass_erased(wallet_pass: WalletPass, *, changed_at: datetime) -> PassErased:
+    """Who hears it drops whatever is personal; the pass has ended, too."""
+    return PassErased(
+        workspace_id=wallet_pass.workspace_id,
+        pass_id=wallet_pass.pass_id,
+        external_id=wallet_pass.external_id,
+        program_id=wallet_pass.program_id,
+        revision=wallet_pass.revision,
+        status=wallet_pass.status,
+        reason=wallet_pass.status_reason,
+        changed_at=changed_at,
+    )
+
+
 def pass_updated(
-    wallet_pass: WalletPass, *, changed_fields: Sequence[str], changed_at: datetime
+    wallet_pass: WalletPass,
+    *,
+    changed_fields: Sequence[str],
+    changed_at: datetime,
+    holder_id: UUID | None = None,
 ) -> PassUpdated:
+    """`holder_id` is told when the pass changed hands."""
     return PassUpdated(
         workspace_id=wallet_pass.workspace_id,
         pass_id=wallet_pass.pass_id,
@@ -146,6 +166,7 @@ def pass_updated(
         status=wallet_pass.status,
         changed_fields=sorted(changed_fields)[:MAX_CHANGED_FIELDS],
         expires_at=wallet_pass.expires_at,
+        holder_id=holder_id,
         changed_at=changed_at,
     )
 

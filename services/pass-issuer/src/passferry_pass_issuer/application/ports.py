@@ -12,6 +12,7 @@ from uuid import UUID
 from passferry_contracts.event import Event
 from passferry_contracts.registry import Topic
 from passferry_pass_issuer.domain.program import Program
+from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.rendering_subject import (
     HolderFacts,
     ProgramFacts,
@@ -242,7 +243,7 @@ class Passes(Protocol):
     async def memberships(
         self, transaction: Transaction, workspace_id: UUID, wanted: Sequence[tuple[UUID, UUID]]
     ) -> dict[tuple[UUID, UUID], WalletPass]:
-        """Passes that are not deleted, by (program_id, holder_id)."""
+        """Active passes that nothing takes the place of, by (program_id, holder_id)."""
 
     async def taken_codes(
         self, transaction: Transaction, workspace_id: UUID, wanted: Sequence[tuple[UUID, str]]
@@ -324,3 +325,8 @@ class RevisionWriter(Protocol):
         Returns the rows as stored, in the order of `changes`: with the revision raised where
         the content changed, and with the old revision where it did not.
         """
+
+    async def store_showable(
+        self, transaction: Transaction, changes: Sequence[PassChange]
+    ) -> list[WalletPass | ContentRejected]:
+        """As `store_changed`, with the refusal in place of each row that cannot be shown."""

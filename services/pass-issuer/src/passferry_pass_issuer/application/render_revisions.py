@@ -184,6 +184,9 @@ class RenderRevisions:
     def _draw(self, change: PassChange, facts: _Facts, now: datetime) -> WalletPass:
         """The next revision, or the same one when people would see no difference."""
         after = change.after
+        if change.before.forgotten_at is not None:
+            # Its records are gone everywhere: drawing it would bring them back.
+            return change.before
         rendering = self.renderer.render(self._subject(after, facts))
         if rendering.content_sha256 == change.before.content_sha256:
             return replace(after, updated_at=now)
@@ -225,6 +228,7 @@ class RenderRevisions:
             template=facts.template_of(wallet_pass),
             holder=facts.holders[workspace_id, wallet_pass.holder_id],
             web_service_url=f"{self.public_base_url}/w/{workspace_id}",
+            latest_message=wallet_pass.latest_message,
         )
 
     async def _sign(
@@ -305,11 +309,17 @@ def _is_news(before: WalletPass, after: WalletPass) -> bool:
 
 
 def tell_status(
-    transaction: Transaction, before: WalletPass, stored: WalletPass, *, changed_at: datetime
+    transaction: Transaction,
+    before: WalletPass,
+    stored: WalletPass,
+    *,
+    changed_at: datetime,
+    event_id: str | None = None,
 ) -> None:
     """Tell of a pass that ended with this change, once."""
     if stored.status is not before.status:
-        transaction.emit(PASS_UPDATED, pass_status_changed(stored, changed_at=changed_at))
+        told = pass_status_changed(stored, changed_at=changed_at)
+        transaction.emit(PASS_UPDATED, told, event_id=event_id)
 
 
 @dataclass(frozen=True, kw_only=True)

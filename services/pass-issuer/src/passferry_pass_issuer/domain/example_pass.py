@@ -53,7 +53,9 @@ def example_pass(
             email="zoe@example.org",
             locale="en",
             birthday=date(1990, 5, 17),
+            phone="+49 40 123456",
         ),
+        latest_message="Come in: today is cake day",
         web_service_url=web_service_url,
     )
 

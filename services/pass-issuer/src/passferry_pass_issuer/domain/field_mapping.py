@@ -78,6 +78,8 @@ _KNOWN: Mapping[str, Callable[[RenderSubject], Scalar | date]] = {
     "holder.email": lambda subject: subject.holder.email,
     "holder.external_id": lambda subject: subject.holder.external_id,
     "holder.birthday": lambda subject: subject.holder.birthday,
+    "holder.phone": lambda subject: subject.holder.phone,
+    "message.latest": lambda subject: subject.latest_message,
     "pass.external_id": lambda subject: subject.external_id,
     "pass.serial_number": lambda subject: subject.serial_number,
     "pass.code": lambda subject: subject.code,

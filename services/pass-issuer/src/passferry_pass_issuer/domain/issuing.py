@@ -50,10 +50,16 @@ class IssueRequest:
     serial_number: str | None = None
     #: Of an upstream-owned pass: the version of the event that asked for it.
     upstream_version: int = 0
+    #: Whoever asks knows that the address is the holder's. On a public form anybody may write
+    #: anybody's, so there it names nobody who is known.
+    trusts_address: bool = True
 
     def sha256(self) -> str:
         """Equal for equal requests, so that a retry is told from a conflict."""
-        canonical = json.dumps(asdict(self), sort_keys=True, default=str, ensure_ascii=False)
+        asked = asdict(self)
+        # Not of the request, but of the way it came.
+        del asked["trusts_address"]
+        canonical = json.dumps(asked, sort_keys=True, default=str, ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 

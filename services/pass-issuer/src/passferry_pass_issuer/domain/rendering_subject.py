@@ -44,6 +44,9 @@ class HolderFacts:
     email: str | None = None
     locale: str | None = None
     birthday: date | None = None
+    phone: str | None = None
+    #: A name of the tz database.
+    time_zone: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +72,7 @@ class RenderSubject:
     holder: HolderFacts
     #: Without `/v1`: devices append it.
     web_service_url: str
+    latest_message: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,8 @@ SOURCES = frozenset(
         "holder.email",
         "holder.external_id",
         "holder.birthday",
+        "holder.phone",
+        "message.latest",
         "pass.external_id",
         "pass.serial_number",
         "pass.code",

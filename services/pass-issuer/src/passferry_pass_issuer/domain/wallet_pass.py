@@ -61,6 +61,12 @@ class WalletPass:
     rendered_at: datetime
     created_at: datetime
     updated_at: datetime
+    #: What a template may show as `message.latest`.
+    latest_message: str | None = None
+    #: The pass that takes its place.
+    replaced_by: UUID | None = None
+    #: Its records were taken back: it is never drawn or told of again.
+    forgotten_at: datetime | None = None
 
     @property
     def is_usable(self) -> bool:

@@ -47,6 +47,7 @@ from passferry_pass_issuer.domain.issuing import IssueRefused
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.entrypoints.credential_desk import CredentialDesk
 from passferry_pass_issuer.entrypoints.job_desk import JobDesk
+from passferry_pass_issuer.entrypoints.pass_life import PassLife
 from passferry_runtime.errors import FieldError, Invalid, Problem
 from passferry_runtime.http import state_of
 from passferry_runtime.idempotency import fingerprint, parse_idempotency_key
@@ -113,6 +114,7 @@ class Answers(Protocol):
         fingerprint: str,
         status: int,
         body: dict[str, Any],
+        subject_id: UUID | None = None,
     ) -> None: ...
 
 
@@ -146,6 +148,7 @@ class IssuerApi:
     issue_passes: IssuePasses
     change_fields: ChangeFields
     end_pass: EndPass
+    life: PassLife
     distribution: Distribution
     keep_inbound_secrets: KeepInboundSecrets
     funnel: FunnelStore
@@ -192,7 +195,7 @@ async def answer_once(
     """Do `produce` once per Idempotency-Key; a repetition gets the answer of the first.
 
     A refusal is raised, so it rolls back and is not remembered: the corrected call may use the
-    same key.
+    same key. An answer about a pass or a holder is forgotten when they are.
     """
     key = parse_idempotency_key(request.headers.get("idempotency-key"), required=False)
     if key is None:
@@ -213,8 +216,14 @@ async def answer_once(
         fingerprint=mark,
         status=status,
         body=produced,
+        subject_id=_subject_of(produced),
     )
     return JSONResponse(produced, status)
+
+
+def _subject_of(body: Body) -> UUID | None:
+    about = body.get("pass_id") or body.get("holder_id")
+    return UUID(about) if isinstance(about, str) else None
 
 
 def instant(moment: datetime | None) -> str | None:

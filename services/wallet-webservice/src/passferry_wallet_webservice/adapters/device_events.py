@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from datetime import datetime
 
-from passferry_contracts.events.wallet import DeviceRegistered
-from passferry_runtime.postgres import Record
+from passferry_contracts.events.wallet import DeviceRegistered, DeviceUnregistered
+from passferry_contracts.registry import WALLET_ACTIVITY
+from passferry_runtime.postgres import Record, Transaction
 
 
 def still_registered(row: Record, registered_at: datetime) -> DeviceRegistered:
@@ -22,3 +24,11 @@ def still_registered(row: Record, registered_at: datetime) -> DeviceRegistered:
         is_new=False,
         registered_at=registered_at,
     )
+
+
+def tell_gone(tx: Transaction, rows: Sequence[Record], reason: str, now: datetime) -> None:
+    """`rows` were registrations until now."""
+    for row in rows:
+        tx.emit(
+            WALLET_ACTIVITY, DeviceUnregistered(**dict(row), reason=reason, unregistered_at=now)
+        )

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from passferry_contracts.events.wallet import DeviceRegistered, DeviceUnregistered
+from passferry_contracts.events.wallet import DeviceRegistered
 from passferry_contracts.registry import WALLET_ACTIVITY
 from passferry_runtime.clock import Clock
-from passferry_runtime.postgres import Database, Record, Transaction
-from passferry_wallet_webservice.adapters.device_events import still_registered
+from passferry_runtime.postgres import Database
+from passferry_wallet_webservice.adapters.device_events import still_registered, tell_gone
 from passferry_wallet_webservice.application.ports import (
     DevicePass,
     GoneToken,
@@ -144,7 +144,7 @@ class PostgresRegistrations:
                 dropped = await tx.fetch(
                     DELETE_OLDEST, served.workspace_id, served.pass_id, MAX_DEVICES_PER_PASS
                 )
-                _tell_gone(tx, dropped, "replaced", now)
+                tell_gone(tx, dropped, "replaced", now)
         return is_new
 
     async def unregister(self, served: DevicePass, device_library_identifier: str) -> None:
@@ -156,7 +156,7 @@ class PostgresRegistrations:
                 served.serial_number,
                 device_library_identifier,
             )
-            _tell_gone(tx, rows, "requested", self._clock.now())
+            tell_gone(tx, rows, "requested", self._clock.now())
 
     async def listed(
         self,
@@ -190,7 +190,7 @@ class PostgresRegistrations:
             [each.gone_at for each in gone],
         )
         async with self._database.transaction({each.workspace_id for each in gone}) as tx:
-            _tell_gone(tx, await tx.fetch(DELETE_TOKENS, *columns), "token_gone", now)
+            tell_gone(tx, await tx.fetch(DELETE_TOKENS, *columns), "token_gone", now)
             # The notifier has struck these out; it did not know that they were renewed, as a
             # device that comes back with the same token changes nothing that others are told.
             for row in await tx.fetch(RENEWED, *columns):
@@ -201,7 +201,7 @@ class PostgresRegistrations:
         async with self._database.transaction({workspace_id}) as tx:
             await tx.execute(FORGET_WAITING, workspace_id, pass_id)
             rows = await tx.fetch(DELETE_PASS, workspace_id, pass_id)
-            _tell_gone(tx, rows, "pass_deleted", self._clock.now())
+            tell_gone(tx, rows, "pass_deleted", self._clock.now())
             await tx.execute(FORGET, workspace_id, pass_id)
 
 
@@ -222,10 +222,3 @@ def _registered(
         seen_revision=revision if is_new else None,
         registered_at=now,
     )
-
-
-def _tell_gone(tx: Transaction, rows: Sequence[Record], reason: str, now: datetime) -> None:
-    for row in rows:
-        tx.emit(
-            WALLET_ACTIVITY, DeviceUnregistered(**dict(row), reason=reason, unregistered_at=now)
-        )

@@ -13,7 +13,7 @@ from passferry_contracts.registry import WALLET_ACTIVITY
 from passferry_runtime.clock import Clock
 from passferry_runtime.postgres import Database, Record, Transaction
 from passferry_wallet_webservice.adapters import revision_statements as sql
-from passferry_wallet_webservice.adapters.device_events import still_registered
+from passferry_wallet_webservice.adapters.device_events import still_registered, tell_gone
 from passferry_wallet_webservice.adapters.revision_rows import (
     PassKey,
     Plan,
@@ -137,6 +137,7 @@ class PostgresRevisions:
         if not plans:
             return
         now = self._clock.now()
+        await self._drop_former_devices(tx, [p.key for p in plans if p.changes_token], now)
         tags = await self._tags(tx, plans)
         rows = [published_row(plan, tags.get(plan.key), now) for plan in plans]
         await tx.execute(sql.PUBLISH, *_columns(rows))
@@ -145,6 +146,14 @@ class PostgresRevisions:
             if apple is not None:
                 tx.emit(WALLET_ACTIVITY, published_event(plan.rendered, apple, now))
         await self._tell_again(tx, [plan.key for plan in plans if plan.is_awaited], now)
+
+    async def _drop_former_devices(
+        self, tx: Transaction, keys: list[PassKey], now: datetime
+    ) -> None:
+        """Told before the publication, so that nobody rings them for what they cannot fetch."""
+        if keys:
+            rows = await tx.fetch(sql.DROP_DEVICES, *_columns(keys))
+            tell_gone(tx, rows, "handed_over", now)
 
     async def _tell_again(self, tx: Transaction, keys: list[PassKey], now: datetime) -> None:
         """Have devices rung that were told of as having this revision, which nobody could fetch."""

@@ -38,6 +38,14 @@ class Plan:
         return current is not None and current["has_devices"] and not current["is_signed"]
 
     @property
+    def changes_token(self) -> bool:
+        """The pass is somebody else's now: devices of before hold a token that is no more."""
+        apple, current = self.rendered.apple, self.current
+        if apple is None or current is None or current["token_sha256"] is None:
+            return False
+        return bool(current["token_sha256"] != bytes.fromhex(apple.authentication_token_sha256))
+
+    @property
     def changed_apple(self) -> AppleRendering | None:
         """What a device would be given, where that is not what it would have been given before."""
         apple, current = self.rendered.apple, self.current

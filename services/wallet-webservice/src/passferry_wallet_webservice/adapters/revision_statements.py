@@ -19,7 +19,7 @@ FOR UPDATE
 
 CURRENT = """
 SELECT workspace_id, pass_id, revision, signature IS NOT NULL AS is_signed, pass_json, manifest,
-    update_tag, last_modified, recent_contents,
+    token_sha256, update_tag, last_modified, recent_contents,
     EXISTS (SELECT 1 FROM device_registration AS registration
         WHERE registration.workspace_id = published_pass.workspace_id
             AND registration.pass_id = published_pass.pass_id) AS has_devices
@@ -93,6 +93,16 @@ SELECT pass_id, payload FROM waiting_revision
 WHERE workspace_id = $1 AND template_id = $2 AND template_version = $3 AND waits_for = 'template'
     AND pass_id > $4
 ORDER BY pass_id LIMIT $5
+"""
+
+#: Devices of whoever had the pass before: what they hold as its token opens nothing any more.
+DROP_DEVICES = """
+DELETE FROM device_registration USING unnest($1::uuid[], $2::uuid[]) AS given(workspace_id, pass_id)
+WHERE device_registration.workspace_id = given.workspace_id
+    AND device_registration.pass_id = given.pass_id
+RETURNING device_registration.workspace_id, device_registration.pass_id,
+    device_registration.pass_type_identifier, device_registration.serial_number,
+    device_registration.device_library_identifier, device_registration.push_token_sha256
 """
 
 DEVICES = """

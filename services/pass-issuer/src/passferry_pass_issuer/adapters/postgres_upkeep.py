@@ -1,0 +1,236 @@
+"""Passes whose time has come, and the passes of holders, in Postgres."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from passferry_pass_issuer.application.life_ports import HolderPage, PassKey, RevokedLink
+from passferry_pass_issuer.application.ports import Transaction
+from passferry_pass_issuer.domain.wallet_pass import WalletPass
+
+IDS_OF_HOLDER = """
+SELECT pass_id FROM pass
+WHERE workspace_id = $1 AND holder_id = $2 AND pass_id > $3 AND (status = 'active' OR NOT $5)
+ORDER BY pass_id LIMIT $4
+"""
+
+PUT_OFF = """
+INSERT INTO holder_pages (workspace_id, holder_id, after_pass_id, is_erasure, requested_at)
+VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (workspace_id, holder_id) DO UPDATE SET
+    after_pass_id = CASE WHEN holder_pages.is_erasure AND NOT excluded.is_erasure
+        THEN holder_pages.after_pass_id ELSE excluded.after_pass_id END,
+    is_erasure = holder_pages.is_erasure OR excluded.is_erasure,
+    requested_at = excluded.requested_at
+"""
+
+WAITING = """
+SELECT page.workspace_id, page.holder_id, page.after_pass_id, page.is_erasure
+FROM unnest($1::uuid[]) AS named(workspace_id) CROSS JOIN LATERAL (
+    SELECT workspace_id, holder_id, after_pass_id, is_erasure FROM holder_pages
+    WHERE holder_pages.workspace_id = named.workspace_id
+    ORDER BY requested_at, holder_id LIMIT $2 FOR UPDATE
+) AS page
+"""
+
+FINISH = "DELETE FROM holder_pages WHERE workspace_id = $1 AND holder_id = $2"
+
+EXPIRED = """
+SELECT due.workspace_id, due.pass_id
+FROM unnest($1::uuid[]) AS named(workspace_id) CROSS JOIN LATERAL (
+    SELECT workspace_id, pass_id FROM pass
+    WHERE pass.workspace_id = named.workspace_id AND status = 'active' AND expires_at <= $2
+    ORDER BY expires_at, pass_id LIMIT $3
+) AS due
+"""
+
+RETIRE = """
+INSERT INTO pass_retirement (workspace_id, pass_id, due_at)
+SELECT workspace_id, pass_id, $3
+FROM unnest($1::uuid[], $2::uuid[]) AS given(workspace_id, pass_id)
+ON CONFLICT (workspace_id, pass_id)
+    DO UPDATE SET due_at = least(pass_retirement.due_at, excluded.due_at)
+"""
+
+DUE = """
+SELECT due.workspace_id, due.pass_id
+FROM unnest($1::uuid[]) AS named(workspace_id) CROSS JOIN LATERAL (
+    SELECT workspace_id, pass_id FROM pass_retirement
+    WHERE pass_retirement.workspace_id = named.workspace_id AND due_at <= $2
+    ORDER BY due_at, pass_id LIMIT $3
+) AS due
+"""
+
+FORGET = """
+UPDATE pass SET pass_json = NULL, manifest = NULL, signature = NULL, signed_revision = revision,
+    is_on_apple = false, is_on_google = false, google_object_body = NULL, save_link = NULL,
+    save_link_signed_at = NULL, field_values = '{}', latest_message = NULL, forgotten_at = $3,
+    updated_at = $3
+FROM unnest($1::uuid[], $2::uuid[]) AS given(workspace_id, pass_id)
+WHERE pass.workspace_id = given.workspace_id AND pass.pass_id = given.pass_id
+"""
+
+FORGET_LINKS = """
+DELETE FROM link USING unnest($1::uuid[], $2::uuid[]) AS given(workspace_id, pass_id)
+WHERE link.workspace_id = given.workspace_id AND link.pass_id = given.pass_id
+RETURNING link.workspace_id, link.link_id
+"""
+
+# The answer stays known, so that asking again gives no second pass.
+FORGET_CLAIMS = """
+UPDATE claim SET pass_id = NULL
+FROM unnest($1::uuid[], $2::uuid[]) AS given(workspace_id, pass_id)
+WHERE claim.workspace_id = given.workspace_id AND claim.pass_id = given.pass_id
+RETURNING claim.workspace_id, claim.link_id
+"""
+
+RETIRED = """
+DELETE FROM pass_retirement USING unnest($1::uuid[], $2::uuid[]) AS given(workspace_id, pass_id)
+WHERE pass_retirement.workspace_id = given.workspace_id
+    AND pass_retirement.pass_id = given.pass_id
+"""
+
+ERASE = """
+UPDATE pass SET external_id = new.external_id, code = new.code, request_sha256 = '',
+    status = new.status, status_reason = new.status_reason, latest_message = NULL,
+    field_values = new.field_values::jsonb
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+    AS new(workspace_id, pass_id, external_id, code, status, status_reason, field_values)
+WHERE pass.workspace_id = new.workspace_id AND pass.pass_id = new.pass_id
+"""
+
+END_UNDRAWN = """
+UPDATE pass SET status = new.status, status_reason = new.status_reason, updated_at = new.at
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[])
+    AS new(workspace_id, pass_id, status, status_reason, at)
+WHERE pass.workspace_id = new.workspace_id AND pass.pass_id = new.pass_id
+"""
+
+REVOKE_LINKS = """
+UPDATE link SET is_revoked = true
+FROM unnest($1::uuid[], $2::uuid[]) AS given(workspace_id, pass_id)
+WHERE link.workspace_id = given.workspace_id AND link.pass_id = given.pass_id
+    AND NOT link.is_revoked
+RETURNING link.pass_id, link.link_id, link.token_sha256, link.expires_at
+"""
+
+
+class PostgresPassesOfHolders:
+    async def ids(
+        self,
+        transaction: Transaction,
+        workspace_id: UUID,
+        holder_id: UUID,
+        *,
+        after: UUID,
+        limit: int,
+        only_active: bool,
+    ) -> list[UUID]:
+        rows = await transaction.fetch(
+            IDS_OF_HOLDER, workspace_id, holder_id, after, limit, only_active
+        )
+        return [row["pass_id"] for row in rows]
+
+    async def put_off(self, transaction: Transaction, page: HolderPage, *, now: datetime) -> None:
+        await transaction.execute(
+            PUT_OFF, page.workspace_id, page.holder_id, page.after, page.is_erasure, now
+        )
+
+    async def waiting(
+        self, transaction: Transaction, workspace_ids: Collection[UUID], *, limit: int
+    ) -> list[HolderPage]:
+        rows = await transaction.fetch(WAITING, sorted(workspace_ids), limit)
+        return [
+            HolderPage(
+                workspace_id=row["workspace_id"],
+                holder_id=row["holder_id"],
+                after=row["after_pass_id"],
+                is_erasure=row["is_erasure"],
+            )
+            for row in rows
+        ]
+
+    async def finish(self, transaction: Transaction, page: HolderPage) -> None:
+        await transaction.execute(FINISH, page.workspace_id, page.holder_id)
+
+
+class PostgresEndedPasses:
+    async def expired(
+        self,
+        transaction: Transaction,
+        workspace_ids: Collection[UUID],
+        *,
+        now: datetime,
+        limit: int,
+    ) -> list[PassKey]:
+        return _keys(await transaction.fetch(EXPIRED, sorted(workspace_ids), now, limit))
+
+    async def retire(
+        self, transaction: Transaction, keys: Collection[PassKey], *, due_at: datetime
+    ) -> None:
+        await transaction.execute(RETIRE, *_columns(keys), due_at)
+
+    async def due(
+        self,
+        transaction: Transaction,
+        workspace_ids: Collection[UUID],
+        *,
+        now: datetime,
+        limit: int,
+    ) -> list[PassKey]:
+        return _keys(await transaction.fetch(DUE, sorted(workspace_ids), now, limit))
+
+    async def forget(
+        self, transaction: Transaction, keys: Collection[PassKey], *, now: datetime
+    ) -> list[tuple[UUID, UUID]]:
+        columns = _columns(keys)
+        await transaction.execute(FORGET, *columns, now)
+        links = await transaction.fetch(FORGET_LINKS, *columns)
+        claims = await transaction.fetch(FORGET_CLAIMS, *columns)
+        await transaction.execute(RETIRED, *columns)
+        return [(row["workspace_id"], row["link_id"]) for row in (*links, *claims)]
+
+    async def erase(self, transaction: Transaction, passes: Sequence[WalletPass]) -> None:
+        if not passes:
+            return
+        await transaction.execute(
+            ERASE,
+            [each.workspace_id for each in passes],
+            [each.pass_id for each in passes],
+            [each.external_id for each in passes],
+            [each.code for each in passes],
+            [each.status.value for each in passes],
+            [each.status_reason for each in passes],
+            [json.dumps(dict(each.field_values)) for each in passes],
+        )
+
+    async def end_undrawn(self, transaction: Transaction, passes: Sequence[WalletPass]) -> None:
+        if not passes:
+            return
+        await transaction.execute(
+            END_UNDRAWN,
+            [each.workspace_id for each in passes],
+            [each.pass_id for each in passes],
+            [each.status.value for each in passes],
+            [each.status_reason for each in passes],
+            [each.updated_at for each in passes],
+        )
+
+    async def revoke_links(
+        self, transaction: Transaction, keys: Collection[PassKey]
+    ) -> list[RevokedLink]:
+        rows = await transaction.fetch(REVOKE_LINKS, *_columns(keys))
+        return [RevokedLink(**dict(row)) for row in rows]
+
+
+def _keys(rows: Sequence[Any]) -> list[PassKey]:
+    return [(row["workspace_id"], row["pass_id"]) for row in rows]
+
+
+def _columns(keys: Collection[PassKey]) -> tuple[list[UUID], list[UUID]]:
+    ordered = sorted(set(keys))
+    return [workspace_id for workspace_id, _ in ordered], [pass_id for _, pass_id in ordered]

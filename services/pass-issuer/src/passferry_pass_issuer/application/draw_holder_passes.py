@@ -1,0 +1,154 @@
+"""What happened to a person shows on their passes: drawn again, or erased, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from uuid import UUID
+
+from passferry_contracts.registry import LINK_CHANGED, PASS_UPDATED
+from passferry_contracts.types import PassStatus
+from passferry_pass_issuer.application.life_ports import (
+    NO_PASS,
+    EndedPasses,
+    HolderPage,
+    PassesOfHolders,
+    RememberedAnswers,
+)
+from passferry_pass_issuer.application.pass_events import (
+    link_changed,
+    pass_erased,
+    pass_updated,
+)
+from passferry_pass_issuer.application.ports import PassChange, RevisionWriter
+from passferry_pass_issuer.application.render_revisions import RevisionStore
+from passferry_pass_issuer.application.work import Work
+from passferry_pass_issuer.domain.status_changes import ERASED
+from passferry_pass_issuer.domain.wallet_pass import WalletPass
+from passferry_runtime.ids import uuid7
+
+PAGE_PASSES = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrawHolderPasses:
+    """The first page is done with the change itself; what is left, by the upkeep.
+
+    The page is locked before any pass, by everybody, so that nobody waits in a circle.
+    """
+
+    passes: PassesOfHolders
+    ended: EndedPasses
+    answers: RememberedAnswers
+    store: RevisionStore
+    revisions: RevisionWriter
+    #: How long phones have to fetch the last revision.
+    forget_after: timedelta
+
+    async def start(
+        self, work: Work, workspace_id: UUID, holder_id: UUID, *, is_erasure: bool
+    ) -> bool:
+        """Whether that was all."""
+        page = HolderPage(
+            workspace_id=workspace_id, holder_id=holder_id, after=NO_PASS, is_erasure=is_erasure
+        )
+        await self.passes.put_off(work.transaction, page, now=work.now)
+        return await self.step(work, page)
+
+    async def step(self, work: Work, page: HolderPage) -> bool:
+        """One page; whether it was the last."""
+        ids = await self.passes.ids(
+            work.transaction,
+            page.workspace_id,
+            page.holder_id,
+            after=page.after,
+            limit=PAGE_PASSES,
+            only_active=not page.is_erasure,
+        )
+        keys = [(page.workspace_id, pass_id) for pass_id in ids]
+        rows = list((await self.store.lock(work.transaction, keys)).values()) if keys else []
+        if page.is_erasure:
+            await self._erase(work, page.workspace_id, rows)
+        else:
+            await self._draw(work, rows)
+        if len(ids) < PAGE_PASSES:
+            await self.passes.finish(work.transaction, page)
+            return True
+        await self.passes.put_off(work.transaction, replace(page, after=ids[-1]), now=work.now)
+        return False
+
+    async def _draw(self, work: Work, rows: Sequence[WalletPass]) -> None:
+        changes = [_change(work, row, row, "pass.updated", "holder") for row in rows]
+        stored = await self.revisions.store_showable(work.transaction, changes)
+        for change, row in zip(changes, stored, strict=True):
+            # A pass that does not show what changed, or cannot, stays as it is.
+            if isinstance(row, WalletPass) and row.revision > change.before.revision:
+                work.transaction.emit(
+                    PASS_UPDATED,
+                    pass_updated(row, changed_fields=["holder"], changed_at=work.now),
+                    event_id=change.causes[0]["event_id"],
+                )
+
+    async def _erase(self, work: Work, workspace_id: UUID, rows: Sequence[WalletPass]) -> None:
+        if not rows:
+            return
+        changes = [_change(work, row, _nameless(row), "pass.erased", ERASED) for row in rows]
+        stored = await self.revisions.store_showable(work.transaction, changes)
+        erased, at_once = list[WalletPass](), list[WalletPass]()
+        for change, row in zip(changes, stored, strict=True):
+            if isinstance(row, WalletPass) and change.before.forgotten_at is None:
+                erased.append(row)
+            else:
+                # Nothing to show to anybody, or nothing that could be shown without the person.
+                at_once.append(replace(change.after, revision=change.before.revision))
+        await self.ended.erase(work.transaction, [*erased, *at_once])
+        event_ids = {each.before.pass_id: each.causes[0]["event_id"] for each in changes}
+        for row in [*erased, *at_once]:
+            told = pass_erased(row, changed_at=work.now)
+            work.transaction.emit(PASS_UPDATED, told, event_id=event_ids[row.pass_id])
+        await self._revoke_links(work, [*erased, *at_once])
+        await self.ended.retire(
+            work.transaction, _keys(erased), due_at=work.now + self.forget_after
+        )
+        await self.ended.retire(work.transaction, _keys(at_once), due_at=work.now)
+        await self.answers.forget_subjects(
+            work.transaction, workspace_id, [row.pass_id for row in rows]
+        )
+
+    async def _revoke_links(self, work: Work, rows: Sequence[WalletPass]) -> None:
+        by_id = {row.pass_id: row for row in rows}
+        for link in await self.ended.revoke_links(work.transaction, _keys(rows)):
+            told = link_changed(
+                by_id[link.pass_id],
+                link_id=link.link_id,
+                token_sha256=link.token_sha256,
+                expires_at=link.expires_at,
+                is_revoked=True,
+                changed_at=work.now,
+            )
+            work.transaction.emit(LINK_CHANGED, told)
+
+
+def _nameless(row: WalletPass) -> WalletPass:
+    """The pass without the person. The caller's own id of it and its code may name one too."""
+    return replace(
+        row,
+        status=PassStatus.DELETED,
+        status_reason=ERASED,
+        external_id=str(row.pass_id),
+        code=f"erased-{row.pass_id.hex}",
+        field_values={},
+        latest_message=None,
+    )
+
+
+def _change(
+    work: Work, before: WalletPass, after: WalletPass, event_type: str, reason: str
+) -> PassChange:
+    cause = {"event_type": event_type, "event_id": str(uuid7()), "reason": reason}
+    return PassChange(before=before, after=after, causes=(cause,), caused_at=work.now)
+
+
+def _keys(rows: Sequence[WalletPass]) -> list[tuple[UUID, UUID]]:
+    return [(row.workspace_id, row.pass_id) for row in rows]

@@ -1,0 +1,212 @@
+"""A lost pass gets a follower with another serial number, token and code.
+
+The new pass is made first; then the ledger moves what the old one holds; then the old one is void.
+In whatever order things fail, nothing is spent twice and nothing is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from passferry_contracts.events.ledger import CommandCompleted, TransferCommand
+from passferry_contracts.registry import LEDGER_COMMANDS
+from passferry_contracts.types import BalanceOwner, PassStatus
+from passferry_pass_issuer.application.change_passes import EndPass
+from passferry_pass_issuer.application.life_ports import HolderRecords, Replacement, Replacements
+from passferry_pass_issuer.application.make_passes import MakePasses, PassDraft, tell_new_pass
+from passferry_pass_issuer.application.ports import Catalogue, Passes, Programs
+from passferry_pass_issuer.application.work import Work, Workbench
+from passferry_pass_issuer.domain.issuing import check_program_open
+from passferry_pass_issuer.domain.refusals import ContentRejected
+from passferry_pass_issuer.domain.status_changes import REPLACED
+from passferry_pass_issuer.domain.wallet_pass import WalletPass
+from passferry_runtime.errors import Conflict, NotFound, Rejected, RetryLater
+
+MOVING, DONE, FAILED = "moving", "done", "failed"
+KEY_PREFIX = "reissue:"
+#: The ledger found nothing that could be moved, or the old account closed by itself.
+_NOTHING_LEFT = frozenset({"nothing_to_redeem", "account_closed"})
+
+Verdict = RetryLater | Rejected | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reissued:
+    replacement: Replacement
+    new: WalletPass
+    is_first: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReissuePass:
+    passes: Passes
+    holders: HolderRecords
+    programs: Programs
+    catalogue: Catalogue
+    make: MakePasses
+    replacements: Replacements
+
+    async def __call__(
+        self, work: Work, workspace_id: UUID, reference: str, *, external_id: str | None
+    ) -> Reissued:
+        """Asking again gives the same follower; a transfer that failed is then ordered anew."""
+        # Whoever issues locks in this order.
+        await self.passes.lock_issuing(work.transaction, workspace_id)
+        old = await self.passes.find(work.transaction, workspace_id, reference, for_update=True)
+        if old is None:
+            raise NotFound("pass_not_found", "there is no such pass")
+        known = await self.replacements.of(work.transaction, workspace_id, old.pass_id)
+        if known is not None:
+            return await self._again(work, known)
+        new = await self._follower(work, old, external_id)
+        replacement = Replacement(
+            workspace_id=workspace_id,
+            old_pass_id=old.pass_id,
+            new_pass_id=new.pass_id,
+            state=MOVING,
+            attempt=1,
+            updated_at=work.now,
+        )
+        await self._order(work, replacement)
+        await work.audit(
+            workspace_id, "pass.reissued", old.pass_id, after={"new_pass_id": str(new.pass_id)}
+        )
+        return Reissued(replacement=replacement, new=new, is_first=True)
+
+    async def _follower(self, work: Work, old: WalletPass, external_id: str | None) -> WalletPass:
+        workspace_id = old.workspace_id
+        if not old.is_usable:
+            raise Conflict(f"pass_{old.status}", "only an active pass can be replaced")
+        if old.balance_owner is BalanceOwner.UPSTREAM:
+            raise Conflict("balance_kept_upstream", "issue a new pass from the upstream system")
+        if external_id is not None and await self.passes.by_external_ids(
+            work.transaction, workspace_id, [external_id]
+        ):
+            raise Conflict("external_id_taken", "external_id names another pass")
+        programs = await self.programs.by_ids(work.transaction, workspace_id, [old.program_id])
+        program = check_program_open(programs.get(old.program_id))
+        holder = await self.holders.holder(
+            work.transaction, workspace_id, str(old.holder_id), for_update=False
+        )
+        published = await self.catalogue.newest_published(
+            work.transaction, workspace_id, [program.template_id] if program.template_id else []
+        )
+        if holder is None or program.template_id not in published:
+            raise Conflict("template_not_published", "the program has no published template")
+        template = published[program.template_id]
+        made = self.make.make(
+            work,
+            PassDraft(
+                workspace_id=workspace_id,
+                program=program,
+                template=template,
+                holder=holder.facts,
+                # What the old one holds comes from the ledger.
+                opening_balance_minor=0,
+                field_values=old.field_values,
+                # Of no request: another one with its external id is a conflict.
+                request_sha256="",
+                external_id=external_id,
+                expires_at=old.expires_at,
+            ),
+        )
+        # The old pass has to step aside before: a person is a member once.
+        await self.replacements.step_aside(
+            work.transaction, workspace_id, old.pass_id, made.wallet_pass.pass_id
+        )
+        told = tell_new_pass(work, made, holder.facts, template)
+        await self.passes.insert(work.transaction, [told])
+        return told.wallet_pass
+
+    async def _again(self, work: Work, known: Replacement) -> Reissued:
+        new = await self.passes.find(
+            work.transaction, known.workspace_id, str(known.new_pass_id), for_update=False
+        )
+        if new is None:
+            raise NotFound("pass_not_found", "there is no such pass")
+        if known.state == FAILED:
+            known = replace(
+                known, state=MOVING, attempt=known.attempt + 1, code=None, updated_at=work.now
+            )
+            await self._order(work, known)
+        return Reissued(replacement=known, new=new, is_first=False)
+
+    async def _order(self, work: Work, replacement: Replacement) -> None:
+        await self.replacements.save(work.transaction, replacement)
+        work.transaction.emit(
+            LEDGER_COMMANDS,
+            TransferCommand(
+                workspace_id=replacement.workspace_id,
+                idempotency_key=key_of(replacement),
+                pass_id=replacement.old_pass_id,
+                to_pass_id=replacement.new_pass_id,
+                reason=REPLACED,
+            ),
+        )
+
+
+def key_of(replacement: Replacement) -> str:
+    return f"{KEY_PREFIX}{replacement.old_pass_id}:{replacement.attempt}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompleteReissues:
+    """`ledger.results`: what became of the transfers that were ordered here."""
+
+    workbench: Workbench
+    replacements: Replacements
+    end_pass: EndPass
+
+    async def __call__(self, results: Sequence[CommandCompleted]) -> list[Verdict]:
+        return [await self._complete(result) for result in results]
+
+    async def _complete(self, result: CommandCompleted) -> Verdict:
+        # Anybody may order transfers; only what answers our own order is heard.
+        if not result.idempotency_key.startswith(KEY_PREFIX) or result.pass_id is None:
+            return None
+        workspace_id, pass_id = result.workspace_id, result.pass_id
+        try:
+            async with self.workbench.open([workspace_id], actor="event:ledger.results") as work:
+                known = await self.replacements.of(work.transaction, workspace_id, pass_id)
+                if known is not None and known.state == MOVING and _answers(result, known):
+                    await self._settle(work, known, result)
+        except ContentRejected as refusal:
+            return Rejected(refusal.code, str(refusal))
+        return None
+
+    async def _settle(self, work: Work, known: Replacement, result: CommandCompleted) -> None:
+        is_moved = result.outcome == "applied" or result.code in _NOTHING_LEFT
+        settled = replace(
+            known,
+            state=DONE if is_moved else FAILED,
+            code=result.code if result.outcome == "refused" else None,
+            left_minor=result.balance_minor,
+            updated_at=work.now,
+        )
+        await self.replacements.save(work.transaction, settled)
+        if not is_moved:
+            # The old pass stays good: what it holds is nowhere else.
+            await work.audit(
+                known.workspace_id,
+                "pass.replacement_failed",
+                known.old_pass_id,
+                after={"code": result.code},
+            )
+            return
+        try:
+            await self.end_pass(
+                work,
+                known.workspace_id,
+                str(known.old_pass_id),
+                PassStatus.VOIDED,
+                reason=REPLACED,
+            )
+        except Conflict:
+            # Deleted meanwhile: more than void.
+            return
+
+
+def _answers(result: CommandCompleted, known: Replacement) -> bool:
+    return result.idempotency_key == key_of(known)

@@ -1,0 +1,275 @@
+"""Passes that are transferred to somebody else, or replaced because they were lost."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from passferry_contracts.events.directory import LinkChanged
+from passferry_contracts.events.ledger import CommandCompleted, TransferCommand
+from passferry_contracts.events.passes import PassCreated, PassUpdated, PassVoided
+from passferry_contracts.events.rendered import PassRendered
+from passferry_contracts.registry import LINK_CHANGED
+from passferry_testing.pki import DemoAuthority
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return DemoAuthority.create(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture
+async def office(harness, make, authority):
+    async with make.open_office(harness, authority=authority) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def shop(office):
+    workspace_id = await office.workspace()
+    base = f"/workspaces/{workspace_id}"
+    program_id = await office.program(workspace_id)
+
+    async def issue(**body):
+        body = {"program_id": program_id, **body}
+        return await office.call("POST", f"{base}/passes", status=201, json=body)
+
+    async def holder(name):
+        path = f"{base}/holders/external:{name}"
+        return await office.call("PUT", path, status=201, json={"full_name": f"{name} Doe"})
+
+    issue.base, issue.workspace_id, issue.program_id = base, workspace_id, program_id
+    issue.holder = holder
+    return issue
+
+
+async def row_of(office, issued):
+    [row] = await office.rows(
+        "SELECT * FROM pass_issuer.pass WHERE pass_id = $1", UUID(issued["pass_id"])
+    )
+    return row
+
+
+def answer(command, **changes):
+    given = {
+        "workspace_id": command.workspace_id,
+        "command_event_id": "e-1",
+        "command_type": "ledger.transfer",
+        "idempotency_key": command.idempotency_key,
+        "pass_id": command.pass_id,
+        "outcome": "applied",
+        "balance_minor": 0,
+        "completed_at": "2026-05-14T12:00:00Z",
+    }
+    return CommandCompleted(**(given | changes))
+
+
+async def test_a_pass_changes_hands_and_the_former_holders_name_leaves_it(office, shop):
+    # proves: J93, J71
+    await shop.holder("ana")
+    bo = await shop.holder("bo")
+    one = await shop(holder={"external_id": "ana"}, opening_balance_minor=7)
+    former = await row_of(office, one)
+    path = f"{shop.base}/passes/{one['pass_id']}/transfer"
+    moved = await office.call("POST", path, json={"holder": "external:bo"})
+    assert moved["holder_id"] == bo["holder_id"]
+    same = ("pass_id", "serial_number", "code", "external_id", "balance_minor", "status")
+    assert {name: moved[name] for name in same} == {name: one[name] for name in same}
+    last = (await office.events(PassRendered))[-1]
+    assert (last.revision, "bo Doe" in last.apple.pass_json) == (2, True)
+    assert "ana" not in last.apple.pass_json
+    # The former holder's device knows a token that opens nothing any more.
+    now = await row_of(office, one)
+    token = json.loads(last.apple.pass_json)["authenticationToken"]
+    assert hashlib.sha256(token.encode()).hexdigest() == now["authentication_token_sha256"]
+    assert last.apple.authentication_token_sha256 == now["authentication_token_sha256"]
+    assert now["authentication_token_sha256"] != former["authentication_token_sha256"]
+    # Neither does the former link.
+    assert moved["link"] != one["link"]
+    first, revoked, fresh = await office.events(LinkChanged)
+    assert (revoked.link_id, revoked.revoked) == (first.link_id, True)
+    assert (fresh.revoked, fresh.link_id != first.link_id) == (False, True)
+    assert (await office.compacted(LINK_CHANGED))[LINK_CHANGED.name, str(first.link_id)] is None
+    [told] = await office.events(PassUpdated)
+    assert (told.changed_fields, str(told.holder_id)) == (["holder_id"], bo["holder_id"])
+    # Doing it twice is doing it once.
+    again = await office.call("POST", path, json={"holder": bo["holder_id"]})
+    assert (again["revision"], again["link"]) == (2, moved["link"])
+    [audited] = await office.rows(
+        "SELECT before, after FROM pass_issuer.audit_log WHERE action = 'pass.transferred'"
+    )
+    assert json.loads(audited["after"])["holder_id"] == bo["holder_id"]
+
+
+async def test_a_message_to_the_former_holder_is_not_shown_to_the_next(office, shop):
+    await shop.holder("bo")
+    one = await shop(holder={"full_name": "Ana"})
+    path = f"{shop.base}/passes/{one['pass_id']}"
+    await office.call("POST", f"{path}/messages", status=201, json={"body": "Dear Ana"})
+    await office.call("POST", f"{path}/transfer", json={"holder": "external:bo"})
+    assert (await row_of(office, one))["latest_message"] is None
+
+
+async def test_a_person_is_a_member_once_after_a_transfer_too(office, shop):
+    # proves: C12, J93
+    await shop.holder("bo")
+    theirs = await shop(holder={"external_id": "bo"})
+    mine = await shop(holder={"full_name": "Ana"})
+    path = f"{shop.base}/passes/{mine['pass_id']}/transfer"
+    problem = await office.call("POST", path, status=409, json={"holder": "external:bo"})
+    assert problem["code"] == "holder_is_member"
+    await office.call("POST", f"{shop.base}/passes/{theirs['pass_id']}/void")
+    assert (await office.call("POST", path, json={"holder": "external:bo"}))["revision"] == 2
+
+
+async def test_what_ended_and_who_is_not_there_change_no_hands(office, shop):
+    # proves: J93, J70
+    await shop.holder("bo")
+    one = await shop()
+    path = f"{shop.base}/passes/{one['pass_id']}"
+    await office.call("POST", f"{path}/transfer", status=404, json={"holder": "external:nobody"})
+    other = await office.workspace()
+    foreign = f"/workspaces/{other}/holders/external:cleo"
+    cleo = await office.call("PUT", foreign, status=201, json={})
+    await office.call("POST", f"{path}/transfer", status=404, json={"holder": cleo["holder_id"]})
+    await office.call("POST", f"{path}/void")
+    problem = await office.call(
+        "POST", f"{path}/transfer", status=409, json={"holder": "external:bo"}
+    )
+    assert problem["code"] == "pass_voided"
+    await office.call("POST", f"{path}/reissue", status=409)
+
+
+async def test_a_lost_pass_is_void_once_the_ledger_moved_what_it_held(office, shop):
+    # proves: J93, J71
+    lost = await shop(
+        holder={"external_id": "ana", "full_name": "Ana Doe"},
+        opening_balance_minor=70,
+        fields={"favourite": "Tea"},
+    )
+    path = f"{shop.base}/passes/{lost['pass_id']}/reissue"
+    answered = await office.call("POST", path, status=201, json={"external_id": "card-2"})
+    new = answered["pass"]
+    assert (answered["state"], answered["replaces"]) == ("moving", lost["pass_id"])
+    assert (new["external_id"], new["fields"]) == ("card-2", {"favourite": "Tea"})
+    assert (new["holder_id"], new["balance_minor"]) == (lost["holder_id"], 0)
+    for secret in ("serial_number", "code", "link"):
+        assert new[secret] != lost[secret]
+    _, created = await office.events(PassCreated)
+    assert created.opening_balance_minor == 0
+    [command] = await office.events(TransferCommand)
+    assert (str(command.pass_id), str(command.to_pass_id)) == (lost["pass_id"], new["pass_id"])
+    assert command.amount_minor is None
+    # Until the ledger answers, the lost one is good: what it holds is nowhere else.
+    assert (await office.call("GET", f"{shop.base}/passes/{lost['pass_id']}"))["status"] == "active"
+    again = await office.call("POST", path, json={"external_id": "card-2"})
+    assert (again["state"], again["pass"]["pass_id"]) == ("moving", new["pass_id"])
+    assert len(await office.events(TransferCommand)) == 1
+    # What others ordered, or an older order, is not heard.
+    await office.hear(
+        answer(command, idempotency_key="shop-1"),
+        answer(command, idempotency_key=f"reissue:{lost['pass_id']}:9"),
+        answer(command, pass_id=UUID(new["pass_id"])),
+    )
+    assert await office.events(PassVoided) == []
+    assert await office.hear(answer(command), answer(command)) == [None, None]
+    [voided] = await office.events(PassVoided)
+    assert (str(voided.pass_id), voided.reason) == (lost["pass_id"], "replaced")
+    assert (await office.call("POST", path))["state"] == "done"
+    actions = await office.rows(
+        "SELECT action FROM pass_issuer.audit_log WHERE target = $1 ORDER BY id", lost["pass_id"]
+    )
+    assert [row["action"] for row in actions] == ["pass.issued", "pass.reissued", "pass.voided"]
+
+
+async def test_a_member_with_a_new_card_is_still_a_member_once(office, shop):
+    # proves: C12
+    holder = {"external_id": "ana"}
+    lost = await shop(holder=holder)
+    answered = await office.call(
+        "POST", f"{shop.base}/passes/{lost['pass_id']}/reissue", status=201
+    )
+    body = {"program_id": shop.program_id, "holder": holder}
+    found = await office.call("POST", f"{shop.base}/passes", json=body)
+    assert found["pass_id"] == answered["pass"]["pass_id"]
+    transfer = f"{shop.base}/passes/{lost['pass_id']}/transfer"
+    await shop.holder("bo")
+    problem = await office.call("POST", transfer, status=409, json={"holder": "external:bo"})
+    assert problem["code"] == "pass_replaced"
+
+
+@pytest.mark.parametrize("code", ["nothing_to_redeem", "account_closed"])
+async def test_an_empty_pass_is_replaced_as_well(office, shop, code):
+    lost = await shop()
+    await office.call("POST", f"{shop.base}/passes/{lost['pass_id']}/reissue", status=201)
+    [command] = await office.events(TransferCommand)
+    await office.hear(answer(command, outcome="refused", code=code))
+    assert len(await office.events(PassVoided)) == 1
+
+
+async def test_a_transfer_that_the_ledger_refused_leaves_the_lost_pass_good(office, shop):
+    lost = await shop(opening_balance_minor=70)
+    path = f"{shop.base}/passes/{lost['pass_id']}/reissue"
+    await office.call("POST", path, status=201)
+    [first] = await office.events(TransferCommand)
+    refused = answer(first, outcome="refused", code="day_limit_exceeded", balance_minor=70)
+    await office.hear(refused)
+    assert await office.events(PassVoided) == []
+    # Asking again orders it anew, under another key: the refusal of the first is remembered.
+    again = await office.call("POST", path)
+    assert (again["state"], again["code"]) == ("moving", None)
+    _, second = await office.events(TransferCommand)
+    assert second.idempotency_key != first.idempotency_key
+    await office.hear(refused)
+    assert await office.events(PassVoided) == []
+    await office.hear(answer(second))
+    assert [event.reason for event in await office.events(PassVoided)] == ["replaced"]
+    assert len(await office.events(PassCreated)) == 2
+
+
+async def test_a_pass_whose_balance_is_kept_elsewhere_is_replaced_there(office, shop):
+    program = await office.program(shop.workspace_id, balance_owner="upstream")
+    one = await shop(program_id=program)
+    problem = await office.call("POST", f"{shop.base}/passes/{one['pass_id']}/reissue", status=409)
+    assert problem["code"] == "balance_kept_upstream"
+
+
+async def test_a_taken_name_and_a_foreign_pass_are_refused(office, shop):
+    # proves: J70
+    one, other = await shop(external_id="card-1"), await office.workspace()
+    path = f"{shop.base}/passes/{one['pass_id']}/reissue"
+    problem = await office.call("POST", path, status=409, json={"external_id": "card-1"})
+    assert problem["code"] == "external_id_taken"
+    await office.call("POST", f"/workspaces/{other}/passes/{one['pass_id']}/reissue", status=404)
+    assert await office.events(TransferCommand) == []
+
+
+async def test_two_who_replace_a_pass_at_once_get_one_follower(office, shop):
+    one = await shop(opening_balance_minor=7)
+    path = f"/api/v1{shop.base}/passes/{one['pass_id']}/reissue"
+    headers = {"X-Api-Key": office.administrator_key}
+    answers = await asyncio.gather(*(office.client.post(path, headers=headers) for _ in range(4)))
+    assert sorted(each.status_code for each in answers) == [200, 200, 200, 201]
+    assert len({each.json()["pass"]["pass_id"] for each in answers}) == 1
+    assert len(await office.events(TransferCommand)) == 1
+
+
+async def test_an_erased_holder_whose_pass_was_being_replaced_leaves_nothing(office, shop):
+    lost = await shop(holder={"external_id": "ana", "full_name": "Ana Planted"})
+    path = f"{shop.base}/passes/{lost['pass_id']}/reissue"
+    await office.call("POST", path, status=201)
+    await office.call("DELETE", f"{shop.base}/holders/external:ana")
+    [command] = await office.events(TransferCommand)
+    assert await office.hear(answer(command)) == [None]
+    assert await office.events(PassVoided) == []
+    office.clock.advance(timedelta(days=2))
+    await office.issuer.life.keep_time()
+    left = await office.rows("SELECT p::text AS row FROM pass_issuer.pass p")
+    assert not [row for row in left if "Planted" in row["row"]]
