@@ -35,9 +35,7 @@ def held():
     ring = KeyRing.from_json(KeyRing.generate("shared"))
     clock = FixedClock(NOW)
     settings = KafkaSettings(brokers="127.0.0.1:1", client_id="test")
-    credentials = WorkspaceCredentials(
-        ring, settings, known_with=SimpleNamespace(), clock=clock
-    )
+    credentials = WorkspaceCredentials(ring, settings, known_with=SimpleNamespace(), clock=clock)
 
     def take(*apple):
         sealed = ring.encrypt(
