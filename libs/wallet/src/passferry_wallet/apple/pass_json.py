@@ -337,8 +337,9 @@ def _add_nfc(written: dict[str, Any], content: PassContent) -> None:
         written["nfc"]["requiresAuthentication"] = True
 
 
+@lru_cache(maxsize=256)
 def check_nfc_key(encoded: str) -> str:
-    """The key itself. Raises PassContentRejected for what is no P-256 key."""
+    """The key itself; all passes of a template have the same. Raises PassContentRejected for what is no P-256 key."""
     try:
         key = load_der_public_key(base64.b64decode(encoded, validate=True))
     except (ValueError, binascii.Error, UnsupportedAlgorithm):
