@@ -10,7 +10,9 @@ from typing import Literal
 
 from passferry_wallet.barcode import BarcodeFormat
 
-Vertical = Literal["loyalty", "giftCard", "offer", "eventTicket", "generic"]
+Vertical = Literal[
+    "loyalty", "giftCard", "offer", "eventTicket", "flight", "transit", "generic"
+]
 
 
 class GoogleContentRejected(Exception):

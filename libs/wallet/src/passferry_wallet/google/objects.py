@@ -66,7 +66,7 @@ MAX_TEXT_MODULES = 10
 BALANCE_MODULE = "balance"
 
 VERTICALS: frozenset[Vertical] = frozenset(
-    {"loyalty", "giftCard", "offer", "eventTicket", "generic"}
+    {"loyalty", "giftCard", "offer", "eventTicket", "flight", "transit", "generic"}
 )
 _VERTICAL_OF_PROTOCOL: dict[str, Vertical] = {
     "MEMBERSHIP": "loyalty",
