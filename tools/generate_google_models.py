@@ -118,9 +118,7 @@ def _kind(spec: Mapping[str, Any]) -> str:
     if spec["type"] == "array":
         return f"list[{_kind(spec['items'])}]"
     if "enum" in spec:
-        values = [value for value in spec["enum"] if value.isupper() and not _is_unset(value)]
-        values = list(dict.fromkeys(values))
-        return f"Literal[{', '.join(json.dumps(value) for value in values)}]"
+        return f"Literal[{', '.join(json.dumps(value) for value in _words(spec['enum']))}]"
     kinds = {
         ("string", None): "str",
         ("string", "int64"): "Int64Text",
@@ -131,8 +129,13 @@ def _kind(spec: Mapping[str, Any]) -> str:
     return kinds[spec["type"], spec.get("format")]
 
 
-def _is_unset(value: str) -> bool:
-    return value.endswith("_UNSPECIFIED")
+def _words(enumeration: list[str]) -> list[str]:
+    """In the one spelling that we send: `EAN_13`, and neither `ean13` nor `EAN13`."""
+    spellings: dict[str, str] = {}
+    for word in enumeration:
+        if word.isupper() and not word.endswith("_UNSPECIFIED"):
+            spellings.setdefault(word.replace("_", ""), word)
+    return list(spellings.values())
 
 
 def _table(name: str, kind: str) -> str:
@@ -149,7 +152,16 @@ def formatted(source: str) -> str:
     done = source
     for command in (["check", "--fix-only", "--select", "I"], ["format"]):
         done = subprocess.run(
-            [sys.executable, "-m", "ruff", *command, "--quiet", "--stdin-filename", str(MODELS), "-"],
+            [
+                sys.executable,
+                "-m",
+                "ruff",
+                *command,
+                "--quiet",
+                "--stdin-filename",
+                str(MODELS),
+                "-",
+            ],
             input=done,
             capture_output=True,
             text=True,

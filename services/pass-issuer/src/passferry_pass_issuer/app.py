@@ -252,7 +252,7 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
         publish_template=PublishTemplate(
             templates=stores.templates,
             google_classes=around.google_classes,
-            try_out=_trial(around.renderer, around.public_base_url),
+            try_out=_trial(around.renderer, around.google_classes, around.public_base_url),
             lint=_linter(around, stores),
             strings_files=strings_files,
         ),
@@ -315,12 +315,14 @@ def _image_store(around: Surroundings, stores: Stores) -> StoreTemplateImage:
 
 
 def _trial(
-    renderer: RevisionRenderer, public_base_url: str
+    renderer: RevisionRenderer, google_classes: GoogleClasses, public_base_url: str
 ) -> Callable[[TemplateVersion, Sequence[TemplateFile]], None]:
     def try_out(version: TemplateVersion, files: Sequence[TemplateFile]) -> None:
         digests = {file.name: file.sha1 for file in files}
         url = f"{public_base_url}/w/{version.workspace_id}"
-        renderer.render(example_pass(version, digests, url))
+        drawn = renderer.render(example_pass(version, digests, url))
+        if drawn.google_object is not None:
+            google_classes.check_object(version, drawn.google_object)
 
     return try_out
 

@@ -13,9 +13,7 @@ _MAX_INT64 = 2**63 - 1
 class GoogleModel(BaseModel):
     """Takes nothing that the API would not take: no unknown key, no number where text belongs."""
 
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, alias_generator=to_camel
-    )
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel)
 
 
 def _within_64_bits(text: str) -> str:

@@ -50,17 +50,18 @@ UPDATE pass SET
     google_object_body = new.google_object_body::jsonb, save_link = new.save_link,
     save_link_signed_at = new.save_link_signed_at, save_link_revision = new.save_link_revision,
     causes = new.causes::jsonb, caused_at = new.caused_at, rendered_at = new.rendered_at,
-    updated_at = new.updated_at
+    updated_at = new.updated_at, inserted_google_object_id = new.inserted_google_object_id,
+    tier = new.tier
 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
     $7::bigint[], $8::bigint[], $9::text[], $10::timestamptz[], $11::bigint[], $12::text[],
     $13::text[], $14::text[], $15::bytea[], $16::bigint[], $17::boolean[], $18::boolean[],
     $19::text[], $20::text[], $21::text[], $22::timestamptz[], $23::bigint[], $24::text[],
-    $25::timestamptz[], $26::timestamptz[], $27::timestamptz[])
+    $25::timestamptz[], $26::timestamptz[], $27::timestamptz[], $28::text[], $29::text[])
     AS new(workspace_id, pass_id, status, status_reason, balance_minor, ledger_version,
         redeemed_version, upstream_version, field_values, expires_at, revision, content_sha256,
         pass_json, manifest, signature, signed_revision, is_on_apple, is_on_google,
         google_object_id, google_object_body, save_link, save_link_signed_at, save_link_revision,
-        causes, caused_at, rendered_at, updated_at)
+        causes, caused_at, rendered_at, updated_at, inserted_google_object_id, tier)
 WHERE pass.workspace_id = new.workspace_id AND pass.pass_id = new.pass_id
 """
 
@@ -143,4 +144,6 @@ def _row(each: WalletPass) -> tuple[Any, ...]:
         each.caused_at,
         each.rendered_at,
         each.updated_at,
+        each.inserted_google_object_id,
+        each.tier,
     )

@@ -72,6 +72,7 @@ def ledger_effect(wallet_pass: WalletPass, event: PassEvent) -> WalletPass | Non
             balance_minor=event.new_balance_minor,
             version=event.version,
             exhausted=event.exhausted,
+            tier=event.tier,
         )
     if isinstance(event, PassRedeemed):
         return with_redemption(wallet_pass, version=event.version, exhausted=event.exhausted)

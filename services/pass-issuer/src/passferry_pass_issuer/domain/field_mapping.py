@@ -95,6 +95,8 @@ def _known(source: str, subject: RenderSubject) -> Scalar | date:
             return subject.expires_at
         case "pass.created_at":
             return subject.created_at
+        case "pass.tier":
+            return subject.tier
         case _:
             return None
 
