@@ -84,6 +84,10 @@ from passferry_pass_issuer.application.keep_credentials import (
     UploadGoogleAccount,
     UploadSigningIdentity,
 )
+from passferry_pass_issuer.application.learn_google_inserts import (
+    LearnGoogleInserts,
+    insert_effect,
+)
 from passferry_pass_issuer.application.lint_templates import LintTemplate
 from passferry_pass_issuer.application.ports import Cipher, RevisionRenderer, RevisionWriter
 from passferry_pass_issuer.application.render_revisions import RenderRevisions, SignWaiting
@@ -393,6 +397,9 @@ async def open_press(
             from_ledger=applying(ledger_effect),
             from_wallets=applying(wallet_effect),
             count=CountFunnel(transactions=database, store=PostgresFunnel()),
+            from_notifier=LearnGoogleInserts(
+                transactions=database, store=store, apply=applying(insert_effect)
+            ),
             admit=AdmitInbound(
                 workbench=issuer.workbench,
                 directory=directory,

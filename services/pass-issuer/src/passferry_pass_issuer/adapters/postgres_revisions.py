@@ -38,6 +38,14 @@ WHERE workspace_id = ANY($1::uuid[]) AND pass_type_identifier IS NOT NULL AND is
 ORDER BY workspace_id, pass_type_identifier
 """
 
+NOT_KNOWN_INSERTED = """
+SELECT p.workspace_id, p.pass_id FROM pass p
+JOIN unnest($1::uuid[], $2::uuid[], $3::text[]) AS told(workspace_id, pass_id, google_object_id)
+    ON p.workspace_id = told.workspace_id AND p.pass_id = told.pass_id
+    AND p.google_object_id = told.google_object_id
+WHERE p.inserted_google_object_id IS DISTINCT FROM told.google_object_id
+"""
+
 UPDATE = """
 UPDATE pass SET
     status = new.status, status_reason = new.status_reason, balance_minor = new.balance_minor,
@@ -107,6 +115,19 @@ class PostgresRevisions:
         """Which pass types of these workspaces have passes that wait for a signature."""
         rows = await transaction.fetch(UNSIGNED_TYPES, sorted(workspace_ids))
         return [(row["workspace_id"], row["pass_type_identifier"]) for row in rows]
+
+    async def not_known_inserted(
+        self, transaction: Transaction, told: Collection[tuple[UUID, UUID, str]]
+    ) -> set[PassKey]:
+        """Passes whose Google object this is, without knowing that Google has it."""
+        ordered = sorted(set(told))
+        rows = await transaction.fetch(
+            NOT_KNOWN_INSERTED,
+            [workspace for workspace, _, _ in ordered],
+            [pass_id for _, pass_id, _ in ordered],
+            [object_id for _, _, object_id in ordered],
+        )
+        return {(row["workspace_id"], row["pass_id"]) for row in rows}
 
     async def update(self, transaction: Transaction, passes: Sequence[WalletPass]) -> None:
         rows = [_row(wallet_pass) for wallet_pass in passes]
