@@ -22,6 +22,7 @@ from passferry_contracts.events.rendered import PassRendered
 from passferry_contracts.events.wallet import PassLinkOpened
 from passferry_contracts.registry import (
     DEAD_LETTERS,
+    DELIVERY_COMPLETED,
     LINK_CHANGED,
     PASS_BALANCE_CHANGED,
     PASS_CREATED,
@@ -52,6 +53,7 @@ AT = datetime(2026, 5, 14, 12, tzinfo=UTC)
 @pytest.fixture
 def topics():
     return (
+        DELIVERY_COMPLETED,
         LINK_CHANGED,
         PASS_BALANCE_CHANGED,
         PASS_CREATED,
