@@ -16,6 +16,7 @@ from fastapi import APIRouter
 
 from passferry_pass_issuer.adapters.apple_examination import examiner
 from passferry_pass_issuer.adapters.google_classes import WalletGoogleClasses
+from passferry_pass_issuer.adapters.google_examination import google_examiner
 from passferry_pass_issuer.adapters.postgres_audit import PostgresAudit
 from passferry_pass_issuer.adapters.postgres_credentials import (
     PostgresCredentials,
@@ -95,6 +96,7 @@ from passferry_pass_issuer.application.template_images import StoreTemplateImage
 from passferry_pass_issuer.application.watch_credentials import WatchCredentials
 from passferry_pass_issuer.application.work import Workbench
 from passferry_pass_issuer.domain.example_pass import example_pass
+from passferry_pass_issuer.domain.linting import LintFinding
 from passferry_pass_issuer.domain.template_checks import TemplateVersion
 from passferry_pass_issuer.domain.workspace import PLATFORM_ID
 from passferry_pass_issuer.entrypoints import (
@@ -307,8 +309,21 @@ def _linter(around: Surroundings, stores: Stores) -> LintTemplate:
     return LintTemplate(
         templates=stores.templates,
         identities=stores.credential_store,
-        examine=examiner(around.public_base_url),
+        examine=_examiner(around.public_base_url),
     )
+
+
+def _examiner(
+    public_base_url: str,
+) -> Callable[[TemplateVersion, Sequence[TemplateFile]], list[LintFinding]]:
+    apple, google = examiner(public_base_url), google_examiner(public_base_url)
+
+    def examine(version: TemplateVersion, files: Sequence[TemplateFile]) -> list[LintFinding]:
+        found = apple(version, files)
+        known = {finding.path for finding in found}
+        return [*found, *(each for each in google(version, files) if each.path not in known)]
+
+    return examine
 
 
 def _image_store(around: Surroundings, stores: Stores) -> StoreTemplateImage:

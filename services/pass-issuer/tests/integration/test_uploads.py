@@ -12,13 +12,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from passferry_contracts.events.directory import TemplatePublished
 from passferry_pass_issuer.adapters.google_classes import WalletGoogleClasses
-from passferry_pass_issuer.adapters.wallet_renderer import WalletRenderer
 from passferry_pass_issuer.adapters.wallet_identities import (
     WalletIdentityChecker,
     WalletServiceAccountChecker,
     read_authorities,
 )
 from passferry_pass_issuer.adapters.wallet_images import check_image
+from passferry_pass_issuer.adapters.wallet_renderer import WalletRenderer
 from passferry_pass_issuer.application.keep_credentials import IdentityUpload
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_testing.pki import DemoAuthority, export_p12

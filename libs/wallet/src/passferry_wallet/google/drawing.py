@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from passferry_wallet.clean_text import without_controls
 from passferry_wallet.google.barcodes import check_barcode
 from passferry_wallet.google.content import GoogleContentRejected, Value, Vertical
 from passferry_wallet.google.leaves import constant, converter
@@ -27,18 +28,20 @@ LIMITS = {"messages": 10, "merchantLocations": 10}
 WITH_IDS = frozenset({"textModulesData", "imageModulesData", "messages"})
 MAX_DEPTH = 12
 #: What an object is there for; the rest of it only goes with that.
-ESSENTIAL = {
-    "Barcode": "value",
-    "DateTime": "date",
-    "Image": "sourceUri",
-    "ImageModuleData": "mainImage",
-    "ImageUri": "uri",
-    "LocalizedString": "defaultValue",
-    "Money": "micros",
-    "RotatingBarcode": "valuePattern",
-    "TextModuleData": "body",
-    "TranslatedString": "value",
-    "Uri": "uri",
+ESSENTIAL: Mapping[str, frozenset[str]] = {
+    "Barcode": frozenset({"value"}),
+    "DateTime": frozenset({"date"}),
+    "Image": frozenset({"sourceUri"}),
+    "ImageModuleData": frozenset({"mainImage"}),
+    "ImageUri": frozenset({"uri"}),
+    "LocalizedString": frozenset({"defaultValue"}),
+    "Money": frozenset({"micros"}),
+    "RotatingBarcode": frozenset({"valuePattern", "totpDetails"}),
+    "RotatingBarcodeTotpDetails": frozenset({"parameters"}),
+    "RotatingBarcodeTotpDetailsTotpParameters": frozenset({"key"}),
+    "TextModuleData": frozenset({"body"}),
+    "TranslatedString": frozenset({"value"}),
+    "Uri": frozenset({"uri"}),
 }
 BALANCE_FORMS = ("string", "int", "double", "money")
 
@@ -125,7 +128,10 @@ class _Compiler:
 
         def step(subject: Any) -> Any:
             value = reader(subject)
-            return ABSENT if value is None or value == "" else convert(value)
+            # Control characters alone show nothing.
+            if value is None or (isinstance(value, str) and not without_controls(value)):
+                return ABSENT
+            return convert(value)
 
         return step
 
@@ -155,9 +161,9 @@ class _Compiler:
                 check(fixed, path)
             return _Fixed(fixed)
 
-        essential = ESSENTIAL.get(part.name)
+        essential = ESSENTIAL.get(part.name, frozenset()) & tree.keys()
         # Where that is said by the template itself, the object is there for every pass.
-        has_essential = essential in fixed
+        has_essential = bool(essential) and essential <= fixed.keys()
 
         def step(subject: Any) -> Any:
             body, is_empty = dict(fixed), not has_essential
@@ -165,7 +171,7 @@ class _Compiler:
                 value = one(subject)
                 if value is not ABSENT:
                     body[name], is_empty = value, False
-                elif is_required or name == essential:
+                elif is_required or name in essential:
                     return ABSENT
                 elif not in_list:
                     # A list is replaced whole, so that nothing of an old one can stay behind.

@@ -202,6 +202,8 @@ class GoogleContent:
     #: None: Google's own way.
     are_screenshots_allowed: bool | None = None
     nfc_constraint: tuple[str, ...] = ()
+    #: Fields of the example pass that a template is tried out with.
+    example_values: Mapping[str, str | int | bool] = field(default_factory=dict)
     class_piece: Piece = field(default_factory=dict)
     object_piece: Piece = field(default_factory=dict)
 

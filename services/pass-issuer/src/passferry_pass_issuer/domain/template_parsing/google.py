@@ -12,6 +12,7 @@ from passferry_pass_issuer.domain.google_template import (
     TiersContent,
 )
 from passferry_pass_issuer.domain.refusals import ContentRejected
+from passferry_pass_issuer.domain.template_parsing.example_values import example_values
 from passferry_pass_issuer.domain.template_parsing.google_members import (
     MAX_LOCATIONS,
     app_link,
@@ -96,6 +97,7 @@ def google_content(node: Node) -> GoogleContent:
         notifications=node.optional_child("notifications", notifications),
         are_screenshots_allowed=constraints.are_screenshots_allowed if constraints else None,
         nfc_constraint=constraints.nfc if constraints else (),
+        example_values=node.optional_child("example_values", example_values) or {},
         class_piece=class_piece(node, "class"),
         object_piece=object_piece(node, "object"),
     )

@@ -52,7 +52,7 @@ def _words(node: Node, most: int) -> Words:
 
 
 def _translations(node: Node, most: int) -> dict[str, str]:
-    names = node.names()
+    names = node.members()
     if len(names) > MAX_LANGUAGES:
         raise ContentRejected("too_many", node.path, f"has more than {MAX_LANGUAGES} languages")
     for name in names:

@@ -67,9 +67,6 @@ class Node:
             raise ContentRejected("invalid", self.at(name), f"is one of {', '.join(allowed)}")
         return value if value is None else str(value)
 
-    def names(self) -> list[str]:
-        return [str(name) for name in self._value]
-
     def whole_number(self, name: str, least: int, most: int) -> int:
         value = self.get(name)
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
