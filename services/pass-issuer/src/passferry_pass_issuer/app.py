@@ -17,6 +17,7 @@ from fastapi import APIRouter
 
 from passferry_pass_issuer.adapters.apple_examination import examiner
 from passferry_pass_issuer.adapters.google_classes import WalletGoogleClasses
+from passferry_pass_issuer.adapters.google_examination import google_examiner
 from passferry_pass_issuer.adapters.outbox_backlog import OutboxBacklog, StepErrors
 from passferry_pass_issuer.adapters.postgres_audit import PostgresAudit
 from passferry_pass_issuer.adapters.postgres_claims import PostgresClaims, PostgresMessages
@@ -116,6 +117,10 @@ from passferry_pass_issuer.application.keep_provider_keys import (
     UploadProviderKey,
 )
 from passferry_pass_issuer.application.keep_time import KeepTime
+from passferry_pass_issuer.application.learn_google_inserts import (
+    LearnGoogleInserts,
+    insert_effect,
+)
 from passferry_pass_issuer.application.lint_templates import LintTemplate
 from passferry_pass_issuer.application.make_passes import MakePasses
 from passferry_pass_issuer.application.ports import (
@@ -148,6 +153,7 @@ from passferry_pass_issuer.application.watch_credentials import WatchCredentials
 from passferry_pass_issuer.application.work import Workbench
 from passferry_pass_issuer.domain.example_pass import example_pass
 from passferry_pass_issuer.domain.jobs import JobKind
+from passferry_pass_issuer.domain.linting import LintFinding
 from passferry_pass_issuer.domain.template_checks import TemplateVersion
 from passferry_pass_issuer.domain.workspace import PLATFORM_ID
 from passferry_pass_issuer.entrypoints import (
@@ -358,7 +364,7 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
             publish=PublishTemplate(
                 templates=stores.templates,
                 google_classes=around.google_classes,
-                try_out=_trial(around.renderer, around.public_base_url),
+                try_out=_trial(around.renderer, around.google_classes, around.public_base_url),
                 lint=_linter(around, stores),
                 strings_files=strings_files,
             ),
@@ -464,8 +470,21 @@ def _linter(around: Surroundings, stores: Stores) -> LintTemplate:
     return LintTemplate(
         templates=stores.templates,
         identities=stores.credential_store,
-        examine=examiner(around.public_base_url),
+        examine=_examiner(around.public_base_url),
     )
+
+
+def _examiner(
+    public_base_url: str,
+) -> Callable[[TemplateVersion, Sequence[TemplateFile]], list[LintFinding]]:
+    apple, google = examiner(public_base_url), google_examiner(public_base_url)
+
+    def examine(version: TemplateVersion, files: Sequence[TemplateFile]) -> list[LintFinding]:
+        found = apple(version, files)
+        known = {finding.path for finding in found}
+        return [*found, *(each for each in google(version, files) if each.path not in known)]
+
+    return examine
 
 
 def _image_store(around: Surroundings, stores: Stores) -> StoreTemplateImage:
@@ -617,12 +636,14 @@ def _maker(around: Surroundings) -> MakePasses:
 
 
 def _trial(
-    renderer: RevisionRenderer, public_base_url: str
+    renderer: RevisionRenderer, google_classes: GoogleClasses, public_base_url: str
 ) -> Callable[[TemplateVersion, Sequence[TemplateFile]], None]:
     def try_out(version: TemplateVersion, files: Sequence[TemplateFile]) -> None:
         digests = {file.name: file.sha1 for file in files}
         url = f"{public_base_url}/w/{version.workspace_id}"
-        renderer.render(example_pass(version, digests, url))
+        drawn = renderer.render(example_pass(version, digests, url))
+        if drawn.google_object is not None:
+            google_classes.check_object(version, drawn.google_object)
 
     return try_out
 
@@ -697,6 +718,9 @@ async def open_press(
             from_ledger=applying(ledger_effect),
             from_wallets=applying(wallet_effect),
             count=CountFunnel(transactions=database, store=PostgresFunnel()),
+            from_notifier=LearnGoogleInserts(
+                transactions=database, store=store, apply=applying(insert_effect)
+            ),
             admit=AdmitInbound(
                 workbench=issuer.workbench,
                 directory=directory,
