@@ -12,9 +12,12 @@ from importlib.metadata import version
 from pathlib import Path
 from uuid import UUID
 
+from cryptography.x509 import Certificate
 from fastapi import APIRouter
 
 from passferry_pass_issuer.adapters.google_classes import WalletGoogleClasses
+from passferry_pass_issuer.adapters.pass_archives import open_upload
+from passferry_pass_issuer.adapters.pass_signatures import WalletPassSignatures
 from passferry_pass_issuer.adapters.postgres_audit import PostgresAudit
 from passferry_pass_issuer.adapters.postgres_credentials import (
     PostgresCredentials,
@@ -23,6 +26,7 @@ from passferry_pass_issuer.adapters.postgres_credentials import (
 from passferry_pass_issuer.adapters.postgres_funnel import PostgresFunnel
 from passferry_pass_issuer.adapters.postgres_holders import PostgresHolders
 from passferry_pass_issuer.adapters.postgres_idempotency import PostgresIdempotency
+from passferry_pass_issuer.adapters.postgres_imports import PostgresImports
 from passferry_pass_issuer.adapters.postgres_inbound_secrets import PostgresInboundSecrets
 from passferry_pass_issuer.adapters.postgres_links import PostgresLinks
 from passferry_pass_issuer.adapters.postgres_passes import PostgresPasses
@@ -71,6 +75,7 @@ from passferry_pass_issuer.application.edit_templates import (
     TemplateFile,
 )
 from passferry_pass_issuer.application.find_unsigned import FindUnsigned
+from passferry_pass_issuer.application.import_passes import ImportPasses
 from passferry_pass_issuer.application.issue_passes import IssuePasses
 from passferry_pass_issuer.application.keep_credentials import (
     AnnounceCredentials,
@@ -80,6 +85,7 @@ from passferry_pass_issuer.application.keep_credentials import (
     UploadSigningIdentity,
 )
 from passferry_pass_issuer.application.ports import Cipher, RevisionRenderer, RevisionWriter
+from passferry_pass_issuer.application.read_imports import ReadImports
 from passferry_pass_issuer.application.render_revisions import RenderRevisions, SignWaiting
 from passferry_pass_issuer.application.watch_credentials import WatchCredentials
 from passferry_pass_issuer.application.work import Workbench
@@ -89,6 +95,7 @@ from passferry_pass_issuer.domain.workspace import PLATFORM_ID
 from passferry_pass_issuer.entrypoints import (
     http_credentials,
     http_funnel,
+    http_imports,
     http_inbound_secrets,
     http_links,
     http_passes,
@@ -98,6 +105,7 @@ from passferry_pass_issuer.entrypoints import (
     kafka_routes,
 )
 from passferry_pass_issuer.entrypoints.check_credentials import CredentialCheck
+from passferry_pass_issuer.entrypoints.http_imports import Imports
 from passferry_pass_issuer.entrypoints.http_links import Distribution
 from passferry_pass_issuer.entrypoints.http_work import IssuerApi
 from passferry_pass_issuer.entrypoints.worker_signing_queue import (
@@ -133,6 +141,7 @@ ROUTERS: Sequence[APIRouter] = (
     http_templates.router,
     http_credentials.router,
     http_inbound_secrets.router,
+    http_imports.router,
     http_funnel.router,
     # Before the passes, whose routes take every path below a pass.
     http_links.router,
@@ -189,6 +198,8 @@ class Surroundings:
     identity_checker: IdentityChecker
     service_account_checker: ServiceAccountChecker
     sign_waiting: Callable[[UUID, str], None]
+    #: WWDR intermediates that imported passes may be signed under.
+    authorities: Sequence[Certificate] = ()
 
 
 def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
@@ -200,6 +211,18 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
         store=stores.credential_store,
         credentials=stores.credentials,
         seal=around.credentials_cipher,
+    )
+    create_template = CreateTemplate(templates=stores.templates)
+    store_file = StoreTemplateFile(templates=stores.templates, check_asset=around.check_asset)
+    issue_passes = IssuePasses(
+        passes=stores.passes,
+        holders=stores.holders,
+        programs=stores.programs,
+        catalogue=stores.catalogue,
+        renderer=around.renderer,
+        cipher=around.cipher,
+        public_base_url=around.public_base_url,
+        may_name_serial_number=around.may_name_serial_number,
     )
     return IssuerApi(
         workbench=Workbench(
@@ -235,11 +258,9 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
             programs=stores.programs, templates=stores.templates, workspaces=stores.workspaces
         ),
         change_program=ChangeProgram(programs=stores.programs, templates=stores.templates),
-        create_template=CreateTemplate(templates=stores.templates),
+        create_template=create_template,
         change_template=ChangeTemplate(templates=stores.templates),
-        store_template_file=StoreTemplateFile(
-            templates=stores.templates, check_asset=around.check_asset
-        ),
+        store_template_file=store_file,
         publish_template=PublishTemplate(
             templates=stores.templates,
             google_classes=around.google_classes,
@@ -261,21 +282,40 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
             announce_access=announce_access,
             workspaces=stores.workspaces,
         ),
-        issue_passes=IssuePasses(
-            passes=stores.passes,
-            holders=stores.holders,
-            programs=stores.programs,
-            catalogue=stores.catalogue,
-            renderer=around.renderer,
-            cipher=around.cipher,
-            public_base_url=around.public_base_url,
-            may_name_serial_number=around.may_name_serial_number,
-        ),
+        issue_passes=issue_passes,
         change_fields=ChangeFields(passes=stores.passes, revisions=around.revisions),
         end_pass=EndPass(passes=stores.passes, revisions=around.revisions),
         distribution=_distribution(around, stores),
+        imports=_imports(around, stores, create_template, store_file, issue_passes),
         funnel=PostgresFunnel(),
         keep_inbound_secrets=KeepInboundSecrets(secrets=PostgresInboundSecrets(around.cipher)),
+    )
+
+
+def _imports(
+    around: Surroundings,
+    stores: Stores,
+    create_template: CreateTemplate,
+    store_file: StoreTemplateFile,
+    issue_passes: IssuePasses,
+) -> Imports:
+    return Imports(
+        read=ReadImports(
+            open_upload=open_upload,
+            signatures=WalletPassSignatures(around.authorities),
+            check_asset=around.check_asset,
+        ),
+        run=ImportPasses(
+            store=PostgresImports(),
+            credentials=stores.credential_store,
+            passes=stores.passes,
+            programs=stores.programs,
+            catalogue=stores.catalogue,
+            create_template=create_template,
+            store_file=store_file,
+            issue=issue_passes,
+            sign_waiting=around.sign_waiting,
+        ),
     )
 
 
@@ -436,6 +476,7 @@ async def service(settings: PassIssuerSettings) -> AsyncIterator[Service]:
                 identity_checker=WalletIdentityChecker(authorities),
                 service_account_checker=WalletServiceAccountChecker(),
                 sign_waiting=queue.request,
+                authorities=authorities,
             ),
             stores,
         )

@@ -191,9 +191,12 @@ class IssuePasses:
                 return _same_member(request, member)
         code = self._code(request, known)
         if request.serial_number is not None:
-            self._check_serial_number(request.serial_number, known)
+            self._check_serial_number(
+                request.serial_number, known, is_kept=request.kept is not None
+            )
         pass_id = uuid7()
-        token = secrets.token_urlsafe(32)
+        kept_token = request.kept.authentication_token if request.kept is not None else None
+        token = kept_token or secrets.token_urlsafe(32)
         draft = RenderSubject(
             workspace_id=workspace_id,
             pass_id=pass_id,
@@ -240,8 +243,8 @@ class IssuePasses:
             raise IssueRefused("code_taken", "code", "is the code of another pass", 409)
         return code
 
-    def _check_serial_number(self, serial_number: str, known: _Known) -> None:
-        if not self.may_name_serial_number:
+    def _check_serial_number(self, serial_number: str, known: _Known, *, is_kept: bool) -> None:
+        if not is_kept and not self.may_name_serial_number:
             raise ContentRejected("invalid", "serial_number", "cannot be chosen")
         if serial_number in known.serial_numbers:
             raise IssueRefused("serial_number_taken", "serial_number", "is of another pass", 409)

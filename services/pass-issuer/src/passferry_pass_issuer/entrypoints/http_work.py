@@ -54,6 +54,7 @@ from passferry_runtime.postgres import UNAVAILABLE
 
 if TYPE_CHECKING:
     # The groups of routes that import this module say what they need themselves.
+    from passferry_pass_issuer.entrypoints.http_imports import Imports
     from passferry_pass_issuer.entrypoints.http_links import Distribution
 
 MAX_PAGE = 200
@@ -147,6 +148,7 @@ class IssuerApi:
     distribution: Distribution
     keep_inbound_secrets: KeepInboundSecrets
     funnel: FunnelStore
+    imports: Imports
 
 
 def issuer_of(request: Request) -> IssuerApi:
