@@ -16,9 +16,6 @@ from passferry_pass_issuer.domain.value_expression import Scalar
 MAX_PASS_JSON_BYTES = 1_048_576
 MAX_DEPTH = 32
 MAX_SERIAL_NUMBER = 128
-#: Of Apple: a shorter one is none.
-MIN_TOKEN = 16
-MAX_TOKEN = 500
 
 
 @dataclass(frozen=True, slots=True)

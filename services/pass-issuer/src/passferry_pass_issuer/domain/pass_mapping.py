@@ -14,8 +14,6 @@ from passferry_contracts.text import is_storable
 from passferry_pass_issuer.domain.issuing import MAX_FIELD_TEXT, MAX_FIELDS, is_code
 from passferry_pass_issuer.domain.pass_import import (
     MAX_SERIAL_NUMBER,
-    MAX_TOKEN,
-    MIN_TOKEN,
     PassFiles,
     SourcePass,
     SourceTemplate,
@@ -99,6 +97,9 @@ _HANDLED = frozenset(
 _NAME = re.compile(r"[^A-Za-z0-9_.-]")
 _STRINGS = re.compile(r"(?P<language>[A-Za-z-]{2,20})\.lproj/pass\.strings")
 _PASS_TYPE = re.compile(r"pass\.[A-Za-z0-9.-]{1,120}")
+_SERIAL = re.compile(r"[\x21-\x7e]+")
+#: Shorter ones are none by Apple's rule.
+_TOKEN = re.compile(r"[\x21-\x7e]{16,256}")
 _TEAM = re.compile(r"[A-Za-z0-9]{1,32}")
 BARCODE_FIELD = "barcode_message"
 
@@ -178,9 +179,9 @@ def map_pass(files: PassFiles, *, balance_field: str | None = None) -> MappedPas
 
 def _issued(reading: _Reading, key: str, pass_type: str) -> SourcePass:
     about: list[Unmapped] = []
-    serial = reading.required("serialNumber", most=MAX_SERIAL_NUMBER)
+    serial = reading.required("serialNumber", most=MAX_SERIAL_NUMBER, pattern=_SERIAL)
     token = reading.content.get("authenticationToken")
-    has_token = isinstance(token, str) and MIN_TOKEN <= len(token) <= MAX_TOKEN and token.isascii()
+    has_token = isinstance(token, str) and _TOKEN.fullmatch(token) is not None
     if not has_token:
         about.append(
             Unmapped("authenticationToken", "is missing: copies on phones cannot be updated")

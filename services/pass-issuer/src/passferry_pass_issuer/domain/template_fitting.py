@@ -41,13 +41,13 @@ def fit(
         try:
             parse(content)
         except ContentRejected as refusal:
-            cut.append(_cut(content, refusal))
+            cut += _cut(content, refusal)
         else:
             return content, cut
     raise ContentRejected("too_many", "pass.json", f"has over {MAX_CUTS} parts that cannot be kept")
 
 
-def _cut(content: dict[str, Any], refusal: ContentRejected) -> Unmapped:
+def _cut(content: dict[str, Any], refusal: ContentRejected) -> list[Unmapped]:
     """Remove what the refusal is about: the member itself, or what holds it where it is missing."""
     parts = refusal.field.split(".")
     place: Any = content
@@ -67,15 +67,14 @@ def _cut(content: dict[str, Any], refusal: ContentRejected) -> Unmapped:
         raise refusal
     holder, name = trail[-1]
     if refusal.code == "too_many" and isinstance(place, list) and place:
-        origin = _origin(trail, place[-1])
+        removed = place[-1]
+        origins = _origins(trail, removed)
         place.pop()
-    elif isinstance(holder, list):
-        origin = _origin(trail, holder[int(name)])
-        holder.pop(int(name))
     else:
-        origin = _origin(trail, holder[name])
-        del holder[name]
-    return Unmapped(origin, refusal.detail)
+        index: Any = int(name) if isinstance(holder, list) else name
+        origins = _origins(trail, holder[index])
+        del holder[index]
+    return [Unmapped(origin, refusal.detail) for origin in origins]
 
 
 def _step(place: Any, part: str, rest: list[str]) -> str | None:
@@ -90,12 +89,13 @@ def _step(place: Any, part: str, rest: list[str]) -> str | None:
     return dotted if dotted in place else None
 
 
-def _origin(trail: list[tuple[Any, str]], removed: Any) -> str:
+def _origins(trail: list[tuple[Any, str]], removed: Any) -> list[str]:
     if isinstance(removed, Piece):
-        return removed.origin
+        # What was gathered from several places is told by each of them.
+        return [removed.origin] if removed.origin else [removed.origin_of(each) for each in removed]
     names: list[str] = []
     for holder, name in reversed(trail):
         if isinstance(holder, Piece):
-            return ".".join([holder.origin_of(name), *reversed(names)])
+            return [".".join([holder.origin_of(name), *reversed(names)])]
         names.append(name)
-    return ".".join(name for _, name in trail)
+    return [".".join(name for _, name in trail)]
