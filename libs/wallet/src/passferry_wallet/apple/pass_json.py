@@ -53,7 +53,8 @@ MIN_TOKEN_CHARACTERS = 16
 
 _PASS_TYPE = re.compile(r"pass\.[A-Za-z0-9][A-Za-z0-9.-]{0,200}")
 _TEAM = re.compile(r"[A-Z0-9]{10}")
-_SERIAL = re.compile(r"[A-Za-z0-9._~-]{16,200}")
+# Whoever issues makes them unguessable; those of passes that were imported are what they are.
+_SERIAL = re.compile(r"[\x21-\x7e]{1,128}")
 _TOKEN = re.compile(r"[\x21-\x7e]{16,256}")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
@@ -183,7 +184,7 @@ def _add_identity(written: dict[str, Any], identity: PassIdentity) -> None:
         address,
     )
     written["serialNumber"] = _matching(
-        _SERIAL, identity.serial_number, "serial_number", "is 16 to 200 URL-safe characters"
+        _SERIAL, identity.serial_number, "serial_number", "is 1 to 128 characters without spaces"
     )
     if token is not None:
         written["authenticationToken"] = _matching(
