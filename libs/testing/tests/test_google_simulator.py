@@ -220,6 +220,19 @@ async def test_patch_merges_objects_and_replaces_arrays_whole(issuer: Issuer) ->
     assert answer.json()["barcode"]["value"] == "m-0001"
 
 
+async def test_a_null_is_a_member_that_is_not_there(issuer: Issuer) -> None:
+    await issuer.call("POST", "loyaltyClass", loyalty_class())
+    body = loyalty_object(barcode=None, groupingInfo={"groupingId": "g", "sortIndex": None})
+    inserted = (await issuer.call("POST", "loyaltyObject", body)).json()
+    assert "barcode" not in inserted
+    assert inserted["groupingInfo"] == {"groupingId": "g"}
+    path = f"loyaltyObject/{OBJECT_ID}"
+    change = {"groupingInfo": {"groupingId": None}, "passConstraints": {"nfcConstraint": None}}
+    patched = (await issuer.call("PATCH", path, change)).json()
+    assert (patched["groupingInfo"], patched["passConstraints"]) == ({}, {})
+    assert (await issuer.call("PATCH", path, {"unheardOf": None})).status_code == 400
+
+
 async def test_put_wipes_what_it_omits(issuer: Issuer) -> None:
     await insert_both(issuer)
     body = {"id": OBJECT_ID, "classId": CLASS_ID, "state": "INACTIVE"}

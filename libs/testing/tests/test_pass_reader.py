@@ -11,7 +11,12 @@ from typing import Any
 
 import pytest
 
-from passferry_testing.pass_reader import PassUnreadable, read_pass, verify_with_openssl
+from passferry_testing.pass_reader import (
+    PassUnreadable,
+    read_pass,
+    read_passes,
+    verify_with_openssl,
+)
 from passferry_testing.pki import DemoAuthority
 from passferry_testing.sample_pass import SAMPLE_PASS_TYPE, SAMPLE_TEAM, SamplePress, archive
 
@@ -148,6 +153,17 @@ def test_what_is_no_zip_is_refused(authority: DemoAuthority, data: bytes) -> Non
             "not a number",
         ),
         ({"barcodes": [{"format": "PKBarcodeFormatQR", "message": "Ω"}]}, "cannot be encoded"),
+        ({"storeCard": {"transitType": "PKTransitTypeAir"}}, "transitType"),
+        ({"posterGeneric": {}, "generic": {}}, "exactly one style"),
+        ({"locations": [{"latitude": 1, "longitude": 1}] * 11}, "more than 10 locations"),
+        ({"featuredActions": [{}] * 3}, "more than 2 featuredActions"),
+        ({"nfc": {"message": "x" * 65}}, "64 bytes"),
+        ({"nfc": {"message": "x"}}, "certificate for NFC"),
+        ({"barcodes": [{"format": "PKBarcodeFormatEAN13", "message": "1"}]}, "iOS 26"),
+        (
+            {"storeCard": {"backFields": [{"key": "a", "value": "1", "numberStyle": "x"}]}},
+            "not a number",
+        ),
         ({"passTypeIdentifier": "pass.org.example.other"}, "signing certificate"),
         ({"teamIdentifier": "OTHERTEAM1"}, "signing certificate"),
     ],
@@ -158,6 +174,63 @@ def test_content_that_a_device_refuses_is_named(
     data = press.press(press.pass_json() | changes)
     with pytest.raises(PassUnreadable, match=reason):
         read_pass(data, root_pem=authority.root_pem)
+
+
+def test_a_poster_is_read_with_its_twin_only(authority: DemoAuthority, press: SamplePress) -> None:
+    content = press.pass_json()
+    fields = content.pop("storeCard")
+    poster = content | {"posterGeneric": fields, "generic": fields}
+    read = read_pass(press.press(poster), root_pem=authority.root_pem)
+    assert read.fields == {"balance": 0}
+    with pytest.raises(PassUnreadable, match="iOS 26"):
+        read_pass(press.press(content | {"posterGeneric": fields}), root_pem=authority.root_pem)
+
+
+@pytest.mark.parametrize(
+    ("german", "french", "reason"),
+    [
+        (b'"a" = "b";', b'"a" = "c";\n"d" = "e";', "other texts"),
+        (b'"a" = "say "hi"";', b'"a" = "c";', "no ;"),
+        (b'"a" = "two\nlines";', b'"a" = "c";', "line ends"),
+        (b'"a" = "never ends', b'"a" = "c";', "never ends"),
+        ('"a" = "Grüße";'.encode(), b'"a" = "c";', "neither UTF-16 nor ASCII"),
+        (b'"a" = "b"; "a" = "c";', b'"a" = "c";', "twice"),
+        (b'"a" = "\\x";', b'"a" = "c";', "escape"),
+    ],
+)
+def test_translations_that_a_device_ignores_are_named(
+    authority: DemoAuthority, press: SamplePress, german: bytes, french: bytes, reason: str
+) -> None:
+    files = {"de.lproj/pass.strings": german, "fr.lproj/pass.strings": french}
+    data = press.press(press.pass_json(), files=files)
+    with pytest.raises(PassUnreadable, match=reason):
+        read_pass(data, root_pem=authority.root_pem)
+
+
+def test_translations_are_read_by_language(authority: DemoAuthority, press: SamplePress) -> None:
+    files = {"de.lproj/pass.strings": '"a" = "Grüße \\"dort\\"\\n";'.encode("utf-16")}
+    data = press.press(press.pass_json(), files=files)
+    assert read_pass(data, root_pem=authority.root_pem).strings == {"de": {"a": 'Grüße "dort"\n'}}
+
+
+def test_a_bundle_of_passes_is_read_pass_by_pass(
+    authority: DemoAuthority, press: SamplePress
+) -> None:
+    one, other = (press.press(press.pass_json(f"sample-serial-000{n}")) for n in (1, 2))
+    found = read_passes(
+        archive([("1.pkpass", one), ("2.pkpass", other)]), root_pem=authority.root_pem
+    )
+    assert [read.serial for read in found.values()] == ["sample-serial-0001", "sample-serial-0002"]
+    for wrong in (
+        [],
+        [("x/1.pkpass", one)],
+        [("1.zip", one)],
+        [(f"{n}.pkpass", one) for n in range(11)],
+    ):
+        with pytest.raises(PassUnreadable):
+            read_passes(archive(wrong), root_pem=authority.root_pem)
+    with pytest.raises(PassUnreadable, match="zip"):
+        read_passes(b"junk", root_pem=authority.root_pem)
 
 
 def test_a_pass_of_another_authority_is_refused(press: SamplePress, tmp_path: Path) -> None:

@@ -162,6 +162,12 @@ class PlainGoogleClasses:
     def class_body(self, version: TemplateVersion) -> Mapping[str, Any] | None:
         return {"id": version.google_class_id} if version.content.google else None
 
+    def tier_class_bodies(self, version: TemplateVersion) -> list[Mapping[str, Any]]:
+        return []
+
+    def check_object(self, version: TemplateVersion, body: Mapping[str, Any]) -> None:
+        pass
+
 
 def check_png(name: str, content: bytes) -> None:
     if not content.startswith(b"\x89PNG"):

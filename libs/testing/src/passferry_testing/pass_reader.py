@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import re
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,48 +18,23 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from passferry_testing.cms_reader import SignatureUnreadable, VerifiedSignature, verify_detached
+from passferry_testing.pass_content_checks import PassUnreadable, check_content, fields_of
 from passferry_testing.strings_reader import StringsUnreadable, read_strings
 
-STYLES = frozenset(
-    {"boardingPass", "coupon", "eventTicket", "generic", "storeCard", "posterGeneric"}
-)
-FIELD_GROUPS = (
-    "headerFields",
-    "primaryFields",
-    "secondaryFields",
-    "auxiliaryFields",
-    "backFields",
-    "additionalInfoFields",
-    "footerFields",
-)
+__all__ = [
+    "PassUnreadable",
+    "ReadPass",
+    "read_pass",
+    "read_passes",
+    "verify_with_openssl",
+]
 
-#: Phones that know no posters show the second.
-_POSTER_AND_TWIN = frozenset({"posterGeneric", "generic"})
 _MAX_BYTES = 10 * 1024 * 1024
 _MAX_ENTRIES = 256
 _MAX_PASSES = 10
-_MIN_TOKEN = 16
 _OPENSSL_TIMEOUT_S = 20
 _UNLISTED = frozenset({"manifest.json", "signature"})
-_REQUIRED_TEXT = (
-    "passTypeIdentifier",
-    "serialNumber",
-    "teamIdentifier",
-    "organizationName",
-    "description",
-)
-_DATE = re.compile(
-    r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)",
-)
 _PNG = b"\x89PNG\r\n\x1a\n"
-
-
-class PassUnreadable(Exception):
-    """A device would not accept these bytes; `reason` says why."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +92,9 @@ def read_pass(data: bytes, *, root_pem: bytes, now: datetime | None = None) -> R
     except SignatureUnreadable as unreadable:
         raise PassUnreadable(f"signature: {unreadable}") from unreadable
     content = _object(files["pass.json"], "pass.json")
-    _check_content(content)
+    check_content(content)
     _check_signer(content, signature)
+    _check_nfc(content, signature)
     _check_images(files)
     _check_strings(files)
     return ReadPass(
@@ -129,7 +104,7 @@ def read_pass(data: bytes, *, root_pem: bytes, now: datetime | None = None) -> R
         authentication_token=content.get("authenticationToken"),
         web_service_url=content.get("webServiceURL"),
         files=files,
-        fields={field["key"]: field["value"] for field in _fields(content)},
+        fields={field["key"]: field["value"] for field in fields_of(content)},
         manifest=files["manifest.json"],
         signing_time=signature.signing_time,
     )
@@ -217,71 +192,6 @@ def _check_manifest(files: Mapping[str, bytes]) -> None:
             raise PassUnreadable(f"the manifest's hash of {name} is another")
 
 
-def _check_content(content: Mapping[str, Any]) -> None:
-    if content.get("formatVersion") != 1:
-        raise PassUnreadable("formatVersion must be 1")
-    for name in _REQUIRED_TEXT:
-        if not isinstance(content.get(name), str) or not content[name]:
-            raise PassUnreadable(f"{name} is missing")
-    styles = STYLES.intersection(content)
-    if len(styles) != 1 and styles != _POSTER_AND_TWIN:
-        raise PassUnreadable(f"exactly one style is needed, found {sorted(styles)}")
-    for style in styles:
-        if ("transitType" in content[style]) != (style == "boardingPass"):
-            raise PassUnreadable("a boarding pass has a transitType, others have none")
-    if ("webServiceURL" in content) != ("authenticationToken" in content):
-        raise PassUnreadable("webServiceURL and authenticationToken go together")
-    if len(content.get("authenticationToken", " " * _MIN_TOKEN)) < _MIN_TOKEN:
-        raise PassUnreadable("the authenticationToken is shorter than 16 characters")
-    _check_fields(content)
-    _check_dates(content)
-    _check_barcodes(content)
-
-
-def _check_fields(content: Mapping[str, Any]) -> None:
-    for style in STYLES.intersection(content):
-        seen: set[str] = set()
-        for field in _fields_of(content[style]):
-            key = field.get("key")
-            if not isinstance(key, str) or not key or key in seen:
-                raise PassUnreadable(f"the field key {key!r} is missing or not unique")
-            _check_field(key, field)
-            seen.add(key)
-
-
-def _check_field(key: str, field: Mapping[str, Any]) -> None:
-    if not isinstance(field.get("value"), str | int | float):
-        raise PassUnreadable(f"the field {key} has no value")
-    if {"currencyCode", "numberStyle"}.intersection(field) and isinstance(field["value"], str):
-        raise PassUnreadable(f"the amount {key} is not a number")
-    if {"dateStyle", "timeStyle"}.intersection(field):
-        _check_date(key, field["value"])
-
-
-def _check_dates(content: Mapping[str, Any]) -> None:
-    for name in ("expirationDate", "relevantDate"):
-        if name in content:
-            _check_date(name, content[name])
-    for relevant in content.get("relevantDates", []):
-        for name, value in relevant.items():
-            _check_date(name, value)
-
-
-def _check_date(name: str, value: object) -> None:
-    if not isinstance(value, str) or not _DATE.fullmatch(value):
-        raise PassUnreadable(f"{name} is not a W3C date with a zone")
-
-
-def _check_barcodes(content: Mapping[str, Any]) -> None:
-    for barcode in content.get("barcodes", []):
-        try:
-            barcode["message"].encode(barcode.get("messageEncoding", "iso-8859-1"))
-        except (UnicodeEncodeError, LookupError, KeyError, AttributeError) as wrong:
-            raise PassUnreadable("a barcode's message cannot be encoded") from wrong
-        if not str(barcode.get("format", "")).startswith("PKBarcodeFormat"):
-            raise PassUnreadable("a barcode has no format")
-
-
 def _check_signer(content: Mapping[str, Any], signature: VerifiedSignature) -> None:
     subject = signature.leaf.subject
     pairs = (
@@ -291,6 +201,12 @@ def _check_signer(content: Mapping[str, Any], signature: VerifiedSignature) -> N
     for name, oid in pairs:
         if _attribute(subject, oid) != content[name]:
             raise PassUnreadable(f"{name} is not that of the signing certificate")
+
+
+def _check_nfc(content: Mapping[str, Any], signature: VerifiedSignature) -> None:
+    name = _attribute(signature.leaf.subject, NameOID.COMMON_NAME) or ""
+    if "nfc" in content and "with NFC" not in name:
+        raise PassUnreadable("nfc needs a certificate for NFC")
 
 
 def _check_images(files: Mapping[str, bytes]) -> None:
@@ -318,16 +234,6 @@ def _check_strings(files: Mapping[str, bytes]) -> None:
 def _attribute(name: x509.Name, oid: x509.ObjectIdentifier) -> str | None:
     found = name.get_attributes_for_oid(oid)
     return str(found[0].value) if found else None
-
-
-def _fields(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for style in STYLES.intersection(content):
-        yield from _fields_of(content[style])
-
-
-def _fields_of(groups: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for group in FIELD_GROUPS:
-        yield from groups.get(group, [])
 
 
 def _object(data: bytes, name: str) -> dict[str, Any]:

@@ -138,6 +138,39 @@ class DemoAuthority:
         )
         return _issued(builder, private_key, self._wwdr)
 
+    def answer_signing_request(
+        self, request_pem: bytes, pass_type_identifier: str, team_identifier: str
+    ) -> bytes:
+        """The certificate, DER as Apple gives it, for the key of a PKCS#10 request; the names are
+        ours, as Apple's are its own."""
+        request = x509.load_pem_x509_csr(request_pem)
+        if not request.is_signature_valid:
+            raise ValueError("the request is not signed by its key")
+        subject = _name(
+            (NameOID.USER_ID, pass_type_identifier),
+            (NameOID.COMMON_NAME, f"Pass Type ID: {pass_type_identifier}"),
+            (NameOID.ORGANIZATIONAL_UNIT_NAME, team_identifier),
+            (NameOID.COUNTRY_NAME, "US"),
+        )
+        now = datetime.now(UTC)
+        authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._wwdr.key.public_key())
+        marker = x509.UnrecognizedExtension(PASS_TYPE_EXTENSION, _der_utf8(pass_type_identifier))
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._wwdr.certificate.subject)
+            .public_key(request.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + _LEAF_LIFE)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(certificate_authority=False), critical=True)
+            .add_extension(authority, critical=False)
+            .add_extension(marker, critical=False)
+            .sign(self._wwdr.key, hashes.SHA256())
+        )
+        return certificate.public_bytes(Encoding.DER)
+
     def issue_server_certificate(
         self,
         names: Sequence[str] = _DEFAULT_NAMES,

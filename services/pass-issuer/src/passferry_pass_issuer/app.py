@@ -13,11 +13,15 @@ from importlib.metadata import version
 from pathlib import Path
 from uuid import UUID, uuid4
 
+from cryptography.x509 import Certificate
 from fastapi import APIRouter
 
 from passferry_pass_issuer.adapters.apple_examination import examiner
 from passferry_pass_issuer.adapters.google_classes import WalletGoogleClasses
+from passferry_pass_issuer.adapters.google_examination import google_examiner
 from passferry_pass_issuer.adapters.outbox_backlog import OutboxBacklog, StepErrors
+from passferry_pass_issuer.adapters.pass_archives import open_upload
+from passferry_pass_issuer.adapters.pass_signatures import WalletPassSignatures
 from passferry_pass_issuer.adapters.postgres_audit import PostgresAudit
 from passferry_pass_issuer.adapters.postgres_claims import PostgresClaims, PostgresMessages
 from passferry_pass_issuer.adapters.postgres_credential_store import PostgresCredentialStore
@@ -25,6 +29,7 @@ from passferry_pass_issuer.adapters.postgres_credentials import PostgresCredenti
 from passferry_pass_issuer.adapters.postgres_funnel import PostgresFunnel
 from passferry_pass_issuer.adapters.postgres_holders import PostgresHolders
 from passferry_pass_issuer.adapters.postgres_idempotency import PostgresIdempotency
+from passferry_pass_issuer.adapters.postgres_imports import PostgresImports
 from passferry_pass_issuer.adapters.postgres_inbound_secrets import PostgresInboundSecrets
 from passferry_pass_issuer.adapters.postgres_job_rows import (
     PostgresJobResults,
@@ -102,6 +107,7 @@ from passferry_pass_issuer.application.edit_templates import (
     TemplateFile,
 )
 from passferry_pass_issuer.application.find_unsigned import FindUnsigned
+from passferry_pass_issuer.application.import_passes import ImportPasses
 from passferry_pass_issuer.application.issue_in_bulk import IssueInBulk
 from passferry_pass_issuer.application.issue_passes import IssuePasses
 from passferry_pass_issuer.application.keep_google_accounts import KeepGoogleAccounts
@@ -116,6 +122,10 @@ from passferry_pass_issuer.application.keep_provider_keys import (
     UploadProviderKey,
 )
 from passferry_pass_issuer.application.keep_time import KeepTime
+from passferry_pass_issuer.application.learn_google_inserts import (
+    LearnGoogleInserts,
+    insert_effect,
+)
 from passferry_pass_issuer.application.lint_templates import LintTemplate
 from passferry_pass_issuer.application.make_passes import MakePasses
 from passferry_pass_issuer.application.ports import (
@@ -125,6 +135,7 @@ from passferry_pass_issuer.application.ports import (
     RevisionWriter,
 )
 from passferry_pass_issuer.application.publish_and_roll_out import PublishAndRollOut
+from passferry_pass_issuer.application.read_imports import ReadImports
 from passferry_pass_issuer.application.reissue_passes import CompleteReissues, ReissuePass
 from passferry_pass_issuer.application.render_revisions import RenderRevisions, SignWaiting
 from passferry_pass_issuer.application.report_expiry import ReportExpiry
@@ -148,6 +159,7 @@ from passferry_pass_issuer.application.watch_credentials import WatchCredentials
 from passferry_pass_issuer.application.work import Workbench
 from passferry_pass_issuer.domain.example_pass import example_pass
 from passferry_pass_issuer.domain.jobs import JobKind
+from passferry_pass_issuer.domain.linting import LintFinding
 from passferry_pass_issuer.domain.template_checks import TemplateVersion
 from passferry_pass_issuer.domain.workspace import PLATFORM_ID
 from passferry_pass_issuer.entrypoints import (
@@ -157,6 +169,7 @@ from passferry_pass_issuer.entrypoints import (
     http_funnel,
     http_holders,
     http_identities,
+    http_imports,
     http_inbound_secrets,
     http_links,
     http_messages,
@@ -172,6 +185,7 @@ from passferry_pass_issuer.entrypoints import (
 )
 from passferry_pass_issuer.entrypoints.check_credentials import CredentialCheck
 from passferry_pass_issuer.entrypoints.credential_desk import CredentialDesk
+from passferry_pass_issuer.entrypoints.http_imports import Imports
 from passferry_pass_issuer.entrypoints.http_links import Distribution
 from passferry_pass_issuer.entrypoints.http_work import IssuerApi
 from passferry_pass_issuer.entrypoints.job_desk import JobDesk
@@ -215,6 +229,7 @@ ROUTERS: Sequence[APIRouter] = (
     http_identities.router,
     http_credentials.router,
     http_inbound_secrets.router,
+    http_imports.router,
     http_funnel.router,
     # Before the passes, whose routes take every path below a pass.
     http_links.router,
@@ -293,6 +308,8 @@ class Surroundings:
     forget_after: timedelta = timedelta(days=1)
     wake_jobs: Callable[[], None] = lambda: None
     rollout_max_per_second: int = 200
+    #: WWDR intermediates that imported passes may be signed under.
+    authorities: Sequence[Certificate] = ()
 
 
 def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
@@ -317,6 +334,8 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
         make=_maker(around),
         may_name_serial_number=around.may_name_serial_number,
     )
+    create_template = CreateTemplate(templates=stores.templates)
+    store_file = StoreTemplateFile(templates=stores.templates, check_asset=around.check_asset)
     return IssuerApi(
         workbench=workbench,
         answers=PostgresIdempotency(around.cipher),
@@ -349,16 +368,14 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
             programs=stores.programs, templates=stores.templates, workspaces=stores.workspaces
         ),
         change_program=ChangeProgram(programs=stores.programs, templates=stores.templates),
-        create_template=CreateTemplate(templates=stores.templates),
+        create_template=create_template,
         change_template=ChangeTemplate(templates=stores.templates),
-        store_template_file=StoreTemplateFile(
-            templates=stores.templates, check_asset=around.check_asset
-        ),
+        store_template_file=store_file,
         publish_template=PublishAndRollOut(
             publish=PublishTemplate(
                 templates=stores.templates,
                 google_classes=around.google_classes,
-                try_out=_trial(around.renderer, around.public_base_url),
+                try_out=_trial(around.renderer, around.google_classes, around.public_base_url),
                 lint=_linter(around, stores),
                 strings_files=strings_files,
             ),
@@ -372,6 +389,7 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
         end_pass=end_pass,
         life=build_life(around, stores, workbench, issue, end_pass),
         distribution=_distribution(around, stores),
+        imports=_imports(around, stores, create_template, store_file, issue),
         funnel=PostgresFunnel(),
         keep_inbound_secrets=KeepInboundSecrets(secrets=PostgresInboundSecrets(around.cipher)),
         jobs=desk,
@@ -441,6 +459,33 @@ def _credential_desk(
     )
 
 
+def _imports(
+    around: Surroundings,
+    stores: Stores,
+    create_template: CreateTemplate,
+    store_file: StoreTemplateFile,
+    issue_passes: IssuePasses,
+) -> Imports:
+    return Imports(
+        read=ReadImports(
+            open_upload=open_upload,
+            signatures=WalletPassSignatures(around.authorities),
+            check_asset=around.check_asset,
+        ),
+        run=ImportPasses(
+            store=PostgresImports(),
+            credentials=stores.credential_store,
+            passes=stores.passes,
+            programs=stores.programs,
+            catalogue=stores.catalogue,
+            create_template=create_template,
+            store_file=store_file,
+            issue=issue_passes,
+            sign_waiting=around.sign_waiting,
+        ),
+    )
+
+
 def expiry_rounds(database: Database, stores: Stores, clock: Clock) -> Rounds:
     """Certificates that end are told by one replica at a time."""
     report = ReportExpiry(
@@ -464,8 +509,21 @@ def _linter(around: Surroundings, stores: Stores) -> LintTemplate:
     return LintTemplate(
         templates=stores.templates,
         identities=stores.credential_store,
-        examine=examiner(around.public_base_url),
+        examine=_examiner(around.public_base_url),
     )
+
+
+def _examiner(
+    public_base_url: str,
+) -> Callable[[TemplateVersion, Sequence[TemplateFile]], list[LintFinding]]:
+    apple, google = examiner(public_base_url), google_examiner(public_base_url)
+
+    def examine(version: TemplateVersion, files: Sequence[TemplateFile]) -> list[LintFinding]:
+        found = apple(version, files)
+        known = {finding.path for finding in found}
+        return [*found, *(each for each in google(version, files) if each.path not in known)]
+
+    return examine
 
 
 def _image_store(around: Surroundings, stores: Stores) -> StoreTemplateImage:
@@ -620,12 +678,14 @@ def _maker(around: Surroundings) -> MakePasses:
 
 
 def _trial(
-    renderer: RevisionRenderer, public_base_url: str
+    renderer: RevisionRenderer, google_classes: GoogleClasses, public_base_url: str
 ) -> Callable[[TemplateVersion, Sequence[TemplateFile]], None]:
     def try_out(version: TemplateVersion, files: Sequence[TemplateFile]) -> None:
         digests = {file.name: file.sha1 for file in files}
         url = f"{public_base_url}/w/{version.workspace_id}"
-        renderer.render(example_pass(version, digests, url))
+        drawn = renderer.render(example_pass(version, digests, url))
+        if drawn.google_object is not None:
+            google_classes.check_object(version, drawn.google_object)
 
     return try_out
 
@@ -700,6 +760,9 @@ async def open_press(
             from_ledger=applying(ledger_effect),
             from_wallets=applying(wallet_effect),
             count=CountFunnel(transactions=database, store=PostgresFunnel()),
+            from_notifier=LearnGoogleInserts(
+                transactions=database, store=store, apply=applying(insert_effect)
+            ),
             admit=AdmitInbound(
                 workbench=issuer.workbench,
                 directory=directory,
@@ -778,6 +841,7 @@ async def service(settings: PassIssuerSettings) -> AsyncIterator[Service]:
                 forget_after=timedelta(seconds=settings.forget_after_s),
                 wake_jobs=jobs.wake,
                 rollout_max_per_second=settings.rollout_max_per_second,
+                authorities=authorities,
             ),
             stores,
         )

@@ -149,6 +149,15 @@ async def test_what_is_no_picture_for_the_role_is_refused(drafted, role, content
     assert problem["code"] == code
 
 
+async def test_a_large_picture_is_taken_and_a_larger_one_refused(drafted):
+    draft = await drafted()
+    noise = io.BytesIO()
+    Image.effect_noise((1400, 1400), 90).save(noise, "PNG")
+    assert len(noise.getvalue()) > 1024 * 1024
+    await draft.image("icon", noise.getvalue())
+    await draft.image("icon", bytes(8 * 1024 * 1024 + 1), status=413)
+
+
 @pytest.mark.parametrize("language", ["../de", "de/../fr", "d", "de%0a"])
 async def test_a_language_is_no_path(drafted, language):
     draft = await drafted()

@@ -64,7 +64,7 @@ async def test_ten_passes_come_signed_in_one_file(office, desk, authority):
     assert len(passes) == 10
     rows = await office.rows("SELECT pass_id, serial_number FROM pass_issuer.pass")
     serials = {str(row["pass_id"]): row["serial_number"] for row in rows}
-    found = [each.content["serialNumber"] for each in passes.values()]
+    found = [each.serial for each in passes.values()]
     assert sorted(found) == sorted(serials[each] for each in ids)
     again = await desk(*ids)
     assert again.status_code == 200

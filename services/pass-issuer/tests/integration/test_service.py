@@ -22,6 +22,7 @@ from passferry_contracts.events.rendered import PassRendered
 from passferry_contracts.events.wallet import PassLinkOpened
 from passferry_contracts.registry import (
     DEAD_LETTERS,
+    DELIVERY_COMPLETED,
     ENROLMENT_REQUESTED,
     LEDGER_RESULTS,
     LINK_CHANGED,
@@ -57,6 +58,7 @@ def topics():
     return (
         ENROLMENT_REQUESTED,
         LEDGER_RESULTS,
+        DELIVERY_COMPLETED,
         LINK_CHANGED,
         MESSAGE_REQUESTED,
         PASS_BALANCE_CHANGED,

@@ -18,6 +18,7 @@ from passferry_pass_issuer.adapters.wallet_identities import (
     read_authorities,
 )
 from passferry_pass_issuer.adapters.wallet_images import check_image
+from passferry_pass_issuer.adapters.wallet_renderer import WalletRenderer
 from passferry_pass_issuer.application.credential_ports import IdentityUpload
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_testing.pki import DemoAuthority, export_p12
@@ -154,7 +155,9 @@ def test_a_service_account_is_checked_before_it_is_stored():
 
 async def test_a_published_template_carries_a_google_class_of_its_vertical(harness, make):
     classes = WalletGoogleClasses("https://passes.example")
-    async with make.open_office(harness, google_classes=classes) as office:
+    async with make.open_office(
+        harness, google_classes=classes, renderer=WalletRenderer()
+    ) as office:
         workspace_id = await office.workspace()
         template_id = await office.template(workspace_id)
         [event] = await office.events(TemplatePublished)

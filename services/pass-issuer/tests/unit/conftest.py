@@ -112,7 +112,7 @@ def _png(picture: Image.Image) -> bytes:
 @pytest.fixture(scope="session")
 def apple_press(tmp_path_factory: pytest.TempPathFactory) -> ApplePress:
     authority = DemoAuthority.create(tmp_path_factory.mktemp("pki"))
-    issued = authority.issue_pass_certificate(PASS_TYPE, TEAM)
+    issued = authority.issue_pass_certificate(PASS_TYPE, TEAM, nfc=True)
     identity = from_pem(issued.certificate_pem, issued.private_key_pem, authority.wwdr_pem)
     return ApplePress(authority.root_pem, ManifestSigner(identity), drawn_images())
 

@@ -79,6 +79,8 @@ class TemplatePublished(Event):
     #: File name in the bundle, such as icon@2x.png, to its digests.
     assets: dict[str, TemplateAssetReference] = Field(max_length=100)
     google_class: GoogleClass | None = None
+    #: One more for each tier that the template names: a pass changes class with its tier.
+    google_tier_classes: list[GoogleClass] = Field(default_factory=list, max_length=16)
     published_at: Instant
 
     def partition_key(self) -> str:

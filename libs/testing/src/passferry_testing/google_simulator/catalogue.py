@@ -126,7 +126,7 @@ class Catalogue:
     def insert(self, resource_type: ResourceType, body: Any, *, issuer_id: str) -> Held:
         """Store a new resource; raises AlreadyExists when the id is taken."""
         self.check(resource_type, body, complete=True)
-        clean = _without_platform_fields(body)
+        clean = _without_nulls(_without_platform_fields(body))
         resource_id = clean["id"]
         own_issuer(resource_id, issuer_id)
         if resource_id in self._held[resource_type.kind]:
@@ -160,7 +160,7 @@ class Catalogue:
         """Full replacement: what the body omits is gone."""
         self.check(resource_type, body, complete=True)
         held = self.get(resource_type, resource_id, issuer_id=issuer_id)
-        return self._replace(held, _without_platform_fields(body), sent=body)
+        return self._replace(held, _without_nulls(_without_platform_fields(body)), sent=body)
 
     def add_message(
         self, resource_type: ResourceType, resource_id: str, body: Any, *, issuer_id: str
@@ -241,7 +241,7 @@ class Catalogue:
             raise BadRequest(f"At most {_MAX_MERCHANT_LOCATIONS} merchant locations are allowed")
         for name in ("loyaltyPoints", "secondaryLoyaltyPoints"):
             balance = (body.get(name) or {}).get("balance")
-            if balance is not None and sum(form in balance for form in _BALANCE_FORMS) != 1:
+            if balance is not None and _given(balance, _BALANCE_FORMS) != 1:
                 raise BadRequest(f"{name}.balance must have exactly one of {_BALANCE_FORMS}")
         for address in _image_addresses(body):
             if not address.startswith(("https://", "http://")):
@@ -336,13 +336,27 @@ def _without_platform_fields(body: Resource) -> Resource:
     }
 
 
+def _without_nulls(node: Any) -> Any:
+    """A null is a member that was not sent."""
+    if isinstance(node, dict):
+        return {name: _without_nulls(value) for name, value in node.items() if value is not None}
+    if isinstance(node, list):
+        return [_without_nulls(value) for value in node]
+    return node
+
+
+def _given(node: Resource, names: Iterable[str]) -> int:
+    return sum(node.get(name) is not None for name in names)
+
+
 def _merged(present: Resource, change: Resource) -> Resource:
     merged = dict(present)
     for name, value in change.items():
         if value is None:
             merged.pop(name, None)
-        elif isinstance(value, dict) and isinstance(merged.get(name), dict):
-            merged[name] = _merged(merged[name], value)
+        elif isinstance(value, dict):
+            before = merged.get(name)
+            merged[name] = _merged(before if isinstance(before, dict) else {}, value)
         else:
             merged[name] = value
     return merged

@@ -33,6 +33,8 @@ MALFORMED = (
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
+#: The first byte of a negative number has this bit.
+_NEGATIVE = 0x80
 #: pbeWithSHAAnd40BitRC2-CBC, with which older exports of macOS encrypt.
 _RC2_IDENTIFIER = der.object_identifier("1.2.840.113549.1.12.1.6")
 _PEM_BLOCK = re.compile(
@@ -64,7 +66,7 @@ def read_certificates(data: bytes) -> list[x509.Certificate]:
     try:
         if b"-----BEGIN" not in data:
             check_asn1(data)
-            return [x509.load_der_x509_certificate(data)]
+            return [_certificate(data)]
         blocks = [der_of for name, der_of in _blocks(data) if name == b"CERTIFICATE"]
         if not 0 < len(blocks) <= MAX_CERTIFICATES:
             raise SigningIdentityRejected(
@@ -72,7 +74,7 @@ def read_certificates(data: bytes) -> list[x509.Certificate]:
             )
         for block in blocks:
             check_asn1(block)
-        return [x509.load_der_x509_certificate(block) for block in blocks]
+        return [_certificate(block) for block in blocks]
     except Asn1Refused as refusal:
         raise SigningIdentityRejected(
             "certificate_unreadable", f"the certificate {refusal}"
@@ -81,6 +83,23 @@ def read_certificates(data: bytes) -> list[x509.Certificate]:
         raise SigningIdentityRejected(
             "certificate_unreadable", "the certificate is neither PEM nor DER"
         ) from error
+
+
+def _certificate(data: bytes) -> x509.Certificate:
+    if not _has_positive_serial_number(data):
+        # The library reads it today with a warning, and will refuse it.
+        raise ValueError("the serial number is not positive")
+    return x509.load_der_x509_certificate(data)
+
+
+def _has_positive_serial_number(data: bytes) -> bool:
+    """True too where there is none to be seen: that is for the library to refuse."""
+    for _, certificate, _ in der.elements(data):
+        for _, signed, _ in der.elements(certificate):
+            numbers = (content for tag, content, _ in der.elements(signed) if tag == der.INTEGER)
+            serial = next(numbers, b"\x01")
+            return any(serial) and serial[0] < _NEGATIVE
+    return True
 
 
 def read_certificate(data: bytes) -> x509.Certificate:

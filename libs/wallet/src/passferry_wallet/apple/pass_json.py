@@ -53,7 +53,8 @@ MIN_TOKEN_CHARACTERS = 16
 
 _PASS_TYPE = re.compile(r"pass\.[A-Za-z0-9][A-Za-z0-9.-]{0,200}")
 _TEAM = re.compile(r"[A-Z0-9]{10}")
-_SERIAL = re.compile(r"[A-Za-z0-9._~-]{16,200}")
+# Whoever issues makes them unguessable; those of passes that were imported are what they are.
+_SERIAL = re.compile(r"[\x21-\x7e]{1,128}")
 _TOKEN = re.compile(r"[\x21-\x7e]{16,256}")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
@@ -183,7 +184,7 @@ def _add_identity(written: dict[str, Any], identity: PassIdentity) -> None:
         address,
     )
     written["serialNumber"] = _matching(
-        _SERIAL, identity.serial_number, "serial_number", "is 16 to 200 URL-safe characters"
+        _SERIAL, identity.serial_number, "serial_number", "is 1 to 128 characters without spaces"
     )
     if token is not None:
         written["authenticationToken"] = _matching(
@@ -337,8 +338,9 @@ def _add_nfc(written: dict[str, Any], content: PassContent) -> None:
         written["nfc"]["requiresAuthentication"] = True
 
 
+@lru_cache(maxsize=256)
 def check_nfc_key(encoded: str) -> str:
-    """The key itself. Raises PassContentRejected for what is no P-256 key."""
+    """The key itself; all passes of a template have the same. Raises PassContentRejected for what is no P-256 key."""
     try:
         key = load_der_public_key(base64.b64decode(encoded, validate=True))
     except (ValueError, binascii.Error, UnsupportedAlgorithm):

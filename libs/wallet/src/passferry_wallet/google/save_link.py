@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from passferry_wallet.google.objects import Vertical, payload_key
+from passferry_wallet.google.content import Vertical
+from passferry_wallet.google.objects import payload_key, told
 from passferry_wallet.google.service_account import (
     ServiceAccount,
     ServiceAccountRejected,
@@ -50,6 +51,9 @@ def build_save_link(
 ) -> SaveLink:
     """Sign a link to `object_body` (with `id` and `classId`), whole where the token stays short.
 
+    Members that are told as null are left out: the object begins with this link.
+
+
     `origins` are the domains that may show it; `now` is aware. The token has no expiry of its own.
     """
     whole = _token(account, origins, vertical, object_body, now)
@@ -78,6 +82,6 @@ def _token(
         "typ": "savetowallet",
         "iat": int(now.timestamp()),
         "origins": list(origins),
-        "payload": {payload_key(vertical, "Object"): [dict(body)]},
+        "payload": {payload_key(vertical, "Object"): [told(dict(body))]},
     }
     return signed_jwt(account, claims)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from passferry_wallet.clean_text import has_half_characters, without_controls
-from passferry_wallet.google.content import Balance, GoogleContentRejected
+from passferry_wallet.google.content import Amount, GoogleContentRejected
 
 MAX_SUFFIX_CHARACTERS = 128
 MAX_TEXT_CHARACTERS = 8192
@@ -23,6 +23,9 @@ _SUFFIX = re.compile(r"[A-Za-z0-9._-]+")
 _HEX_COLOUR = re.compile(r"#[0-9A-Fa-f]{6}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _URL = re.compile(r"https?://[^\s\"<>\\^`{|}\x00-\x20\x7f]+")
+_ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*):[^\s\"<>\\^`{|}\x00-\x20\x7f]+", re.IGNORECASE)
+#: What runs or reads something on the device that follows it.
+_HARMFUL_SCHEMES = frozenset({"javascript", "data", "vbscript", "file", "blob", "about"})
 
 
 def resource_id(issuer_id: str, suffix: str) -> str:
@@ -37,24 +40,35 @@ def resource_id(issuer_id: str, suffix: str) -> str:
 
 
 def text(value: str, where: str) -> str:
+    return without_controls(verbatim(value, where))
+
+
+def verbatim(value: str, where: str) -> str:
     if len(value) > MAX_TEXT_CHARACTERS:
         raise GoogleContentRejected("too_long", where, f"exceeds {MAX_TEXT_CHARACTERS} characters")
     if has_half_characters(value):
         raise GoogleContentRejected("not_unicode", where, "has half a character")
-    return without_controls(value)
+    return value
 
 
 def localized(value: str, language: str, where: str) -> dict[str, Any]:
     return {"defaultValue": {"language": language, "value": text(value, where)}}
 
 
-def image(address: str, where: str) -> dict[str, Any]:
-    return {"sourceUri": {"uri": url(address, where)}}
-
-
 def url(address: str, where: str) -> str:
+    """What Google itself fetches or calls."""
     if len(address) > MAX_URL_CHARACTERS or not _URL.fullmatch(address):
         raise GoogleContentRejected("url_invalid", where, "is an http or https address")
+    return address
+
+
+def link(address: str, where: str) -> str:
+    """What a person follows: also telephone numbers, e-mail addresses and places in apps."""
+    found = _ADDRESS.fullmatch(address)
+    if len(address) > MAX_URL_CHARACTERS or found is None:
+        raise GoogleContentRejected("url_invalid", where, "is an address such as https:// or tel:")
+    if found[1].lower() in _HARMFUL_SCHEMES:
+        raise GoogleContentRejected("url_invalid", where, f"may not begin with {found[1].lower()}:")
     return address
 
 
@@ -64,66 +78,101 @@ def hex_colour(value: str, where: str) -> str:
     return value
 
 
-def money(amount_minor: int, scale: int, currency_code: str) -> dict[str, str]:
+def currency_code(value: str, where: str) -> str:
+    if not _CURRENCY.fullmatch(value):
+        raise GoogleContentRejected("currency_invalid", where, "is a code of ISO 4217, such as EUR")
+    return value
+
+
+def money(amount: Amount, where: str) -> dict[str, str]:
     """Millionths as text, exact; an amount with finer parts than that is refused."""
-    if not _CURRENCY.fullmatch(currency_code):
-        raise GoogleContentRejected(
-            "currency_invalid", "balance.currency_code", "is a code of ISO 4217, such as EUR"
-        )
-    _check_scale(scale)
-    micros, rest = divmod(amount_minor * 10**MICRO_DIGITS, 10**scale)
+    code = currency_code(amount.currency_code or "", where)
+    _check_scale(amount.scale, where)
+    micros, rest = divmod(amount.amount_minor * 10**MICRO_DIGITS, 10**amount.scale)
     if rest or abs(micros) > MAX_INT64:
         raise GoogleContentRejected(
-            "amount_not_tellable", "balance.amount_minor", "does not fit 64 bits of millionths"
+            "amount_not_tellable", where, "does not fit 64 bits of millionths"
         )
-    return {"micros": str(micros), "currencyCode": currency_code}
+    return {"micros": str(micros), "currencyCode": code}
 
 
-def points(amount_minor: int, scale: int) -> dict[str, Any]:
+def points(amount: Amount, where: str) -> dict[str, Any]:
     """A number where the API's 32 bits hold it, else text."""
-    if scale == 0 and abs(amount_minor) <= MAX_INT32:
-        return {"int": amount_minor}
-    return {"string": plain_number(amount_minor, scale)}
+    if amount.scale == 0 and abs(amount.amount_minor) <= MAX_INT32:
+        return {"int": amount.amount_minor}
+    return {"string": plain_number(amount, where)}
 
 
-def plain_number(amount_minor: int, scale: int) -> str:
+def plain_number(amount: Amount, where: str) -> str:
     """1250 and 2 give `12.50`; by integers alone."""
-    _check_scale(scale)
-    whole, fraction = divmod(abs(amount_minor), 10**scale)
-    sign = "-" if amount_minor < 0 else ""
+    _check_scale(amount.scale, where)
+    whole, fraction = divmod(abs(amount.amount_minor), 10**amount.scale)
+    sign = "-" if amount.amount_minor < 0 else ""
+    scale = amount.scale
     return f"{sign}{whole}.{fraction:0{scale}d}" if scale else f"{sign}{whole}"
 
 
-def balance_text(balance: Balance) -> str:
-    """For verticals that have no balance of their own."""
-    number = plain_number(balance.amount_minor, balance.scale)
-    return f"{number} {balance.currency_code}" if balance.currency_code else number
+def amount_text(amount: Amount, where: str) -> str:
+    """`12.50 EUR`, for places that take words alone."""
+    number = plain_number(amount, where)
+    return f"{number} {amount.currency_code}" if amount.currency_code else number
 
 
-def date(moment: datetime, where: str) -> dict[str, str]:
-    if moment.utcoffset() is None:
+def moment(value: datetime, where: str) -> str:
+    if value.utcoffset() is None:
         raise GoogleContentRejected("date_without_zone", where, "needs a time zone")
-    return {"date": moment.isoformat(timespec="seconds")}
+    return value.isoformat(timespec="seconds")
+
+
+def day(value: datetime) -> str:
+    return value.astimezone(UTC).strftime("%Y-%m-%d")
 
 
 def interval(start: datetime | None, end: datetime | None, where: str) -> dict[str, Any]:
     written: dict[str, Any] = {}
     if start is not None:
-        written["start"] = date(start, where)
+        written["start"] = {"date": moment(start, where)}
     if end is not None:
-        written["end"] = date(end, where)
-    if start is not None and end is not None and end <= start:
-        raise GoogleContentRejected("interval_invalid", where, "ends after it starts")
+        written["end"] = {"date": moment(end, where)}
+    check_interval(written, where)
     return written
 
 
-def degrees(value: Decimal, most: int, where: str) -> float:
+def check_interval(written: Any, where: str) -> None:
+    """Raises GoogleContentRejected when it ends before it starts, or one side alone has a zone."""
+    start, end = (_read_moment((written.get(side) or {}).get("date")) for side in ("start", "end"))
+    if start is None or end is None:
+        return
+    if (start.tzinfo is None) != (end.tzinfo is None):
+        raise GoogleContentRejected("interval_invalid", where, "needs a time zone on both sides")
+    if end <= start:
+        raise GoogleContentRejected("interval_invalid", where, "ends after it starts")
+
+
+def _read_moment(written: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(written) if isinstance(written, str) else None
+    except ValueError:
+        return None
+
+
+def degrees(value: float, most: int, where: str) -> float:
     """The API's type is a double; a position is no amount of money."""
-    if not value.is_finite() or abs(value) > most:
+    if not abs(value) <= most:
         raise GoogleContentRejected("number_invalid", where, f"is between -{most} and {most}")
-    return float(value)
+    return value
 
 
-def _check_scale(scale: int) -> None:
+def double(value: int | str | Amount, where: str) -> float:
+    """The nearest double. Never for money, which is told in millionths."""
+    if isinstance(value, Amount):
+        return float(Decimal(value.amount_minor).scaleb(-value.scale))
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        raise GoogleContentRejected("number_invalid", where, "is a number") from None
+
+
+def _check_scale(scale: int, where: str) -> None:
     if not 0 <= scale <= MAX_SCALE:
-        raise GoogleContentRejected("number_invalid", "balance.scale", f"is 0 to {MAX_SCALE}")
+        raise GoogleContentRejected("number_invalid", where, f"has a scale of 0 to {MAX_SCALE}")

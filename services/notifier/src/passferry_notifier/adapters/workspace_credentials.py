@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from cryptography.x509 import load_pem_x509_certificate
 
 from passferry_contracts.events.directory import WorkspaceCredentialsChanged
 from passferry_contracts.registry import WORKSPACE_CREDENTIALS
@@ -24,6 +25,7 @@ from passferry_notifier.domain.credentials import (
     GoogleCredential,
     credential_key,
 )
+from passferry_runtime.clock import Clock, SystemClock
 from passferry_runtime.crypto import DecryptionFailed, KeyRing
 from passferry_runtime.kafka.records import Incoming
 from passferry_runtime.kafka.settings import KafkaSettings
@@ -39,15 +41,24 @@ KNOWN_TIMEOUT_S = 3_600.0
 @dataclass(slots=True)
 class _Held:
     revision: int
-    apple: dict[str, AppleCredential] = field(default_factory=dict)
+    #: By pass type: the certificate if there is one, then the token.
+    apple: dict[str, list[AppleCredential]] = field(default_factory=dict)
     google: dict[str, GoogleCredential] = field(default_factory=dict)
 
 
 class WorkspaceCredentials:
     """`on_changed` is called with each workspace whose credentials came or went."""
 
-    def __init__(self, ring: KeyRing, settings: KafkaSettings, *, known_with: TableReader) -> None:
+    def __init__(
+        self,
+        ring: KeyRing,
+        settings: KafkaSettings,
+        *,
+        known_with: TableReader,
+        clock: Clock | None = None,
+    ) -> None:
         self._ring = ring
+        self._clock = clock or SystemClock()
         self._known_with = known_with
         self._held: dict[UUID, _Held] = {}
         #: Workspaces whose credentials could not be read, with the code of the reason.
@@ -66,8 +77,13 @@ class WorkspaceCredentials:
         await self._known_with.caught_up(KNOWN_TIMEOUT_S)
 
     def apple(self, workspace_id: UUID, pass_type_identifier: str) -> AppleCredential | None:
+        """The certificate while it is valid, else the token; an ended certificate when there is
+        nothing else, so that its refusal shows."""
         held = self._held.get(workspace_id)
-        return held.apple.get(pass_type_identifier) if held else None
+        found = held.apple.get(pass_type_identifier, []) if held else []
+        now = self._clock.now()
+        valid = (each for each in found if each.not_after is None or now < each.not_after)
+        return next(valid, found[0] if found else None)
 
     def google(self, workspace_id: UUID, issuer_id: str) -> GoogleCredential | None:
         held = self._held.get(workspace_id)
@@ -114,10 +130,9 @@ def _read(workspace_id: UUID, revision: int, opened: dict[str, Any]) -> _Held:
     held = _Held(revision)
     for entry in opened.get("apple", ()):
         credential = _apple(workspace_id, entry)
-        known = held.apple.get(credential.pass_type_identifier)
-        # Apple documents the certificate for passes; a token works for types of its own team.
-        if known is None or known.kind == "token":
-            held.apple[credential.pass_type_identifier] = credential
+        held.apple.setdefault(credential.pass_type_identifier, []).append(credential)
+    for pass_type, found in held.apple.items():
+        held.apple[pass_type] = _usable(found)
     for entry in opened.get("google", ()):
         account = entry["service_account"]
         issuer_id = str(entry["issuer_id"])
@@ -130,6 +145,18 @@ def _read(workspace_id: UUID, revision: int, opened: dict[str, Any]) -> _Held:
             workspace_id=workspace_id, key=key, issuer_id=issuer_id, service_account=account
         )
     return held
+
+
+def _usable(found: list[AppleCredential]) -> list[AppleCredential]:
+    """Apple documents the certificate for passes; a token works for types of its own team only."""
+    certificates = [each for each in found if each.kind == "certificate"]
+    teams = {each.team_identifier for each in certificates}
+    tokens = [
+        each
+        for each in found
+        if each.kind == "token" and (not teams or each.team_identifier in teams)
+    ]
+    return [*certificates[-1:], *tokens[-1:]]
 
 
 def _apple(workspace_id: UUID, entry: dict[str, Any]) -> AppleCredential:
@@ -155,6 +182,7 @@ def _apple(workspace_id: UUID, entry: dict[str, Any]) -> AppleCredential:
         kind="certificate",
         private_key_pem=private_key,
         certificate_chain_pem=chain.encode(),
+        not_after=load_pem_x509_certificate(chain.encode()).not_valid_after_utc,
     )
 
 

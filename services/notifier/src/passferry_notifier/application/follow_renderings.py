@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from passferry_contracts.events.directory import TemplatePublished
+from passferry_contracts.events.directory import GoogleClass, TemplatePublished
 from passferry_contracts.events.rendered import PassRendered
 from passferry_contracts.registry import Payload
 from passferry_notifier.application.ports import (
@@ -53,10 +53,8 @@ class FollowRenderings:
 
     async def take_templates(self, payloads: Sequence[Payload]) -> None:
         newest: dict[tuple[UUID, str], GoogleClassRow] = {}
-        for data in payloads:
-            row = _class_row(data) if isinstance(data, TemplatePublished) else None
-            if row is None:
-                continue
+        published = [data for data in payloads if isinstance(data, TemplatePublished)]
+        for row in (row for data in published for row in _class_rows(data)):
             known = newest.get((row.workspace_id, row.class_id))
             if known is None or known.template_version <= row.template_version:
                 newest[row.workspace_id, row.class_id] = row
@@ -91,10 +89,13 @@ def _rendering(data: PassRendered) -> RenderedForGoogle | None:
     )
 
 
-def _class_row(data: TemplatePublished) -> GoogleClassRow | None:
-    google = data.google_class
-    if google is None:
-        return None
+def _class_rows(data: TemplatePublished) -> list[GoogleClassRow]:
+    """The class of the template, and those of its tiers."""
+    plain = [] if data.google_class is None else [data.google_class]
+    return [_class_row(data, google) for google in (*plain, *data.google_tier_classes)]
+
+
+def _class_row(data: TemplatePublished, google: GoogleClass) -> GoogleClassRow:
     return GoogleClassRow(
         workspace_id=data.workspace_id,
         class_id=google.class_id,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -21,6 +22,8 @@ class AppleCredential:
     private_key_pem: bytes = field(repr=False)
     certificate_chain_pem: bytes = field(default=b"", repr=False)
     key_id: str = ""
+    #: Of a certificate.
+    not_after: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,72 +1,134 @@
-"""What a template shows of a pass in Google Wallet."""
+"""What a template shows of a pass in Google Wallet: compiled once, drawn per pass."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
 
-from passferry_contracts.types import PassStatus
-from passferry_pass_issuer.domain.field_mapping import evaluate_text
-from passferry_pass_issuer.domain.google_ids import class_suffix, object_suffix
-from passferry_pass_issuer.domain.google_template import GoogleContent
+from passferry_contracts.types import PassStatus, Protocol
+from passferry_pass_issuer.domain.field_mapping import Scaled, evaluate, evaluate_text
+from passferry_pass_issuer.domain.google_ids import class_suffix, object_suffix, vertical_of
+from passferry_pass_issuer.domain.google_pieces import object_tree
+from passferry_pass_issuer.domain.google_states import google_state
+from passferry_pass_issuer.domain.google_template import FirstOf, GoogleContent
 from passferry_pass_issuer.domain.rendering_subject import RenderSubject
-from passferry_pass_issuer.domain.value_expression import BarcodeContent
-from passferry_wallet.google.content import (
-    Balance,
-    GoogleBarcode,
-    GoogleObjectContent,
-    ObjectState,
-    TextModule,
-)
-from passferry_wallet.google.objects import vertical_of
+from passferry_pass_issuer.domain.value_expression import ValueExpression
+from passferry_wallet.google.content import Amount, Value
+from passferry_wallet.google.drawing import Draw, Reader, compile_body
+from passferry_wallet.google.values import resource_id
 
-#: Reasons of a void that mean "used up": Google shows such a pass as completed.
-_USED = frozenset({"exhausted", "used"})
+#: Template versions in use at one time; another is compiled again.
+MAX_COMPILED = 1_000
+#: A pass that ended opens nothing any more.
+KEYS_OF_DOORS = ("barcode", "rotatingBarcode", "smartTapRedemptionValue")
+
+CompiledKey = tuple[UUID, UUID, int, Protocol]
 
 
-def object_content(
-    subject: RenderSubject, google: GoogleContent, issuer_id: str
-) -> GoogleObjectContent:
-    is_money = google.balance_format == "currency"
-    modules = tuple(
-        TextModule(each.key, each.header, body)
-        for each in google.text_modules
-        if (body := evaluate_text(each.body, subject)) is not None
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    #: What it was made of: a draft keeps its number while it is changed.
+    content: GoogleContent
+    draw: Draw
+
+
+class GoogleDrawings:
+    """Keeps what was compiled, by template version."""
+
+    def __init__(self) -> None:
+        self._compiled: OrderedDict[CompiledKey, _Compiled] = OrderedDict()
+
+    def object_body(
+        self, subject: RenderSubject, google: GoogleContent, issuer_id: str
+    ) -> dict[str, Any]:
+        """Raises GoogleContentRejected for values that Google would refuse."""
+        draw = self._drawing(subject, google)
+        body = {
+            "id": resource_id(issuer_id, object_suffix(subject.workspace_id, subject.pass_id)),
+            "classId": resource_id(
+                issuer_id,
+                class_suffix(
+                    subject.workspace_id,
+                    subject.template.template_id,
+                    _tier_key(google, subject),
+                ),
+            ),
+            "state": google_state(subject.status, subject.status_reason),
+            **draw(subject),
+        }
+        if subject.status is not PassStatus.ACTIVE:
+            body.update(dict.fromkeys(body.keys() & KEYS_OF_DOORS))
+        return body
+
+    def _drawing(self, subject: RenderSubject, google: GoogleContent) -> Draw:
+        template, protocol = subject.template, subject.program.protocol
+        key = (template.workspace_id, template.template_id, template.template_version, protocol)
+        known = self._compiled.get(key)
+        if known is not None and known.content is google:
+            return known.draw
+        compiled = _Compiled(google, compiled_object(google, protocol))
+        self._compiled[key] = compiled
+        while len(self._compiled) > MAX_COMPILED:
+            self._compiled.popitem(last=False)
+        return compiled.draw
+
+
+def compiled_object(google: GoogleContent, protocol: Protocol) -> Draw:
+    """All of an object but its id, its class and its state."""
+    vertical = vertical_of(protocol, google)
+    return compile_body(
+        vertical,
+        "Object",
+        with_constants(object_tree(google, vertical)),
+        reader_of=_readers(google.currency),
+        language=google.language,
+        where="google.object",
     )
-    return GoogleObjectContent(
-        vertical=vertical_of(subject.program.protocol.value),
-        issuer_id=issuer_id,
-        class_suffix=class_suffix(subject.workspace_id, subject.template.template_id),
-        object_suffix=object_suffix(subject.workspace_id, subject.pass_id),
-        state=_state(subject),
-        account_id=evaluate_text(google.account_id, subject) or subject.external_id,
-        account_name=evaluate_text(google.account_name, subject) or subject.holder.full_name,
-        balance=Balance(
-            amount_minor=subject.balance_minor,
-            label=google.balance_label or "Balance",
-            scale=subject.unit_scale,
-            currency_code=(google.currency or subject.unit) if is_money else None,
-        ),
-        barcode=_google_barcode(google.barcode, subject),
-        text_modules=modules,
-        valid_until=subject.expires_at,
-    )
 
 
-def _google_barcode(content: BarcodeContent | None, subject: RenderSubject) -> GoogleBarcode | None:
-    message = evaluate_text(content.message, subject) if content is not None else None
-    if content is None or message is None or subject.status is not PassStatus.ACTIVE:
+def with_constants(node: Any) -> Any:
+    """The same tree, with the text of expressions that are constants in their place."""
+    if isinstance(node, ValueExpression) and node.source == "text":
+        return node.text
+    if isinstance(node, Mapping):
+        return {name: with_constants(value) for name, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [with_constants(value) for value in node]
+    return node
+
+
+def _readers(currency: str | None) -> Callable[[Any], Reader | None]:
+    def reader_of(leaf: Any) -> Reader | None:
+        if isinstance(leaf, FirstOf):
+            several = [_reader(expression, currency) for expression in leaf.expressions]
+            return lambda subject: next(
+                (value for read in several if (value := read(subject)) not in {None, ""}), None
+            )
+        return _reader(leaf, currency) if isinstance(leaf, ValueExpression) else None
+
+    return reader_of
+
+
+def _reader(expression: ValueExpression, currency: str | None) -> Reader:
+    is_money = expression.format == "currency"
+
+    def read(subject: RenderSubject) -> Value | None:
+        shown = evaluate(expression, subject)
+        if isinstance(shown, Scaled):
+            code = (currency or subject.unit) if is_money else None
+            return Amount(shown.unscaled, shown.scale, code)
+        return shown
+
+    return read
+
+
+def _tier_key(google: GoogleContent, subject: RenderSubject) -> str | None:
+    """Of the tier's own class; a pass of no tier that the template names is in the plain one."""
+    tiers = google.tiers
+    if tiers is None:
         return None
-    return GoogleBarcode(
-        format=cast("Any", content.format),
-        message=message,
-        alternate_text=evaluate_text(content.alternate_text, subject),
-    )
-
-
-def _state(subject: RenderSubject) -> ObjectState:
-    if subject.status is PassStatus.ACTIVE:
-        return ObjectState.ACTIVE
-    if subject.status is PassStatus.EXPIRED:
-        return ObjectState.EXPIRED
-    is_used = subject.status_reason in _USED
-    return ObjectState.COMPLETED if is_used else ObjectState.INACTIVE
+    shown = evaluate_text(tiers.source, subject)
+    return next((level.key for level in tiers.levels if level.value == shown), None)

@@ -16,8 +16,9 @@ PASS_COLUMNS = """p.workspace_id, p.pass_id, p.program_id, p.protocol, p.templat
     p.ledger_version, p.redeemed_version, p.upstream_version, p.field_values, p.expires_at,
     p.revision, p.content_sha256, p.pass_json, p.manifest, p.signature, p.signed_revision,
     p.is_on_apple, p.is_on_google, p.google_object_id, p.google_object_body, p.save_link,
-    p.save_link_signed_at, p.save_link_revision, p.causes, p.caused_at, p.rendered_at,
-    p.created_at, p.updated_at, p.latest_message, p.replaced_by, p.forgotten_at"""  # noqa: S105  # columns of the table pass
+    p.save_link_signed_at, p.save_link_revision, p.inserted_google_object_id, p.tier, p.causes,
+    p.caused_at, p.rendered_at, p.created_at, p.updated_at, p.latest_message, p.replaced_by,
+    p.forgotten_at"""  # noqa: S105  # columns of the table pass
 
 
 def wallet_pass_of(row: Any) -> WalletPass:
@@ -61,6 +62,8 @@ def wallet_pass_of(row: Any) -> WalletPass:
         save_link=row["save_link"],
         save_link_signed_at=row["save_link_signed_at"],
         save_link_revision=row["save_link_revision"],
+        inserted_google_object_id=row["inserted_google_object_id"],
+        tier=row["tier"],
         causes=tuple(json.loads(row["causes"])),
         caused_at=row["caused_at"],
         rendered_at=row["rendered_at"],

@@ -36,6 +36,14 @@ WHERE workspace_id = ANY($1::uuid[]) AND pass_type_identifier IS NOT NULL AND is
 ORDER BY workspace_id, pass_type_identifier
 """
 
+NOT_KNOWN_INSERTED = """
+SELECT p.workspace_id, p.pass_id FROM pass p
+JOIN unnest($1::uuid[], $2::uuid[], $3::text[]) AS told(workspace_id, pass_id, google_object_id)
+    ON p.workspace_id = told.workspace_id AND p.pass_id = told.pass_id
+    AND p.google_object_id = told.google_object_id
+WHERE p.inserted_google_object_id IS DISTINCT FROM told.google_object_id
+"""
+
 UPDATE = """
 UPDATE pass SET
     status = new.status, status_reason = new.status_reason, balance_minor = new.balance_minor,
@@ -48,17 +56,20 @@ UPDATE pass SET
     google_object_body = new.google_object_body::jsonb, save_link = new.save_link,
     save_link_signed_at = new.save_link_signed_at, save_link_revision = new.save_link_revision,
     causes = new.causes::jsonb, caused_at = new.caused_at, rendered_at = new.rendered_at,
-    updated_at = new.updated_at, template_version = new.template_version
+    updated_at = new.updated_at, template_version = new.template_version,
+    inserted_google_object_id = new.inserted_google_object_id, tier = new.tier
 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
     $7::bigint[], $8::bigint[], $9::text[], $10::timestamptz[], $11::bigint[], $12::text[],
     $13::text[], $14::text[], $15::bytea[], $16::bigint[], $17::boolean[], $18::boolean[],
     $19::text[], $20::text[], $21::text[], $22::timestamptz[], $23::bigint[], $24::text[],
-    $25::timestamptz[], $26::timestamptz[], $27::timestamptz[], $28::integer[])
+    $25::timestamptz[], $26::timestamptz[], $27::timestamptz[], $28::integer[], $29::text[],
+    $30::text[])
     AS new(workspace_id, pass_id, status, status_reason, balance_minor, ledger_version,
         redeemed_version, upstream_version, field_values, expires_at, revision, content_sha256,
         pass_json, manifest, signature, signed_revision, is_on_apple, is_on_google,
         google_object_id, google_object_body, save_link, save_link_signed_at, save_link_revision,
-        causes, caused_at, rendered_at, updated_at, template_version)
+        causes, caused_at, rendered_at, updated_at, template_version, inserted_google_object_id,
+        tier)
 WHERE pass.workspace_id = new.workspace_id AND pass.pass_id = new.pass_id
 """
 
@@ -105,6 +116,19 @@ class PostgresRevisions:
         rows = await transaction.fetch(UNSIGNED_TYPES, sorted(workspace_ids))
         return [(row["workspace_id"], row["pass_type_identifier"]) for row in rows]
 
+    async def not_known_inserted(
+        self, transaction: Transaction, told: Collection[tuple[UUID, UUID, str]]
+    ) -> set[PassKey]:
+        """Passes whose Google object this is, without knowing that Google has it."""
+        ordered = sorted(set(told))
+        rows = await transaction.fetch(
+            NOT_KNOWN_INSERTED,
+            [workspace for workspace, _, _ in ordered],
+            [pass_id for _, pass_id, _ in ordered],
+            [object_id for _, _, object_id in ordered],
+        )
+        return {(row["workspace_id"], row["pass_id"]) for row in rows}
+
     async def update(self, transaction: Transaction, passes: Sequence[WalletPass]) -> None:
         rows = [_row(wallet_pass) for wallet_pass in passes]
         if rows:
@@ -142,4 +166,6 @@ def _row(each: WalletPass) -> tuple[Any, ...]:
         each.rendered_at,
         each.updated_at,
         each.template_version,
+        each.inserted_google_object_id,
+        each.tier,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from passferry_pass_issuer.domain.apple_template import AppleContent
 from passferry_pass_issuer.domain.refusals import ContentRejected
@@ -14,6 +14,9 @@ from passferry_wallet.apple.rejections import PassContentRejected
 
 #: One picture may take a hundred megabytes while it is scaled.
 MAX_AT_ONCE = 2
+#: Of pictures of up to eight megabytes in memory.
+MAX_READ_AT_ONCE = 8
+READ_TIMEOUT_S = 30.0
 
 
 def check_image(name: str, content: bytes) -> None:
@@ -25,18 +28,29 @@ def check_image(name: str, content: bytes) -> None:
 
 
 class ImageScaler:
-    """Scales beside the event loop, few at once."""
+    """Scales beside the event loop, few at once; few pictures are read at once too."""
 
-    def __init__(self, *, at_once: int = MAX_AT_ONCE) -> None:
+    def __init__(self, *, read_at_once: int = MAX_READ_AT_ONCE, at_once: int = MAX_AT_ONCE) -> None:
+        self._readers = asyncio.Semaphore(read_at_once)
         self._turns = asyncio.Semaphore(at_once)
 
-    async def __call__(self, role: str, source: bytes) -> Mapping[str, bytes]:
-        """File name to PNG for each density. Raises `ContentRejected`."""
-        async with self._turns:
-            try:
-                return await asyncio.to_thread(scale_image, role, source)
-            except PassContentRejected as refusal:
-                raise ContentRejected(refusal.code, refusal.field, refusal.detail) from refusal
+    async def __call__(
+        self, role: str, read: Callable[[], Awaitable[bytes]]
+    ) -> Mapping[str, bytes]:
+        """File name to PNG for each density. Raises `ContentRejected`, or TimeoutError when the
+        picture does not arrive."""
+        async with self._readers:
+            async with asyncio.timeout(READ_TIMEOUT_S):
+                picture = await read()
+            async with self._turns:
+                return await asyncio.to_thread(_scaled, role, picture)
+
+
+def _scaled(role: str, picture: bytes) -> Mapping[str, bytes]:
+    try:
+        return scale_image(role, picture)
+    except PassContentRejected as refusal:
+        raise ContentRejected(refusal.code, refusal.field, refusal.detail) from refusal
 
 
 def strings_files(apple: AppleContent) -> dict[str, bytes]:

@@ -10,14 +10,13 @@ from typing import Any
 import orjson
 
 from passferry_pass_issuer.adapters.apple_rendering import AppleDrawings
-from passferry_pass_issuer.adapters.google_rendering import object_content
+from passferry_pass_issuer.adapters.google_rendering import GoogleDrawings
 from passferry_pass_issuer.domain.google_ids import object_id_of
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.rendering_subject import Rendering, RenderSubject
 from passferry_wallet.apple.bundle import build_manifest, sha1_hex
 from passferry_wallet.apple.rejections import PassContentRejected
 from passferry_wallet.google.content import GoogleContentRejected
-from passferry_wallet.google.objects import build_object
 
 PASS_JSON = "pass.json"  # noqa: S105  # a file name
 
@@ -25,6 +24,7 @@ PASS_JSON = "pass.json"  # noqa: S105  # a file name
 @dataclass(frozen=True, slots=True)
 class WalletRenderer:
     drawings: AppleDrawings = field(default_factory=AppleDrawings)
+    google: GoogleDrawings = field(default_factory=GoogleDrawings)
 
     def render(self, subject: RenderSubject) -> Rendering:
         try:
@@ -57,4 +57,4 @@ class WalletRenderer:
         if google is None or issuer_id is None:
             return None, None
         object_id = object_id_of(issuer_id, subject.workspace_id, subject.pass_id)
-        return build_object(object_content(subject, google, issuer_id)), object_id
+        return self.google.object_body(subject, google, issuer_id), object_id

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from passferry_contracts.event import PassEvent
 from passferry_contracts.events.balances import PassBalanceChanged, PassRedeemed
+from passferry_contracts.events.deliveries import DeliveryCompleted
 from passferry_contracts.events.wallet import DeviceRegistered, PassInstalled, PassLinkOpened
 from passferry_contracts.types import Platform
 from passferry_pass_issuer.application.ports import PassChange, Transactions
@@ -59,7 +60,14 @@ class GivenEvent:
 
 
 #: Whatever else is on the topics changes no pass, so that nothing is read or locked for it.
-HEARD = (PassBalanceChanged, PassRedeemed, DeviceRegistered, PassLinkOpened, PassInstalled)
+HEARD = (
+    PassBalanceChanged,
+    PassRedeemed,
+    DeviceRegistered,
+    PassLinkOpened,
+    PassInstalled,
+    DeliveryCompleted,
+)
 
 #: None: the event says nothing new of the pass.
 Effect = Callable[[WalletPass, PassEvent], WalletPass | None]
@@ -72,6 +80,7 @@ def ledger_effect(wallet_pass: WalletPass, event: PassEvent) -> WalletPass | Non
             balance_minor=event.new_balance_minor,
             version=event.version,
             exhausted=event.exhausted,
+            tier=event.tier,
         )
     if isinstance(event, PassRedeemed):
         return with_redemption(wallet_pass, version=event.version, exhausted=event.exhausted)

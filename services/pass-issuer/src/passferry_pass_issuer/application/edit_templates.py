@@ -21,6 +21,7 @@ from passferry_contracts.types import Protocol as PassProtocol
 from passferry_pass_issuer.application.ports import Transaction
 from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain.apple_template import AppleContent
+from passferry_pass_issuer.domain.google_ids import vertical_of
 from passferry_pass_issuer.domain.linting import LintFinding
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.template_checks import TemplateVersion, check_publishable
@@ -141,6 +142,7 @@ class ChangeTemplate:
         newest = await _newest(self.templates, work, workspace_id, template_id)
         if request.protocol is not newest.protocol:
             raise ContentRejected("invalid", "protocol", "of a template never changes")
+        _check_vertical(newest, request)
         if newest.status == "draft":
             number = newest.template_version
             version = _version(work, workspace_id, template_id, number, request)
@@ -179,6 +181,19 @@ def _version(
         updated_at=work.now,
         published_at=None,
     )
+
+
+def _check_vertical(newest: TemplateVersion, request: TemplateRequest) -> None:
+    """A class keeps its vertical for ever, and every version of a template shares its class."""
+    if newest.status == "draft" and newest.template_version == 1:
+        return
+    before, after = newest.content.google, parse_template_content(request.content).google
+    if before is not None and after is not None:
+        kept = vertical_of(newest.protocol, before)
+        if vertical_of(request.protocol, after) != kept:
+            raise ContentRejected(
+                "invalid", "google.vertical", f"of a published template stays {kept}"
+            )
 
 
 async def _newest(
@@ -240,6 +255,12 @@ class TemplateLinter(Protocol):
 class GoogleClasses(Protocol):
     def class_body(self, version: TemplateVersion) -> Mapping[str, Any] | None:
         """The Google class of a version, or None when it has no Google part."""
+
+    def tier_class_bodies(self, version: TemplateVersion) -> Sequence[Mapping[str, Any]]:
+        """Further classes, one for each tier that the version names."""
+
+    def check_object(self, version: TemplateVersion, body: Mapping[str, Any]) -> None:
+        """Raises `ContentRejected` for an example's object that Google would refuse."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -312,14 +333,7 @@ class PublishTemplate:
         self, version: TemplateVersion, files: Sequence[TemplateFile], at: datetime
     ) -> TemplatePublished:
         body = self.google_classes.class_body(version)
-        google_class = None
-        if body is not None and version.google_issuer_id is not None:
-            google_class = GoogleClass(
-                issuer_id=version.google_issuer_id,
-                vertical=version.google_vertical,
-                class_id=version.google_class_id or "",
-                class_body=dict(body),
-            )
+        tiers = self.google_classes.tier_class_bodies(version)
         return TemplatePublished(
             workspace_id=version.workspace_id,
             template_id=version.template_id,
@@ -331,6 +345,20 @@ class PublishTemplate:
                 )
                 for file in files
             },
-            google_class=google_class,
+            google_class=_google_class(version, body),
+            google_tier_classes=[
+                told for tier in tiers if (told := _google_class(version, tier)) is not None
+            ],
             published_at=at,
         )
+
+
+def _google_class(version: TemplateVersion, body: Mapping[str, Any] | None) -> GoogleClass | None:
+    if body is None or version.google_issuer_id is None:
+        return None
+    return GoogleClass(
+        issuer_id=version.google_issuer_id,
+        vertical=version.google_vertical,
+        class_id=str(body["id"]),
+        class_body=dict(body),
+    )

@@ -171,7 +171,9 @@ class IssuePasses:
                 return _same_member(request, member)
         code = self._code(request, known)
         if request.serial_number is not None:
-            self._check_serial_number(request.serial_number, known)
+            self._check_serial_number(
+                request.serial_number, known, is_kept=request.kept is not None
+            )
         new = self.make.make(
             work,
             PassDraft(
@@ -185,6 +187,9 @@ class IssuePasses:
                 external_id=request.external_id,
                 code=code,
                 serial_number=request.serial_number,
+                authentication_token=(
+                    None if request.kept is None else request.kept.authentication_token
+                ),
                 expires_at=request.expires_at or template.content.expiry_of(work.now),
                 upstream_version=request.upstream_version,
             ),
@@ -210,8 +215,8 @@ class IssuePasses:
             raise IssueRefused("code_taken", "code", "is the code of another pass", 409)
         return code
 
-    def _check_serial_number(self, serial_number: str, known: _Known) -> None:
-        if not self.may_name_serial_number:
+    def _check_serial_number(self, serial_number: str, known: _Known, *, is_kept: bool) -> None:
+        if not is_kept and not self.may_name_serial_number:
             raise ContentRejected("invalid", "serial_number", "cannot be chosen")
         if serial_number in known.serial_numbers:
             raise IssueRefused("serial_number_taken", "serial_number", "is of another pass", 409)

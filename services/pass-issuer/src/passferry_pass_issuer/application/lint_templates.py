@@ -13,6 +13,7 @@ from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain.apple_image_linting import ImageFile
 from passferry_pass_issuer.domain.apple_linting import IdentityFacts, lint_apple
 from passferry_pass_issuer.domain.credentials import SigningIdentityRecord
+from passferry_pass_issuer.domain.google_linting import lint_google
 from passferry_pass_issuer.domain.linting import LintFinding
 from passferry_pass_issuer.domain.template_checks import TemplateVersion
 from passferry_runtime.errors import NotFound
@@ -26,7 +27,7 @@ class Identities(Protocol):
     ) -> list[SigningIdentityRecord]: ...
 
 
-#: Draws an example pass and says what devices would make of it.
+#: Draws an example pass and says what devices, or Google, would make of it.
 Examine = Callable[[TemplateVersion, Sequence[TemplateFile]], list[LintFinding]]
 
 
@@ -58,7 +59,11 @@ class LintTemplate:
                 ImageFile(name=file.name, width=file.width, height=file.height) for file in files
             ]
             found += lint_apple(apple, images, await self._identity(work, version))
-        found += self.examine(version, files)
+        google = version.content.google
+        if version.is_for_google and google is not None:
+            found += lint_google(google, version.google_vertical)
+        known = {finding.path for finding in found}
+        found += [each for each in self.examine(version, files) if each.path not in known]
         found.sort(key=lambda finding: finding.severity != "error")
         return found[:MAX_FINDINGS]
 

@@ -40,7 +40,7 @@ CODE_LENGTH = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassDraft:
-    """Checked already. What is absent (external id, code, serial number) is made up."""
+    """Checked already. What is absent (external id, code, serial number, token) is made up."""
 
     workspace_id: UUID
     program: Program
@@ -52,6 +52,8 @@ class PassDraft:
     external_id: str | None = None
     code: str | None = None
     serial_number: str | None = None
+    #: Of a pass that is on devices already.
+    authentication_token: str | None = None
     expires_at: datetime | None = None
     upstream_version: int = 0
 
@@ -72,7 +74,7 @@ class MakePasses:
             pass_id=pass_id,
             external_id=draft.external_id or str(pass_id),
             serial_number=draft.serial_number or secrets.token_hex(16),
-            authentication_token=new_authentication_token(),
+            authentication_token=draft.authentication_token or new_authentication_token(),
             code=draft.code or _new_code(),
             status=PassStatus.ACTIVE,
             status_reason=None,

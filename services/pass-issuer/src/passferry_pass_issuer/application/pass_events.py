@@ -100,10 +100,12 @@ def _google(wallet_pass: WalletPass, template: TemplateFacts) -> GoogleRendering
     body = wallet_pass.google_object_body
     if issuer_id is None or body is None or wallet_pass.google_object_id is None:
         return None
+    plain_class = class_id_of(issuer_id, wallet_pass.workspace_id, wallet_pass.template_id)
     return GoogleRendering(
         issuer_id=issuer_id,
-        vertical=vertical_of(wallet_pass.protocol),
-        class_id=class_id_of(issuer_id, wallet_pass.workspace_id, wallet_pass.template_id),
+        vertical=vertical_of(wallet_pass.protocol, template.content.google),
+        # A tier has a class of its own.
+        class_id=str(body.get("classId") or plain_class),
         object_id=wallet_pass.google_object_id,
         object_body=dict(body),
         save_link=wallet_pass.save_link,

@@ -224,6 +224,7 @@ class RenderRevisions:
             field_values=wallet_pass.field_values,
             expires_at=wallet_pass.expires_at,
             created_at=wallet_pass.created_at,
+            tier=wallet_pass.tier,
             program=facts.programs[workspace_id, wallet_pass.program_id],
             template=facts.template_of(wallet_pass),
             holder=facts.holders[workspace_id, wallet_pass.holder_id],
@@ -272,7 +273,8 @@ class RenderRevisions:
         now: datetime,
     ) -> WalletPass:
         """A fresh save link for a pass that is on its way to Google."""
-        issuer_id = facts.template_of(row).google_issuer_id
+        template = facts.template_of(row)
+        issuer_id = template.google_issuer_id
         body = row.google_object_body
         if not row.is_on_google or body is None or issuer_id is None:
             return row
@@ -289,10 +291,14 @@ class RenderRevisions:
         if credential is None:
             return row
         link, is_whole = await self.save_link_signer.sign_save_link(
-            credential, vertical=vertical_of(row.protocol), object_body=body, now=now
+            credential,
+            vertical=vertical_of(row.protocol, template.content.google),
+            object_body=body,
+            now=now,
         )
-        if not is_whole and not change.before.is_on_google:
-            # It names an object that does not exist yet: wait for the notifier to insert it.
+        if not is_whole and row.inserted_google_object_id != row.google_object_id:
+            # It would name an object that does not exist yet: it is made once the notifier has
+            # said that Google has it.
             return row
         return replace(
             row, save_link=link, save_link_signed_at=now, save_link_revision=row.revision

@@ -9,8 +9,8 @@ from uuid import UUID
 from passferry_pass_issuer.application.edit_templates import StoreTemplateFile, TemplateFile
 from passferry_pass_issuer.application.work import Work
 
-#: Role and picture to file name and PNG; raises `ContentRejected`.
-ScaleImage = Callable[[str, bytes], Awaitable[Mapping[str, bytes]]]
+#: Role, and what reads the picture, to file name and PNG. Raises `ContentRejected`.
+ScaleImage = Callable[[str, Callable[[], Awaitable[bytes]]], Awaitable[Mapping[str, bytes]]]
 
 
 @dataclass(frozen=True, kw_only=True)

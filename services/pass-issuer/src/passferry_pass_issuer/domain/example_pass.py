@@ -27,7 +27,10 @@ def example_pass(
 ) -> RenderSubject:
     """A pass with something in every field that the template names."""
     content = version.content
-    chosen = dict(content.apple.example_values) if content.apple is not None else {}
+    chosen: dict[str, Scalar] = {}
+    for wallet in (content.google, content.apple):
+        if wallet is not None:
+            chosen |= wallet.example_values
     code = chosen.pop("pass.code", None)
     return RenderSubject(
         workspace_id=version.workspace_id,
@@ -61,9 +64,13 @@ def example_pass(
 
 
 def _example_values(content: TemplateContent) -> dict[str, Scalar]:
-    """A number where one is wanted, and else a text that is a date too."""
+    """The default where there is one, a number where one is wanted, else a text that is a date too."""
     found: dict[str, Scalar] = dict.fromkeys(content.field_names(), _TEXT)
     for expression in content.expressions():
         if expression.source.startswith(FIELD_PREFIX) and expression.format in _NUMBERS:
             found[expression.source.removeprefix(FIELD_PREFIX)] = _NUMBER
+    for expression in content.expressions():
+        # Only the template knows which words are allowed at their place.
+        if expression.source.startswith(FIELD_PREFIX) and expression.default not in {None, ""}:
+            found[expression.source.removeprefix(FIELD_PREFIX)] = expression.default
     return found

@@ -86,6 +86,7 @@ _KNOWN: Mapping[str, Callable[[RenderSubject], Scalar | date]] = {
     "pass.status": lambda subject: subject.status.value,
     "pass.status_reason": lambda subject: subject.status_reason,
     "pass.expires_at": lambda subject: subject.expires_at,
+    "pass.tier": lambda subject: subject.tier,
     "pass.created_at": lambda subject: subject.created_at,
 }
 

@@ -36,6 +36,15 @@ class HolderRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeptIdentity:
+    """Of a pass that is on phones already: it goes on under the names that they know."""
+
+    serial_number: str
+    #: Absent: it had none, and is given one.
+    authentication_token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IssueRequest:
     program_id: UUID
     #: The caller's own id of the pass, unique in the workspace; absent: the pass id.
@@ -53,13 +62,18 @@ class IssueRequest:
     #: Whoever asks knows that the address is the holder's. On a public form anybody may write
     #: anybody's, so there it names nobody who is known.
     trusts_address: bool = True
+    #: Only imports say it.
+    kept: KeptIdentity | None = None
 
     def sha256(self) -> str:
         """Equal for equal requests, so that a retry is told from a conflict."""
-        asked = asdict(self)
+        members = asdict(self)
         # Not of the request, but of the way it came.
-        del asked["trusts_address"]
-        canonical = json.dumps(asked, sort_keys=True, default=str, ensure_ascii=False)
+        del members["trusts_address"]
+        if self.kept is None:
+            # As it was before there were imports: requests of then are told from conflicts too.
+            del members["kept"]
+        canonical = json.dumps(members, sort_keys=True, default=str, ensure_ascii=False)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
 

@@ -67,6 +67,8 @@ class RenderSubject:
     field_values: Mapping[str, Scalar]
     expires_at: datetime | None
     created_at: datetime
+    #: The level that the pass has reached; absent where the program has none.
+    tier: str | None = None
     program: ProgramFacts
     template: TemplateFacts
     holder: HolderFacts

@@ -11,12 +11,17 @@ EXHAUSTED = "exhausted"
 
 
 def with_balance(
-    wallet_pass: WalletPass, *, balance_minor: int, version: int, exhausted: bool
+    wallet_pass: WalletPass,
+    *,
+    balance_minor: int,
+    version: int,
+    exhausted: bool,
+    tier: str | None = None,
 ) -> WalletPass | None:
     """The pass after the ledger's change; None when it is older than what is shown."""
     if not _hears_the_ledger(wallet_pass) or version <= wallet_pass.ledger_version:
         return None
-    changed = replace(wallet_pass, balance_minor=balance_minor, ledger_version=version)
+    changed = replace(wallet_pass, balance_minor=balance_minor, ledger_version=version, tier=tier)
     return used_up(changed) if exhausted else changed
 
 

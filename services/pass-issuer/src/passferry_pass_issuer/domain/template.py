@@ -7,11 +7,7 @@ from datetime import datetime
 
 from passferry_pass_issuer.domain.apple_template import AppleContent
 from passferry_pass_issuer.domain.google_template import GoogleContent
-from passferry_pass_issuer.domain.value_expression import (
-    FIELD_PREFIX,
-    BarcodeContent,
-    ValueExpression,
-)
+from passferry_pass_issuer.domain.value_expression import FIELD_PREFIX, ValueExpression
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,14 +30,8 @@ class TemplateContent:
 
     def expressions(self) -> list[ValueExpression]:
         found: list[ValueExpression | None] = []
-        barcodes: list[BarcodeContent | None] = []
         if self.apple is not None:
             found += self.apple.expressions()
         if self.google is not None:
-            found += [self.google.account_name, self.google.account_id]
-            found += [module.body for module in self.google.text_modules]
-            barcodes.append(self.google.barcode)
-        for barcode in barcodes:
-            if barcode is not None:
-                found += [barcode.message, barcode.alternate_text]
+            found += self.google.expressions()
         return [expression for expression in found if expression is not None]

@@ -11,6 +11,7 @@ from uuid import UUID
 from passferry_contracts.types import Protocol
 from passferry_pass_issuer.domain.apple_image_linting import NEEDED_IMAGES, SCALES
 from passferry_pass_issuer.domain.google_ids import class_id_of, vertical_of
+from passferry_pass_issuer.domain.google_template import GoogleVertical
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.rendering_subject import TemplateFacts
 from passferry_pass_issuer.domain.template import TemplateContent
@@ -53,8 +54,8 @@ class TemplateVersion:
         return self.platform in {"google", "both"}
 
     @property
-    def google_vertical(self) -> str:
-        return vertical_of(self.protocol)
+    def google_vertical(self) -> GoogleVertical:
+        return vertical_of(self.protocol, self.content.google)
 
     @property
     def google_class_id(self) -> str | None:
@@ -112,5 +113,6 @@ def _check_google(version: TemplateVersion) -> None:
         raise ContentRejected("required", "google", "is required on this platform")
     if version.google_issuer_id is None:
         raise ContentRejected("required", "google_issuer_id", "is required on this platform")
-    if version.protocol is Protocol.MEMBERSHIP and google.logo_url is None:
+    has_logo = google.logo_url is not None or "programLogo" in google.class_piece
+    if version.google_vertical == "loyalty" and not has_logo:
         raise ContentRejected("required", "google.logo_url", "Google requires a program's logo")

@@ -32,6 +32,7 @@ SOURCES = frozenset(
         "pass.status_reason",
         "pass.expires_at",
         "pass.created_at",
+        "pass.tier",
         "program.name",
     }
 )

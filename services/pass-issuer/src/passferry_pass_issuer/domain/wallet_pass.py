@@ -55,6 +55,10 @@ class WalletPass:
     save_link: str | None = None
     save_link_signed_at: datetime | None = None
     save_link_revision: int = 0
+    #: Google has this object: the notifier said so. A link may name it only then.
+    inserted_google_object_id: str | None = None
+    #: The level that the ledger told last.
+    tier: str | None = None
     #: What made this revision: `{event_type, event_id, reason}` each.
     causes: Sequence[Mapping[str, str | None]] = ()
     caused_at: datetime

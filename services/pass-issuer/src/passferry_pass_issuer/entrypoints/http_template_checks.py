@@ -12,8 +12,13 @@ from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.entrypoints.http_templates import file_body, finding_body
 from passferry_pass_issuer.entrypoints.http_work import Body, issuer_of, problem_of, working
 from passferry_runtime.auth import Scope, require
+from passferry_runtime.errors import Problem
+from passferry_runtime.http import long_body
 
 router = APIRouter(prefix="/api/v1/workspaces/{workspace_id}/templates", tags=["templates"])
+
+#: As much as the wallet library scales.
+MAX_PICTURE_BYTES = 8 * 1024 * 1024
 
 Viewer = Annotated[Scope, Depends(require(Role.VIEWER))]
 Manager = Annotated[Scope, Depends(require(Role.MANAGER))]
@@ -34,16 +39,19 @@ async def lint_template(request: Request, template_id: UUID, scope: Viewer) -> B
 
 
 @router.post("/{template_id}/images/{role}")
+@long_body(MAX_PICTURE_BYTES)
 async def store_template_image(
     request: Request, template_id: UUID, role: str, scope: Manager, language: Language = None
 ) -> Body:
     """Scale one PNG, JPEG or WebP to every density of a role; the body is the picture."""
-    picture = await request.body()
     store = issuer_of(request).store_template_image
     try:
-        scaled = await store.scale(role, picture)
+        # The picture is read when it is its turn: few are in memory at once.
+        scaled = await store.scale(role, request.body)
     except ContentRejected as refusal:
         raise problem_of(refusal) from refusal
+    except TimeoutError as error:
+        raise Problem(408, "body_too_slow", "the picture did not arrive in time") from error
     async with working(request, [scope.workspace_id], actor=scope.principal.actor) as work:
         files = await store(work, scope.workspace_id, template_id, scaled, language=language)
     return {"files": [file_body(file) for file in files]}

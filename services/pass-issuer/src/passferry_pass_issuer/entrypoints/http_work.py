@@ -56,6 +56,7 @@ from passferry_runtime.postgres import UNAVAILABLE
 
 if TYPE_CHECKING:
     # The groups of routes that import this module say what they need themselves.
+    from passferry_pass_issuer.entrypoints.http_imports import Imports
     from passferry_pass_issuer.entrypoints.http_links import Distribution
 
 MAX_PAGE = 200
@@ -154,6 +155,7 @@ class IssuerApi:
     funnel: FunnelStore
     jobs: JobDesk
     bundle_passes: BundlePasses
+    imports: Imports
 
 
 def issuer_of(request: Request) -> IssuerApi:

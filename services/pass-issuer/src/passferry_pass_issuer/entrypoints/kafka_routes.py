@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from passferry_contracts.event import PassEvent
 from passferry_contracts.events.inbound import InboundEvent, InboundPassCreated
 from passferry_contracts.registry import (
+    DELIVERY_COMPLETED,
     PASS_BALANCE_CHANGED,
     PASS_INBOUND,
     PASS_REDEEMED,
@@ -22,6 +23,8 @@ from passferry_runtime.kafka.records import Incoming, Outcome, Route
 CHANGES_BATCH = 256
 #: Of what upstream systems say, which is one transaction.
 INBOUND_BATCH = 64
+#: Almost all of them change nothing here.
+DELIVERY_BATCH = 500
 
 Apply = Callable[[Sequence[GivenEvent]], Awaitable[Sequence[RetryLater | Rejected | None]]]
 Admit = Callable[[Sequence[GivenInbound]], Awaitable[Sequence[RetryLater | Rejected | None]]]
@@ -31,7 +34,12 @@ CountEvents = Callable[[Sequence[GivenEvent]], Awaitable[None]]
 
 
 def routes(
-    *, from_ledger: Apply, from_wallets: Apply, admit: Admit, count: CountEvents
+    *,
+    from_ledger: Apply,
+    from_wallets: Apply,
+    from_notifier: Apply,
+    admit: Admit,
+    count: CountEvents,
 ) -> list[Route]:
     def applying(apply: Apply) -> Callable[[Sequence[Incoming]], Awaitable[Sequence[Outcome]]]:
         async def handle(batch: Sequence[Incoming]) -> Sequence[Outcome]:
@@ -66,6 +74,7 @@ def routes(
         Route(topic=PASS_BALANCE_CHANGED, handler=applying(from_ledger), max_batch=CHANGES_BATCH),
         Route(topic=PASS_REDEEMED, handler=applying(from_ledger), max_batch=CHANGES_BATCH),
         Route(topic=WALLET_ACTIVITY, handler=applying(apply_and_count), max_batch=CHANGES_BATCH),
+        Route(topic=DELIVERY_COMPLETED, handler=applying(from_notifier), max_batch=DELIVERY_BATCH),
         Route(
             topic=PASS_INBOUND,
             handler=handle_inbound,

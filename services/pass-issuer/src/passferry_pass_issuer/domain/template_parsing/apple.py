@@ -24,6 +24,7 @@ from passferry_pass_issuer.domain.template_parsing.apple_relevance import (
     nfc,
     relevant_date,
 )
+from passferry_pass_issuer.domain.template_parsing.example_values import example_values
 from passferry_pass_issuer.domain.template_parsing.json_pattern import json_members, json_pattern
 from passferry_pass_issuer.domain.template_parsing.node import MAX_TEXT, Node
 from passferry_pass_issuer.domain.template_parsing.values import barcode, optional_value, value
@@ -39,7 +40,6 @@ MAX_DISTANCE_M = 100_000
 MAX_EXPIRY_DAYS = 3_650
 MAX_LANGUAGES = 30
 MAX_STRINGS = 500
-MAX_EXAMPLE_VALUES = 200
 
 #: What the pass itself says, or a member of ours that does more than write it down.
 _NOT_IN_DOCUMENT = {
@@ -105,7 +105,7 @@ def apple_content(node: Node) -> AppleContent:
         is_sharing_prohibited=node.flag("sharing_prohibited"),
         expires_after_days=after_days,
         expires_at=expires_at,
-        example_values=node.optional_child("example_values", _example_values) or {},
+        example_values=node.optional_child("example_values", example_values) or {},
         strings=node.optional_child("strings", _strings) or {},
         document=_document(node),
     )
@@ -160,19 +160,6 @@ def _moment(node: Node, name: str) -> datetime | None:
             "invalid", node.at(name), "is a moment with its zone, such as 2030-01-31T12:00:00Z"
         )
     return moment
-
-
-def _example_values(node: Node) -> Mapping[str, str | int | bool]:
-    names = node.members()
-    if len(names) > MAX_EXAMPLE_VALUES:
-        raise ContentRejected("too_many", node.path, f"has at most {MAX_EXAMPLE_VALUES} values")
-    found: dict[str, str | int | bool] = {}
-    for name in names:
-        given = node.get(name)
-        if not isinstance(given, str | int) or len(str(given)) > MAX_TEXT:
-            raise ContentRejected("invalid", node.at(name[:64]), "is a text, a number or a flag")
-        found[name] = given
-    return found
 
 
 def _strings(node: Node) -> Mapping[str, Mapping[str, str]]:

@@ -67,6 +67,12 @@ class Node:
             raise ContentRejected("invalid", self.at(name), f"is one of {', '.join(allowed)}")
         return value if value is None else str(value)
 
+    def whole_number(self, name: str, least: int, most: int) -> int:
+        value = self.get(name)
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise ContentRejected("invalid", self.at(name), f"is from {least} to {most}")
+        return value
+
     def flag(self, name: str) -> bool:
         value = self.get(name)
         if value is not None and not isinstance(value, bool):
