@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
@@ -15,11 +16,14 @@ from passferry_pass_issuer.adapters.apple_examination import examiner
 from passferry_pass_issuer.adapters.wallet_renderer import WalletRenderer
 from passferry_pass_issuer.application.edit_templates import TemplateFile
 from passferry_pass_issuer.domain.apple_linting import IdentityFacts, lint_apple
+from passferry_pass_issuer.domain.apple_template import LINKS, AppleContent
 from passferry_pass_issuer.domain.example_pass import example_pass
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.rendering_subject import HolderFacts
 from passferry_pass_issuer.domain.template_parsing import parse_template_content
+from passferry_pass_issuer.domain.value_expression import SOURCES
 from passferry_testing.pass_reader import read_passes
+from passferry_wallet.apple.assets import IMAGE_LIMITS
 from passferry_wallet.apple.bundle import build_pkpasses
 from passferry_wallet.apple.document import read_pass_json
 from passferry_wallet.apple.rejections import PassContentRejected
@@ -35,8 +39,6 @@ def told(body, **changes):
 
 
 def drawn(body, as_version=None, **changes):
-    from dataclasses import replace
-
     version = as_version(body)
     subject = example_pass(version, {}, "https://passes.example/w/1")
     return WalletRenderer().render(replace(subject, **changes)).pass_json
@@ -58,6 +60,13 @@ def examine(as_version):
 
 def test_the_page_has_an_example_of_every_style(template_examples):
     assert [each["apple"]["style"] for each in template_examples] == STYLES
+
+
+def test_the_page_names_every_source_link_and_member(templates_page):
+    members = {each.name for each in fields(AppleContent)} - {"max_distance_m"}
+    members -= {"is_sharing_prohibited"}
+    words = {*members, *SOURCES, *LINKS, *IMAGE_LIMITS, "max_distance_m", "sharing_prohibited"}
+    assert {word for word in words if f"`{word}`" not in templates_page} == set()
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -195,8 +204,6 @@ def test_one_pass_leaves_no_trace_in_the_next(tell, template_example, as_version
     )
     body["apple"]["semantics"] = {"eventName": "Constant"}
     version, renderer = as_version(body), WalletRenderer()
-    from dataclasses import replace
-
     subject = example_pass(version, {}, "https://passes.example/w/1")
     first = renderer.render(subject).pass_json
     renderer.render(replace(subject, field_values={"a": "other"}))
