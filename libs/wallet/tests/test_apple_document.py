@@ -1,5 +1,5 @@
 """pass.json as typed models: every key is known, faults are named, unknown keys stay.
-proves: P3, P5, P6, P7, P9, P10, P11"""
+Apple's pass format: P3, P5, P6, P7, P9, P10, P11"""
 
 from __future__ import annotations
 

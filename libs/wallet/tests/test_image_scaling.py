@@ -1,5 +1,5 @@
 """One large picture gives every density, always the same bytes, and no attack a hold.
-proves: P4"""
+Apple's pass format: P4"""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ async def with_images(draft):
 
 
 async def test_a_draft_is_linted_until_it_can_be_published(office, drafted):
-    # proves: A24, P4
+    # proves: A24 (Apple's pass format: P4)
     draft = await drafted()
     is_publishable, found = await draft.lint()
     assert not is_publishable
@@ -93,7 +93,7 @@ async def test_an_error_of_the_linter_keeps_a_template_from_being_published(offi
 
 
 async def test_nfc_is_refused_with_a_certificate_that_does_not_allow_it(office, drafted):
-    # proves: P12
+    # Apple's pass format: P12
     draft = await drafted("eventTicket")
     await with_images(draft)
     assert (await draft.lint())[0]
@@ -114,7 +114,7 @@ async def test_nfc_is_refused_with_a_certificate_that_does_not_allow_it(office, 
 
 
 async def test_one_picture_gives_every_density_also_for_one_language(office, drafted):
-    # proves: P4
+    # Apple's pass format: P4
     draft = await drafted()
     await draft.image("icon", picture(200, 200, "WEBP"))
     answer = await draft.image("logo", picture(600, 200), params={"language": "pt-BR"})
@@ -183,7 +183,7 @@ async def test_another_workspace_sees_and_changes_nothing(office, drafted):
 async def test_translations_travel_as_files_and_leave_with_the_version_that_had_them(
     office, drafted
 ):
-    # proves: P8
+    # Apple's pass format: P8
     draft = await drafted()
     await with_images(draft)
     await office.call("POST", f"{draft.path}/publish")

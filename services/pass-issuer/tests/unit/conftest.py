@@ -122,6 +122,11 @@ def template_examples() -> list[dict[str, Any]]:
     return examples()
 
 
+@pytest.fixture(scope="session")
+def templates_page() -> str:
+    return TEMPLATES_PAGE.read_text()
+
+
 @pytest.fixture
 def template_example():
     """`template_example(style)`: a fresh copy of the page's example."""

@@ -117,7 +117,7 @@ def test_each_doubt_is_named_with_its_path(changes, expected):
 
 
 def test_nfc_needs_a_certificate_that_allows_it():
-    # proves: P12
+    # Apple's pass format: P12
     nfc = {"nfc": {"message": {"source": "pass.code"}, "encryption_public_key": "AAAA"}}
     error = ("error", "apple.nfc", "nfc_certificate_missing")
     assert error in linted(**nfc)
@@ -127,7 +127,7 @@ def test_nfc_needs_a_certificate_that_allows_it():
 
 @pytest.mark.parametrize("missing", ["icon.png", "icon@2x.png", "icon@3x.png", "logo@2x.png"])
 def test_a_missing_scale_of_icon_or_logo_is_an_error(missing):
-    # proves: A24, P4
+    # proves: A24 (Apple's pass format: P4)
     files = [file for file in images() if file.name != missing]
     assert linted(files=files) == {("error", f"files.{missing}", "image_missing")}
 

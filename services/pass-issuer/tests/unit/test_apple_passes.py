@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
@@ -15,11 +16,14 @@ from passferry_pass_issuer.adapters.apple_examination import examiner
 from passferry_pass_issuer.adapters.wallet_renderer import WalletRenderer
 from passferry_pass_issuer.application.edit_templates import TemplateFile
 from passferry_pass_issuer.domain.apple_linting import IdentityFacts, lint_apple
+from passferry_pass_issuer.domain.apple_template import LINKS, AppleContent
 from passferry_pass_issuer.domain.example_pass import example_pass
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.rendering_subject import HolderFacts
 from passferry_pass_issuer.domain.template_parsing import parse_template_content
+from passferry_pass_issuer.domain.value_expression import SOURCES
 from passferry_testing.pass_reader import read_passes
+from passferry_wallet.apple.assets import IMAGE_LIMITS
 from passferry_wallet.apple.bundle import build_pkpasses
 from passferry_wallet.apple.document import read_pass_json
 from passferry_wallet.apple.rejections import PassContentRejected
@@ -35,8 +39,6 @@ def told(body, **changes):
 
 
 def drawn(body, as_version=None, **changes):
-    from dataclasses import replace
-
     version = as_version(body)
     subject = example_pass(version, {}, "https://passes.example/w/1")
     return WalletRenderer().render(replace(subject, **changes)).pass_json
@@ -60,11 +62,18 @@ def test_the_page_has_an_example_of_every_style(template_examples):
     assert [each["apple"]["style"] for each in template_examples] == STYLES
 
 
+def test_the_page_names_every_source_link_and_member(templates_page):
+    members = {each.name for each in fields(AppleContent)} - {"max_distance_m"}
+    members -= {"is_sharing_prohibited"}
+    words = {*members, *SOURCES, *LINKS, *IMAGE_LIMITS, "max_distance_m", "sharing_prohibited"}
+    assert {word for word in words if f"`{word}`" not in templates_page} == set()
+
+
 @pytest.mark.parametrize("style", STYLES)
 def test_a_pass_of_every_style_is_signed_read_back_and_rebuilt_with_the_same_bytes(
     apple_press, template_example, style
 ):
-    # proves: P1, P2, P3, P4, P5, P14, A13, A15, J81
+    # proves: A13, A15, J81 (Apple's pass format: P1, P2, P3, P4, P5, P14)
     body = template_example(style)
     data = apple_press.press(body)
     apple_press.verify_with_openssl(data)
@@ -91,7 +100,7 @@ def test_the_examples_of_the_page_lint_without_errors_and_lack_nothing(
 
 
 def test_a_store_card_says_all_that_its_template_says(tell, template_example):
-    # proves: A2, A3, P6
+    # proves: A2, A3 (Apple's pass format: P6)
     card = tell(template_example("storeCard"))
     groups = card["storeCard"]
     assert groups["headerFields"][0] == {
@@ -112,7 +121,7 @@ def test_a_store_card_says_all_that_its_template_says(tell, template_example):
 
 
 def test_a_poster_ticket_says_what_it_means(tell, template_example):
-    # proves: A16, P11
+    # proves: A16 (Apple's pass format: P11)
     ticket = tell(template_example("eventTicket"))
     assert ticket["preferredStyleSchemes"] == ["posterEventTicket", "eventTicket"]
     moment = "2030-01-01T12:00:00Z"
@@ -153,7 +162,7 @@ def test_a_semantic_boarding_pass_has_numbers_dates_and_names(tell, template_exa
 
 
 def test_a_poster_has_its_twin_and_its_new_barcode_a_fallback(tell, template_example):
-    # proves: P9, P10
+    # Apple's pass format: P9, P10
     poster = tell(template_example("posterGeneric"))
     assert poster["posterGeneric"].keys() == {"headerFields", "primaryFields", "footerFields"}
     assert poster["generic"].keys() == {"headerFields", "primaryFields", "secondaryFields"}
@@ -195,8 +204,6 @@ def test_one_pass_leaves_no_trace_in_the_next(tell, template_example, as_version
     )
     body["apple"]["semantics"] = {"eventName": "Constant"}
     version, renderer = as_version(body), WalletRenderer()
-    from dataclasses import replace
-
     subject = example_pass(version, {}, "https://passes.example/w/1")
     first = renderer.render(subject).pass_json
     renderer.render(replace(subject, field_values={"a": "other"}))
@@ -260,7 +267,7 @@ def test_a_document_is_bounded_in_depth_and_parts(template_example):
 def test_an_example_that_devices_would_refuse_is_an_error_with_its_path(
     template_example, examine, document, where
 ):
-    # proves: P11
+    # Apple's pass format: P11
     body = with_document(template_example, **document)
     body["apple"]["example_values"] = {"markup": "<script>alert(1)</script>", "n": "12"}
     assert [(each.severity, each.path) for each in examine(body)] == [("error", where)]
@@ -363,7 +370,7 @@ def test_a_fault_of_the_newer_members_names_its_path(apple, where):
 
 
 def test_translations_are_files_that_devices_read(apple_press, template_example):
-    # proves: P8
+    # Apple's pass format: P8
     read = apple_press.read(template_example("storeCard"))
     assert read.strings["de"]["You have %@ points"] == "Du hast %@ Punkte"
     assert read.strings["de"].keys() == read.strings["fr"].keys()
@@ -382,7 +389,7 @@ translations = st.dictionaries(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_every_translation_comes_back_as_it_was(apple_press, template_example, told):
-    # proves: P8
+    # Apple's pass format: P8
     told = {
         key: value for key, value in told.items()
         if not any(ord(sign) < 32 and sign not in "\t\n" for sign in value) and "\x7f" not in value
@@ -393,7 +400,7 @@ def test_every_translation_comes_back_as_it_was(apple_press, template_example, t
 
 
 def test_a_bundle_of_passes_holds_one_to_ten(apple_press, template_example):
-    # proves: P13
+    # Apple's pass format: P13
     data = apple_press.press(template_example("coupon"))
     passes = read_passes(build_pkpasses([data] * 10), root_pem=apple_press.root_pem)
     assert len(passes) == 10
@@ -432,7 +439,7 @@ def seen(text):
     max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_every_text_is_read_back_as_people_see_it(apple_press, template_example, text):
-    # proves: P8
+    # Apple's pass format: P8
     holder = HolderFacts(holder_id=example_holder(), full_name=text)
     read = apple_press.read(template_example("generic"), holder=holder)
     assert read.fields["name"] == (seen(text) if text else "Visitor")
@@ -456,7 +463,7 @@ def test_a_text_of_ten_thousand_characters_is_refused_with_its_field(tell, templ
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_every_amount_is_read_back_exactly(tell, template_example, amount, scale):
-    # proves: A1, A22, P6
+    # proves: A1, A22 (Apple's pass format: P6)
     [field] = tell(template_example("coupon"), balance_minor=amount, unit_scale=scale)["coupon"][
         "primaryFields"
     ]
@@ -475,7 +482,7 @@ moments = st.datetimes(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_every_moment_keeps_its_zone(apple_press, template_example, moment):
-    # proves: P7, A16
+    # proves: A16 (Apple's pass format: P7)
     moment = moment.replace(microsecond=0)
     read = apple_press.read(template_example("coupon"), expires_at=moment)
     told = read.pass_json["expirationDate"]
