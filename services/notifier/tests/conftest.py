@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -247,7 +247,9 @@ class Shop:
     def object_id(self, pass_id: UUID) -> str:
         return f"{ISSUER}.{self.workspace_id}-{pass_id}"
 
-    async def tell_template(self, version: int = 1, name: str = "Ten coffees") -> None:
+    async def tell_template(
+        self, version: int = 1, name: str = "Ten coffees", tiers: Sequence[str] = ()
+    ) -> None:
         body = {
             "id": self.class_id,
             "issuerName": "Kaffeefähre",
@@ -264,6 +266,15 @@ class Shop:
             google_class=GoogleClass(
                 issuer_id=ISSUER, vertical="loyalty", class_id=self.class_id, class_body=body
             ),
+            google_tier_classes=[
+                GoogleClass(
+                    issuer_id=ISSUER,
+                    vertical="loyalty",
+                    class_id=f"{self.class_id}-{tier}",
+                    class_body=body | {"id": f"{self.class_id}-{tier}", "rewardsTier": tier},
+                )
+                for tier in tiers
+            ],
             published_at=now(),
         )
         await self.world.harness.publish(TEMPLATE_PUBLISHED, event)
@@ -276,10 +287,13 @@ class Shop:
         points: int,
         is_wanted: bool = True,
         cause: str = "pass.balance_changed",
+        tier: str | None = None,
     ) -> None:
+        class_id = f"{self.class_id}-{tier}" if tier else self.class_id
         body = {
             "id": self.object_id(pass_id),
-            "classId": self.class_id,
+            "classId": class_id,
+            "barcode": None,
             "state": "ACTIVE",
             "loyaltyPoints": {"label": "Points", "balance": {"int": points}},
         }
@@ -295,7 +309,7 @@ class Shop:
             google=GoogleRendering(
                 issuer_id=ISSUER,
                 vertical="loyalty",
-                class_id=self.class_id,
+                class_id=class_id,
                 object_id=self.object_id(pass_id),
                 object_body=body,
                 is_wanted=is_wanted,

@@ -70,6 +70,24 @@ async def test_a_change_that_is_taken_back_while_it_is_on_its_way_is_taken_back_
     assert world.google.phone(shop.object_id(pass_id))["balance"] == 10
 
 
+async def test_a_pass_moves_to_the_class_of_its_tier_which_was_brought_before(world: Any) -> None:
+    """proves: J86"""
+    shop, pass_id = await world.workspace(google=True), uuid4()
+    await shop.tell_template(tiers=["silver", "gold"])
+    async with world.notifier(), world.harness.recording(DELIVERY_COMPLETED) as heard:
+        seen = []
+        for revision, tier in enumerate([None, "gold", "silver"], start=1):
+            await delivered(shop, heard, pass_id, revision, tier=tier)
+            seen.append(world.google.phone(shop.object_id(pass_id))["class_id"])
+    plain = shop.class_id
+    assert seen == [plain, f"{plain}-gold", f"{plain}-silver"]
+    tiers = {
+        each.body["id"]: each.body.get("rewardsTier") for each in world.google.catalogue.classes()
+    }
+    assert tiers == {plain: None, f"{plain}-silver": "silver", f"{plain}-gold": "gold"}
+    assert world.google.log.violation_count == 0
+
+
 async def test_the_fourth_notification_of_a_day_is_silent(world: Any) -> None:
     """proves: J7"""
     shop, pass_id = await world.workspace(google=True), uuid4()

@@ -32,7 +32,12 @@ CompiledKey = tuple[UUID, UUID, int, Protocol]
 class _Compiled:
     #: What it was made of: a draft keeps its number while it is changed.
     content: GoogleContent
+    issuer_id: str
     draw: Draw
+    #: Of the class of each tier; None: of a pass whose tier has none.
+    class_ids: Mapping[str | None, str]
+    #: An object's id is this and the pass's.
+    object_prefix: str
 
 
 class GoogleDrawings:
@@ -45,35 +50,50 @@ class GoogleDrawings:
         self, subject: RenderSubject, google: GoogleContent, issuer_id: str
     ) -> dict[str, Any]:
         """Raises GoogleContentRejected for values that Google would refuse."""
-        draw = self._drawing(subject, google)
+        compiled = self._compiled_for(subject, google, issuer_id)
+        tier = evaluate_text(google.tiers.source, subject) if google.tiers is not None else None
         body = {
-            "id": resource_id(issuer_id, object_suffix(subject.workspace_id, subject.pass_id)),
-            "classId": resource_id(
-                issuer_id,
-                class_suffix(
-                    subject.workspace_id,
-                    subject.template.template_id,
-                    _tier_key(google, subject),
-                ),
-            ),
+            "id": f"{compiled.object_prefix}{subject.pass_id}",
+            "classId": compiled.class_ids.get(tier) or compiled.class_ids[None],
             "state": google_state(subject.status, subject.status_reason),
-            **draw(subject),
+            **compiled.draw(subject),
         }
         if subject.status is not PassStatus.ACTIVE:
             body.update(dict.fromkeys(body.keys() & KEYS_OF_DOORS))
         return body
 
-    def _drawing(self, subject: RenderSubject, google: GoogleContent) -> Draw:
+    def _compiled_for(
+        self, subject: RenderSubject, google: GoogleContent, issuer_id: str
+    ) -> _Compiled:
         template, protocol = subject.template, subject.program.protocol
         key = (template.workspace_id, template.template_id, template.template_version, protocol)
         known = self._compiled.get(key)
-        if known is not None and known.content is google:
-            return known.draw
-        compiled = _Compiled(google, compiled_object(google, protocol))
+        if known is not None and known.content is google and known.issuer_id == issuer_id:
+            return known
+        compiled = _compiled(subject, google, issuer_id)
         self._compiled[key] = compiled
         while len(self._compiled) > MAX_COMPILED:
             self._compiled.popitem(last=False)
-        return compiled.draw
+        return compiled
+
+
+def _compiled(subject: RenderSubject, google: GoogleContent, issuer_id: str) -> _Compiled:
+    workspace_id, template_id = subject.workspace_id, subject.template.template_id
+    keys = {None: None} | {
+        level.value: level.key for level in (google.tiers.levels if google.tiers else ())
+    }
+    # Ids are checked here once: those of passes differ in nothing but a UUID.
+    object_id = resource_id(issuer_id, object_suffix(workspace_id, subject.pass_id))
+    return _Compiled(
+        content=google,
+        issuer_id=issuer_id,
+        draw=compiled_object(google, subject.program.protocol),
+        class_ids={
+            value: resource_id(issuer_id, class_suffix(workspace_id, template_id, key))
+            for value, key in keys.items()
+        },
+        object_prefix=object_id.removesuffix(str(subject.pass_id)),
+    )
 
 
 def compiled_object(google: GoogleContent, protocol: Protocol) -> Draw:
@@ -123,12 +143,3 @@ def _reader(expression: ValueExpression, currency: str | None) -> Reader:
         return shown
 
     return read
-
-
-def _tier_key(google: GoogleContent, subject: RenderSubject) -> str | None:
-    """Of the tier's own class; a pass of no tier that the template names is in the plain one."""
-    tiers = google.tiers
-    if tiers is None:
-        return None
-    shown = evaluate_text(tiers.source, subject)
-    return next((level.key for level in tiers.levels if level.value == shown), None)

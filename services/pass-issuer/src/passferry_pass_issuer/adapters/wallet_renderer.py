@@ -11,7 +11,6 @@ import orjson
 
 from passferry_pass_issuer.adapters.apple_rendering import AppleDrawings
 from passferry_pass_issuer.adapters.google_rendering import GoogleDrawings
-from passferry_pass_issuer.domain.google_ids import object_id_of
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.rendering_subject import Rendering, RenderSubject
 from passferry_wallet.apple.bundle import build_manifest, sha1_hex
@@ -56,5 +55,5 @@ class WalletRenderer:
         google, issuer_id = subject.template.content.google, subject.template.google_issuer_id
         if google is None or issuer_id is None:
             return None, None
-        object_id = object_id_of(issuer_id, subject.workspace_id, subject.pass_id)
-        return self.google.object_body(subject, google, issuer_id), object_id
+        body = self.google.object_body(subject, google, issuer_id)
+        return body, str(body["id"])

@@ -35,7 +35,3 @@ def class_id_of(
     issuer_id: str, workspace_id: UUID, template_id: UUID, tier_key: str | None = None
 ) -> str:
     return f"{issuer_id}.{class_suffix(workspace_id, template_id, tier_key)}"
-
-
-def object_id_of(issuer_id: str, workspace_id: UUID, pass_id: UUID) -> str:
-    return f"{issuer_id}.{object_suffix(workspace_id, pass_id)}"
