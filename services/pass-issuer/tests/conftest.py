@@ -425,6 +425,7 @@ async def open_office(
                     stores=stores,
                     cipher=cipher,
                     clock=clock,
+                    manifest_signer=changes.pop("manifest_signer", None),
                 )
             )
             changes = real_formats(press, authority) | changes
