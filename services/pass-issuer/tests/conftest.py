@@ -407,7 +407,7 @@ async def open_office(
     # Certificates of the authority are valid now.
     clock = FixedClock(NOON if authority is None else datetime.now(UTC))
     directory = AccessDirectory()
-    cipher = KeyRing.from_json(KeyRing.generate("own"))
+    cipher = changes.pop("cipher", None) or KeyRing.from_json(KeyRing.generate("own"))
     stores = Stores.build(cipher)
     url = harness.app_url("pass-issuer")
     async with (
@@ -425,6 +425,7 @@ async def open_office(
                     stores=stores,
                     cipher=cipher,
                     clock=clock,
+                    manifest_signer=changes.pop("manifest_signer", None),
                 )
             )
             changes = real_formats(press, authority) | changes

@@ -111,6 +111,16 @@ class KeyRing:
         except (InvalidTag, ValueError) as error:
             raise DecryptionFailed from error
 
+    @property
+    def active_key_id(self) -> str:
+        return self._active
+
+    @property
+    def active_head(self) -> bytes:
+        """What every ciphertext under the active key begins with."""
+        name = self._active.encode()
+        return bytes([VERSION, len(name)]) + name
+
     def rewrap(self, ciphertext: bytes, *, context: str) -> bytes:
         """The same secret with its data key under the active key of the ring."""
         data_key, rest = self._unwrap(ciphertext, context)

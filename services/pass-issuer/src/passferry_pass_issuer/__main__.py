@@ -1,10 +1,10 @@
-"""`python -m passferry_pass_issuer [serve|migrate|replay|administrator]`."""
+"""`python -m passferry_pass_issuer [serve|migrate|replay|administrator|rewrap-secrets]`."""
 
 from __future__ import annotations
 
 import sys
 
-from passferry_pass_issuer.app import create_administrator, service
+from passferry_pass_issuer.app import create_administrator, rewrap_secrets, service
 from passferry_pass_issuer.settings import PassIssuerSettings
 from passferry_runtime.serving import main
 
@@ -15,6 +15,9 @@ if __name__ == "__main__":
             PassIssuerSettings,
             service,
             "passferry_pass_issuer.migrations",
-            extra_commands={"administrator": create_administrator},
+            extra_commands={
+                "administrator": create_administrator,
+                "rewrap-secrets": rewrap_secrets,
+            },
         )
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -42,6 +43,7 @@ from passferry_pass_issuer.adapters.postgres_owners import PostgresOwners, Postg
 from passferry_pass_issuer.adapters.postgres_passes import PostgresPasses
 from passferry_pass_issuer.adapters.postgres_programs import PostgresPrograms
 from passferry_pass_issuer.adapters.postgres_revisions import PostgresRevisions
+from passferry_pass_issuer.adapters.postgres_secrets import PostgresSecrets, RingRewrapper
 from passferry_pass_issuer.adapters.postgres_templates import PostgresCatalogue, PostgresTemplates
 from passferry_pass_issuer.adapters.postgres_upkeep import (
     PostgresEndedPasses,
@@ -144,6 +146,7 @@ from passferry_pass_issuer.application.request_certificates import (
     CreateSigningRequest,
     DeleteSigningRequest,
 )
+from passferry_pass_issuer.application.rewrap_secrets import RewrapReport, RewrapSecrets
 from passferry_pass_issuer.application.roll_out import RollOut, StartRollout
 from passferry_pass_issuer.application.run_jobs import RunJobs
 from passferry_pass_issuer.application.send_messages import (
@@ -938,6 +941,62 @@ async def _create_administrator(settings: PassIssuerSettings, path: Path) -> Non
             created = await create(work)
         _write_private(path, created.presented)
         await _send_outbox(database, OutboxRelay(database, kafka_settings(settings, SERVICE)))
+
+
+def rewrap_secrets(argv: list[str]) -> int:
+    """`rewrap-secrets [--credentials]`: every secret under the ring's active key.
+
+    1 when there are secrets that no key of the ring opens.
+    """
+    parser = argparse.ArgumentParser(prog="passferry_pass_issuer rewrap-secrets")
+    parser.add_argument(
+        "--credentials", action="store_true", help="seal those of the notifier anew as well"
+    )
+    also_credentials = parser.parse_args(argv).credentials
+    try:
+        report = asyncio.run(_rewrap(load_settings(PassIssuerSettings), also_credentials))
+    except KeyRingInvalid as error:
+        raise SettingsInvalid([str(error)]) from error
+    print(  # noqa: T201  # a command's answer
+        json.dumps(
+            {
+                "workspaces": report.workspaces,
+                "rewrapped": dict(report.rewrapped),
+                "unopened": dict(report.unopened),
+            }
+        )
+    )
+    return 1 if report.unopened else 0
+
+
+async def _rewrap(settings: PassIssuerSettings, also_credentials: bool) -> RewrapReport:
+    own = KeyRing.from_file(settings.key_ring_file, environment=settings.environment)
+    shared = KeyRing.from_file(settings.credentials_key_ring_file, environment=settings.environment)
+    async with Database.open(
+        settings.database_url.get_secret_value(), service=SERVICE, max_size=2
+    ) as database:
+        rewrap = build_rewrap(database, own, shared if also_credentials else None, SystemClock())
+        report = await rewrap()
+        if also_credentials:
+            await _send_outbox(database, OutboxRelay(database, kafka_settings(settings, SERVICE)))
+        return report
+
+
+def build_rewrap(
+    database: Database, own: KeyRing, shared: KeyRing | None, clock: Clock
+) -> RewrapSecrets:
+    workspaces = PostgresWorkspaces()
+    announce = None
+    if shared is not None:
+        credentials = PostgresCredentials(own)
+        announce = AnnounceCredentials(workspaces=workspaces, credentials=credentials, seal=shared)
+    return RewrapSecrets(
+        workbench=Workbench(transactions=database, audit_log=PostgresAudit(), clock=clock),
+        workspaces=workspaces,
+        store=PostgresSecrets(),
+        ring=RingRewrapper(own),
+        announce=announce,
+    )
 
 
 def _write_private(path: Path, text: str) -> None:
