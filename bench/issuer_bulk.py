@@ -179,8 +179,9 @@ class Bench:
                 await asyncio.sleep(POLL_S)
 
     async def _told(self, began: float) -> float:
+        waiting = "SELECT EXISTS (SELECT FROM pass_issuer.outbox)"
         async with asyncio.timeout(TIMEOUT_S):
-            while (await self.issuer.fetch("SELECT EXISTS (SELECT FROM pass_issuer.outbox)"))[0][0]:  # noqa: ASYNC110  # another process empties it
+            while (await self.issuer.fetch(waiting))[0][0]:  # noqa: ASYNC110  # another process empties it
                 await asyncio.sleep(POLL_S)
         return time.perf_counter() - began
 

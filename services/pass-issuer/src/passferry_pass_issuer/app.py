@@ -20,7 +20,6 @@ from fastapi import APIRouter
 from passferry_pass_issuer.adapters.apple_examination import examiner
 from passferry_pass_issuer.adapters.google_classes import WalletGoogleClasses
 from passferry_pass_issuer.adapters.google_examination import google_examiner
-from passferry_pass_issuer.adapters.outbox_backlog import OutboxBacklog, StepErrors
 from passferry_pass_issuer.adapters.pass_archives import open_upload
 from passferry_pass_issuer.adapters.pass_signatures import WalletPassSignatures
 from passferry_pass_issuer.adapters.postgres_audit import PostgresAudit
@@ -38,6 +37,11 @@ from passferry_pass_issuer.adapters.postgres_job_rows import (
 )
 from passferry_pass_issuer.adapters.postgres_jobs import PostgresJobs
 from passferry_pass_issuer.adapters.postgres_links import PostgresLinks
+from passferry_pass_issuer.adapters.postgres_load import (
+    OutboxBacklog,
+    PassStatistics,
+    StepErrors,
+)
 from passferry_pass_issuer.adapters.postgres_outdated import PostgresOutdatedPasses
 from passferry_pass_issuer.adapters.postgres_owners import PostgresOwners, PostgresReplacements
 from passferry_pass_issuer.adapters.postgres_passes import PostgresPasses
@@ -592,6 +596,7 @@ def build_job_runner(
         },
         is_suspended=directory.is_suspended,
         backlog=OutboxBacklog(database),
+        statistics=PassStatistics(database),
         errors=StepErrors(),
         replica_id=uuid4(),
         results_kept=timedelta(days=results_kept_days),

@@ -687,6 +687,24 @@ async def test_a_long_outbox_goes_first(yard):
     assert (await yard.read(job))["state"] == "waiting"
 
 
+async def test_plans_are_made_anew_while_a_file_fills_the_tables(yard):
+    # Without it a fresh installation looks for each row among all of them.
+    job = await yard.send(members(600))
+    query = "SELECT reltuples FROM pg_class WHERE oid = 'pass_issuer.pass'::regclass"
+    assert [tuple(row) for row in await yard.office.rows(query)] == [(-1.0,)]
+    await yard.finish(job)
+    assert [tuple(row) for row in await yard.office.rows(query)] == [(500.0,)]
+
+
+async def test_statistics_that_cannot_be_refreshed_hold_nothing_up(yard):
+    class Busy:
+        async def refresh(self):
+            raise asyncpg.LockNotAvailableError("x")
+
+    busy = replace(yard, runner=replace(yard.runner, statistics=Busy()))
+    assert (await busy.finish(await busy.send(members(600))))["created"] == 600
+
+
 async def test_results_are_kept_for_their_time_and_then_forgotten(yard):
     job = await yard.finish(await yard.send(members(3, bad={1})))
     await yard.step()

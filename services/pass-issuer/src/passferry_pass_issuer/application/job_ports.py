@@ -134,6 +134,11 @@ class Backlog(Protocol):
         """Whether so many events wait to be sent that more would hold up those of live traffic."""
 
 
+class Statistics(Protocol):
+    async def refresh(self) -> None:
+        """Let the planner see how much there is by now."""
+
+
 class Errors(Protocol):
     """What an error of a step means."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from uuid import UUID
@@ -21,6 +21,7 @@ from passferry_pass_issuer.application.job_ports import (
     Jobs,
     JobSteps,
     StagedRows,
+    Statistics,
     Step,
 )
 from passferry_pass_issuer.application.job_reports import report_progress
@@ -37,6 +38,8 @@ LEASE = timedelta(seconds=30)
 LOOK_AGAIN = timedelta(seconds=30)
 RETRY = timedelta(seconds=5)
 PAUSED_LOOK = timedelta(days=1)
+#: A file that grows a workspace tenfold has plans made anew on its way.
+REFRESHED_AT = (500, 5_000, 50_000, 500_000)
 DROPPED_CHUNKS = 500
 DROPPED_RESULTS = 5_000
 UPLOAD_INCOMPLETE = "upload_incomplete"
@@ -54,9 +57,12 @@ class RunJobs:
     steps: Mapping[JobKind, JobSteps]
     is_suspended: Callable[[UUID], bool]
     backlog: Backlog
+    statistics: Statistics
     errors: Errors
     replica_id: UUID
     results_kept: timedelta
+    #: Set by a step after which plans should be made anew.
+    has_grown: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def once(self) -> bool:
         """One step of the job that is due the longest; False when there is nothing to do now."""
@@ -75,6 +81,9 @@ class RunJobs:
                 await self._take_turn(workspace_id, job_id, self._next)
         except Exception as error:
             await self._after_failure(workspace_id, job_id, error)
+        if self.has_grown.is_set():
+            self.has_grown.clear()
+            await self._refresh()
         return True
 
     async def _after_failure(self, workspace_id: UUID, job_id: UUID, error: Exception) -> None:
@@ -114,6 +123,13 @@ class RunJobs:
         for follow_up in work.after_commit if work is not None else ():
             follow_up()
 
+    async def _refresh(self) -> None:
+        try:
+            await self.statistics.refresh()
+        except Exception as error:
+            # Somebody else is at it, or will be.
+            log.info("statistics_not_refreshed", error=type(error).__name__)
+
     async def _next(self, work: Work, job: Job) -> datetime | None:
         """When the job is due again; None when nothing is left of it."""
         if job.state is JobState.RECEIVING:
@@ -148,6 +164,8 @@ class RunJobs:
         elif step.is_finished:
             after = ended(after, JobState.DONE, now)
         work.after_commit.append(partial(_count, job.kind, step))
+        if any(job.done < at <= after.done for at in REFRESHED_AT):
+            work.after_commit.append(self.has_grown.set)
         if after.is_ended:
             return await self._store(work, after, now)
         if step.waits_for is not None:

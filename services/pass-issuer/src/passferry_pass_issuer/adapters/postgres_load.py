@@ -1,4 +1,4 @@
-"""How much waits to be sent, and what errors of Postgres mean to background work."""
+"""What background work asks of Postgres itself: what waits to be sent, plans, what errors mean."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from passferry_runtime.postgres import UNAVAILABLE, Database, TransactionAborted
 LONG_BACKLOG = 5_000
 
 COUNT = "SELECT count(*) FROM (SELECT 1 FROM outbox LIMIT $1) AS waiting"
+
+REFRESH = "SELECT refresh_pass_statistics()"
 
 _PASSING = (
     *UNAVAILABLE,
@@ -31,6 +33,15 @@ class OutboxBacklog:
     async def is_long(self) -> bool:
         async with self._database.plumbing() as transaction:
             return int(await transaction.fetchval(COUNT, self._long)) >= self._long
+
+
+class PassStatistics:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def refresh(self) -> None:
+        async with self._database.transaction([]) as transaction:
+            await transaction.execute(REFRESH)
 
 
 class StepErrors:
