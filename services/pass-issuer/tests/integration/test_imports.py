@@ -45,7 +45,7 @@ class OldService:
             side = 29 * int(name.partition("@")[2][:1] or 1)
             self.images[name] = make.png(side, side)
 
-    def content(self, serial, points=42, **changes):
+    def content(self, serial, points=42, till=4, **changes):
         return self.press.pass_json(
             serial,
             authenticationToken=TOKEN,
@@ -53,7 +53,7 @@ class OldService:
             organizationName="Café Ferry",
             description="Card of the café",
             barcodes=[{"format": "PKBarcodeFormatQR", "message": f"C-{serial}"}],
-            userInfo={"till": 4},
+            userInfo={"till": till},
             storeCard={
                 "headerFields": [{"key": "points", "label": "POINTS", "value": points}],
                 "secondaryFields": [{"key": "name", "label": "NAME", "value": f"Holder {serial}"}],
@@ -105,7 +105,8 @@ async def count(office, table):
 
 async def test_a_pkpass_becomes_a_draft_template_and_says_what_it_leaves(office, workspace_id, old):
     # proves: J87, A15
-    report = await send(office, workspace_id, old.pkpass("s-1"))
+    odd = {"labelColor": "chartreuse"}
+    report = await send(office, workspace_id, old.pkpass("s-1", **odd))
     [template] = report["templates"]
     assert (template["outcome"], template["style"], template["protocol"]) == (
         "created",
@@ -114,16 +115,18 @@ async def test_a_pkpass_becomes_a_draft_template_and_says_what_it_leaves(office,
     )
     assert sorted(template["files"]) == sorted(old.images)
     [read] = report["passes"]
-    assert [each["path"] for each in template["unmapped"]] == ["userInfo"]
+    assert [each["path"] for each in template["unmapped"]] == ["labelColor"]
     assert (read["outcome"], read["signature"], read["keeps_token"]) == ("read", "verified", True)
     path = f"/workspaces/{workspace_id}/templates/{template['template_id']}"
     shown = await office.call("GET", path)
     assert shown["status"] == "draft"
+    # What has no member of its own stays in Apple's names.
+    assert shown["apple"]["document"] == {"userInfo": {"till": 4}}
     assert set(shown["field_names"]) == {"points", "name"}
     assert [each["name"] for each in shown["files"]] == sorted(old.images)
     assert await office.call("POST", f"{path}/publish")
     # The layout again, of another pass: no second template.
-    again = await send(office, workspace_id, old.pkpass("s-2", points=1))
+    again = await send(office, workspace_id, old.pkpass("s-2", points=1, **odd))
     assert again["templates"][0] == template | {"outcome": "existed"}
     assert await count(office, "template") == 1
 
@@ -214,6 +217,30 @@ async def test_a_text_that_differs_between_passes_is_a_field(office, workspace_i
         "Be kind.",
         "Be mild.",
     ]
+
+
+async def test_what_differs_in_apples_own_names_is_a_value_of_the_pass(office, workspace_id, old):
+    data = old.bundle(old.pkpass("s-1", till=4), old.pkpass("s-2", till=5))
+    _, report = await into_program(office, workspace_id, data)
+    assert len(report["templates"]) == 1
+    shown = [json.loads(each.apple.pass_json) for each in await office.events(PassRendered)]
+    assert [each["userInfo"] for each in shown] == [{"till": 4}, {"till": 5}]
+
+
+async def test_what_a_later_pass_says_otherwise_than_its_template_is_listed(
+    office, workspace_id, old
+):
+    program_id, _ = await into_program(office, workspace_id, old.pkpass("s-1"))
+    content = old.content("s-2", till=9)
+    content["storeCard"]["backFields"][0]["value"] = "Be mild."
+    late = old.press.press(content, files=old.images)
+    report = await send(office, workspace_id, late, f"?program_id={program_id}")
+    assert report["templates"][0]["outcome"] == "existed"
+    [taken] = report["passes"]
+    assert (taken["outcome"], [each["path"] for each in taken["unmapped"]]) == (
+        "created",
+        ["terms", "document/userInfo/till"],
+    )
 
 
 async def test_a_balance_moves_into_the_ledger_when_its_field_is_named(office, workspace_id, old):

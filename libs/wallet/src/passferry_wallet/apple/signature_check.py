@@ -28,7 +28,7 @@ _MESSAGE_DIGEST = der.object_identifier("1.2.840.113549.1.9.4")
 _SIGNING_TIME = der.object_identifier("1.2.840.113549.1.9.5")
 _DIGESTS: dict[bytes, tuple[str, hashes.HashAlgorithm]] = {
     # Passes were signed over SHA-1 for years, and are still installed.
-    der.object_identifier("1.3.14.3.2.26"): ("sha1", hashes.SHA1()),  # noqa: S303
+    der.object_identifier("1.3.14.3.2.26"): ("sha1", hashes.SHA1()),  # noqa: S303  # it is what they were signed over
     der.object_identifier("2.16.840.1.101.3.4.2.1"): ("sha256", hashes.SHA256()),
     der.object_identifier("2.16.840.1.101.3.4.2.2"): ("sha384", hashes.SHA384()),
     der.object_identifier("2.16.840.1.101.3.4.2.3"): ("sha512", hashes.SHA512()),

@@ -26,6 +26,8 @@ from passferry_pass_issuer.domain.issuing import (
     KeptIdentity,
     check_program_open,
 )
+from passferry_pass_issuer.domain.json_pattern import constant_at
+from passferry_pass_issuer.domain.layout_constants import DOCUMENT
 from passferry_pass_issuer.domain.pass2u import RefusedPass
 from passferry_pass_issuer.domain.pass_import import SourcePass, SourceTemplate, Unmapped
 from passferry_pass_issuer.domain.refusals import ContentRejected
@@ -278,10 +280,29 @@ def _why_not(source: SourcePass, template: TemplateFacts, now: datetime) -> Cont
 def _not_shown(source: SourcePass, template: TemplateFacts) -> list[Unmapped]:
     shown = template.content.field_names()
     return [
+        Unmapped(path, "is another here than in the program's template, which shows it to all")
+        for path, constant in source.constants.items()
+        if _said_to_all(template, path) not in (None, constant)
+    ] + [
         Unmapped(f"fields.{name}", "is kept, but the program's template does not show it")
         for name in sorted(source.values)
         if name not in shown
     ]
+
+
+def _said_to_all(template: TemplateFacts, path: str) -> object:
+    """What the template says at a path of `layout_constants`; None where it says nothing fixed."""
+    apple = template.content.apple
+    if apple is None:
+        return None
+    parts = path.split("/")
+    if parts[0] == DOCUMENT and len(parts) > 1:
+        return constant_at(apple.document, parts[1:])
+    for group in apple.fields.values():
+        for each in group:
+            if each.key == path and each.value.source == "text":
+                return each.value.text
+    return None
 
 
 def _request(program_id: UUID, source: SourcePass) -> IssueRequest:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Protocol
 
+from passferry_pass_issuer.domain.layout_constants import constants_of, make_dynamic
 from passferry_pass_issuer.domain.pass2u import RefusedPass, read_export
 from passferry_pass_issuer.domain.pass_import import (
     PassFiles,
@@ -16,7 +17,7 @@ from passferry_pass_issuer.domain.pass_import import (
 )
 from passferry_pass_issuer.domain.pass_mapping import map_pass
 from passferry_pass_issuer.domain.refusals import ContentRejected
-from passferry_pass_issuer.domain.template_fitting import Piece, fit
+from passferry_pass_issuer.domain.template_fitting import fit
 from passferry_pass_issuer.domain.template_parsing import parse_template_content
 from passferry_pass_issuer.domain.value_expression import Scalar
 
@@ -40,11 +41,10 @@ class ReadImport:
 
 @dataclass(slots=True)
 class _Layout:
-    """The passes of one layout; `constants` are the texts of its fields, by key, for each."""
+    """The passes of one layout."""
 
     template: SourceTemplate
     passes: list[SourcePass] = field(default_factory=list)
-    constants: list[dict[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,10 +92,14 @@ class ReadImports:
             pass_type_identifier=template.pass_type_identifier or "",
             team_identifier=template.team_identifier or "",
         )
-        issued = replace(mapped.issued, signature=signature, signature_detail=detail)
+        issued = replace(
+            mapped.issued,
+            signature=signature,
+            signature_detail=detail,
+            constants=constants_of(template.apple),
+        )
         layout = layouts.setdefault(template.key, _Layout(template))
         layout.passes.append(issued)
-        layout.constants.append(_constants(template.apple))
 
     def _fitted(self, template: SourceTemplate) -> SourceTemplate:
         content, cut = fit({"apple": template.apple}, parse_template_content)
@@ -111,29 +115,22 @@ class ReadImports:
         return replace(template, apple=content["apple"], files=files, unmapped=tuple(unmapped))
 
 
-def _fields(apple: Mapping[str, Any]) -> list[Piece]:
-    return [item for group in apple.get("fields", {}).values() for item in group]
-
-
-def _constants(apple: Mapping[str, Any]) -> dict[str, str]:
-    return {each["key"]: each["value"] for each in _fields(apple) if isinstance(each["value"], str)}
-
-
 def _with_what_differs(layout: _Layout) -> tuple[SourceTemplate, list[SourcePass]]:
-    """A text that is not the same on all passes is no constant of their template."""
-    differing = {
-        key
-        for key in layout.constants[0]
-        if len({constants.get(key) for constants in layout.constants}) > 1
-    }
-    if not differing:
-        return layout.template, layout.passes
-    for each in _fields(layout.template.apple):
-        if each["key"] in differing:
-            each["value"] = {"source": f"field.{each['key']}"}
-    passes = []
-    for issued, constants in zip(layout.passes, layout.constants, strict=True):
-        values: dict[str, Scalar] = {**issued.values}
-        values |= {key: constants[key] for key in sorted(differing) if key in constants}
-        passes.append(replace(issued, values=values))
-    return layout.template, passes
+    """What is not the same on all passes is no constant of their template."""
+    passes = layout.passes
+    differing = [
+        path
+        for path in passes[0].constants
+        if any(each.constants.get(path) != passes[0].constants[path] for each in passes)
+    ]
+    taken = {name for each in passes for name in each.values}
+    names = {path: make_dynamic(layout.template.apple, path, taken) for path in differing}
+    if not names:
+        return layout.template, passes
+    found = []
+    for each in passes:
+        constants = dict(each.constants)
+        given = {name: constants.pop(path) for path, name in names.items() if path in constants}
+        values: dict[str, Scalar] = {**each.values, **given}
+        found.append(replace(each, values=values, constants=constants))
+    return layout.template, found

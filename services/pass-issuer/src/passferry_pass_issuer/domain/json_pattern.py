@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,3 +48,27 @@ def pattern_expressions(pattern: JsonPattern | None) -> Iterator[ValueExpression
         case Items(items):
             for item in items:
                 yield from pattern_expressions(item)
+
+
+def constant_at(pattern: JsonPattern | None, path: Sequence[str]) -> object:
+    """What stands at a place for all passes; None where nothing does, or what differs."""
+    match pattern:
+        case Constant(value):
+            return _value_at(value, path)
+        case Members(items) if path:
+            return constant_at(dict(items).get(path[0]), path[1:])
+        case Items(items) if path and path[0].isdigit() and int(path[0]) < len(items):
+            return constant_at(items[int(path[0])], path[1:])
+        case _:
+            return None
+
+
+def _value_at(value: Any, path: Sequence[str]) -> object:
+    for part in path:
+        if isinstance(value, Mapping):
+            value = value.get(part)
+        elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return None
+    return value

@@ -58,6 +58,8 @@ class SourcePass:
     pass_type_identifier: str | None
     external_id: str
     values: Mapping[str, Scalar]
+    #: What its layout shows as constants, by the path of `constants_of`.
+    constants: Mapping[str, Scalar] = field(default_factory=dict)
     code: str | None = None
     opening_balance_minor: int | None = None
     expires_at: datetime | None = None

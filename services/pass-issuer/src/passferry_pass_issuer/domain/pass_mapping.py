@@ -445,16 +445,28 @@ def _plain(value: Any) -> Any:
 
 
 def _shape(value: Any) -> Any:
-    """A layout without the constants of its fields, which may differ from pass to pass."""
+    """A layout without its constants, which may differ from pass to pass."""
     if isinstance(value, Mapping):
         is_field = "key" in value and "value" in value
         return {
-            name: (None if is_field and name == "value" and isinstance(each, str) else _shape(each))
+            name: (
+                None
+                if is_field and name == "value" and isinstance(each, str)
+                else _leafless(each)
+                if name == "document"
+                else _shape(each)
+            )
             for name, each in value.items()
         }
     if isinstance(value, list):
         return [_shape(each) for each in value]
     return value
+
+
+def _leafless(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _leafless(each) for name, each in value.items()}
+    return [_leafless(each) for each in value] if isinstance(value, list) else None
 
 
 def _digest(data: bytes) -> str:
