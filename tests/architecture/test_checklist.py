@@ -3,7 +3,7 @@
 import ast
 import re
 
-ROW = re.compile(r"^\|\s*`?([A-Z]\d{1,3}[a-z]?)`?\s*\|(.*)$", re.MULTILINE)
+ROW = re.compile(r"^\|\s*`?((?:Apple )?[A-Z]\d{1,3}[a-z]?)`?\s*\|(.*)$", re.MULTILINE)
 REFERENCE = re.compile(r"([\w./-]+\.py)::([\w:]+)")
 #: A requirement that is not met yet says so, with what is missing.
 OPEN = re.compile(r"\|\s*open:\s*\w{3,}")
