@@ -14,7 +14,9 @@ from passferry_contracts.events.directory import LinkChanged
 from passferry_contracts.events.ledger import CommandCompleted, TransferCommand
 from passferry_contracts.events.passes import PassCreated, PassUpdated, PassVoided
 from passferry_contracts.events.rendered import PassRendered
+from passferry_contracts.events.wallet import PassLinkOpened
 from passferry_contracts.registry import LINK_CHANGED
+from passferry_contracts.types import Platform
 from passferry_testing.pki import DemoAuthority
 
 pytestmark = pytest.mark.integration
@@ -273,3 +275,51 @@ async def test_an_erased_holder_whose_pass_was_being_replaced_leaves_nothing(off
     await office.issuer.life.keep_time()
     left = await office.rows("SELECT p::text AS row FROM pass_issuer.pass p")
     assert not [row for row in left if "Planted" in row["row"]]
+
+
+async def test_a_pass_that_was_opened_on_google_is_reissued_to_its_next_holder(office, shop):
+    # proves: J93, C12
+    bo = await shop.holder("bo")
+    one = await shop(holder={"full_name": "Ana"}, opening_balance_minor=7)
+    opened = PassLinkOpened(
+        workspace_id=UUID(shop.workspace_id),
+        pass_id=UUID(one["pass_id"]),
+        platform=Platform.OTHER,
+        needs_rendering=True,
+        occurred_at=one["created_at"],
+    )
+    await office.hear(opened)
+    path = f"{shop.base}/passes/{one['pass_id']}"
+    problem = await office.call(
+        "POST", f"{path}/transfer", status=409, json={"holder": "external:bo"}
+    )
+    assert problem["code"] == "pass_on_google"
+    body = {"holder": "external:bo"}
+    new = (await office.call("POST", f"{path}/reissue", status=201, json=body))["pass"]
+    assert new["holder_id"] == bo["holder_id"]
+    assert new["google_object_id"] != one["google_object_id"]
+    [command] = await office.events(TransferCommand)
+    await office.hear(answer(command))
+    last = (await office.events(PassRendered))[-1]
+    assert str(last.pass_id) == one["pass_id"]
+    assert "bo Doe" not in last.model_dump_json()
+    # The next holder is a member now, so nobody's second pass becomes theirs.
+    other = await shop(holder={"full_name": "Cleo"})
+    path = f"{shop.base}/passes/{other['pass_id']}/reissue"
+    assert (await office.call("POST", path, status=409, json=body))["code"] == "holder_is_member"
+    nobody = {"holder": "external:nobody"}
+    assert (await office.call("POST", path, status=404, json=nobody))["code"] == "holder_not_found"
+
+
+async def test_asking_for_a_replacement_while_the_ledger_answers_disturbs_neither(office, shop):
+    for _ in range(3):
+        lost = await shop(opening_balance_minor=7)
+        path = f"/api/v1{shop.base}/passes/{lost['pass_id']}/reissue"
+        headers = {"X-Api-Key": office.administrator_key}
+        await office.client.post(path, headers=headers)
+        command = (await office.events(TransferCommand))[-1]
+        asked = [office.client.post(path, headers=headers) for _ in range(6)]
+        answers = await asyncio.gather(*asked, office.hear(answer(command)))
+        assert [each.status_code for each in answers[:-1]] == [200] * 6
+        assert answers[-1] == [None]
+    assert len(await office.events(PassVoided)) == 3

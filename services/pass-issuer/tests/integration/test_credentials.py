@@ -223,6 +223,17 @@ ROLES = {
     "PATCH /api/v1/workspaces/{workspace_id}/passes/{reference}": "member",
     "DELETE /api/v1/workspaces/{workspace_id}/passes/{reference}": "member",
     "POST /api/v1/workspaces/{workspace_id}/passes/{reference}/{ending}": "member",
+    "POST /api/v1/workspaces/{workspace_id}/passes/{reference}/messages": "member",
+    "POST /api/v1/workspaces/{workspace_id}/passes/{reference}/reissue": "member",
+    "POST /api/v1/workspaces/{workspace_id}/passes/{reference}/transfer": "member",
+    "POST /api/v1/workspaces/{workspace_id}/templates/{template_id}/messages": "manager",
+    "GET /api/v1/workspaces/{workspace_id}/holders": "member",
+    "POST /api/v1/workspaces/{workspace_id}/holders/query": "member",
+    "GET /api/v1/workspaces/{workspace_id}/holders/{reference}": "member",
+    "PUT /api/v1/workspaces/{workspace_id}/holders/{reference}": "member",
+    "PATCH /api/v1/workspaces/{workspace_id}/holders/{reference}": "member",
+    "DELETE /api/v1/workspaces/{workspace_id}/holders/{reference}": "manager",
+    "POST /api/v1/workspaces/{workspace_id}/holders/{reference}/erasure": "manager",
 }
 
 

@@ -18,6 +18,7 @@ from passferry_pass_issuer.application.life_ports import HolderRecords, Replacem
 from passferry_pass_issuer.application.make_passes import MakePasses, PassDraft, tell_new_pass
 from passferry_pass_issuer.application.ports import Catalogue, Passes, Programs
 from passferry_pass_issuer.application.work import Work, Workbench
+from passferry_pass_issuer.domain.holder import Holder
 from passferry_pass_issuer.domain.issuing import check_program_open
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.status_changes import REPLACED
@@ -30,6 +31,14 @@ KEY_PREFIX = "reissue:"
 _NOTHING_LEFT = frozenset({"nothing_to_redeem", "account_closed"})
 
 Verdict = RetryLater | Rejected | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReissueRequest:
+    #: The caller's own id of the new pass; absent: its pass id.
+    external_id: str | None = None
+    #: Whose the new pass is; absent: the same holder's.
+    holder: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +58,7 @@ class ReissuePass:
     replacements: Replacements
 
     async def __call__(
-        self, work: Work, workspace_id: UUID, reference: str, *, external_id: str | None
+        self, work: Work, workspace_id: UUID, reference: str, asked: ReissueRequest
     ) -> Reissued:
         """Asking again gives the same follower; a transfer that failed is then ordered anew."""
         # Whoever issues locks in this order.
@@ -60,7 +69,7 @@ class ReissuePass:
         known = await self.replacements.of(work.transaction, workspace_id, old.pass_id)
         if known is not None:
             return await self._again(work, known)
-        new = await self._follower(work, old, external_id)
+        new = await self._follower(work, old, asked)
         replacement = Replacement(
             workspace_id=workspace_id,
             old_pass_id=old.pass_id,
@@ -75,8 +84,8 @@ class ReissuePass:
         )
         return Reissued(replacement=replacement, new=new, is_first=True)
 
-    async def _follower(self, work: Work, old: WalletPass, external_id: str | None) -> WalletPass:
-        workspace_id = old.workspace_id
+    async def _follower(self, work: Work, old: WalletPass, asked: ReissueRequest) -> WalletPass:
+        workspace_id, external_id = old.workspace_id, asked.external_id
         if not old.is_usable:
             raise Conflict(f"pass_{old.status}", "only an active pass can be replaced")
         if old.balance_owner is BalanceOwner.UPSTREAM:
@@ -87,13 +96,11 @@ class ReissuePass:
             raise Conflict("external_id_taken", "external_id names another pass")
         programs = await self.programs.by_ids(work.transaction, workspace_id, [old.program_id])
         program = check_program_open(programs.get(old.program_id))
-        holder = await self.holders.holder(
-            work.transaction, workspace_id, str(old.holder_id), for_update=False
-        )
+        holder = await self._holder(work, old, asked.holder)
         published = await self.catalogue.newest_published(
             work.transaction, workspace_id, [program.template_id] if program.template_id else []
         )
-        if holder is None or program.template_id not in published:
+        if program.template_id not in published:
             raise Conflict("template_not_published", "the program has no published template")
         template = published[program.template_id]
         made = self.make.make(
@@ -119,6 +126,20 @@ class ReissuePass:
         told = tell_new_pass(work, made, holder.facts, template)
         await self.passes.insert(work.transaction, [told])
         return told.wallet_pass
+
+    async def _holder(self, work: Work, old: WalletPass, reference: str | None) -> Holder:
+        """The same one, unless the new pass shall be somebody else's."""
+        found = await self.holders.holder(
+            work.transaction, old.workspace_id, reference or str(old.holder_id), for_update=True
+        )
+        if found is None or found.erased_at is not None:
+            raise NotFound("holder_not_found", "there is no such holder")
+        is_other = found.holder_id != old.holder_id
+        if is_other and await self.passes.memberships(
+            work.transaction, old.workspace_id, [(old.program_id, found.holder_id)]
+        ):
+            raise Conflict("holder_is_member", "the holder has a pass of this program")
+        return found
 
     async def _again(self, work: Work, known: Replacement) -> Reissued:
         new = await self.passes.find(

@@ -54,6 +54,9 @@ class TransferPass:
             raise Conflict("pass_replaced", "another pass takes the place of this one")
         if before.holder_id == holder.holder_id:
             return before
+        if before.is_on_google:
+            # What somebody saved there stays theirs, and would show the next holder's name.
+            raise Conflict("pass_on_google", "reissue it to the other holder instead")
         await self._check_membership(work, before, holder)
         stored = await self._hand_over(work, before, holder)
         await work.audit(

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from passferry_contracts.fields import ExternalId, ShortText
 from passferry_contracts.types import Role
+from passferry_pass_issuer.application.reissue_passes import ReissueRequest
 from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
 from passferry_pass_issuer.entrypoints.http_passes import pass_body
@@ -27,14 +28,19 @@ Member = Annotated[Scope, Depends(require(Role.MEMBER))]
 Reference = Annotated[str, Path(min_length=1, max_length=140)]
 
 
+#: A holder id, or `external:` and the caller's own id; `PUT …/holders/{ref}` makes one.
+HolderReference = Annotated[ShortText, StringConstraints(min_length=1, max_length=140)]
+
+
 class TransferBody(RequestBody):
-    #: A holder id, or `external:` and the caller's own id; `PUT …/holders/{ref}` makes one.
-    holder: Annotated[ShortText, StringConstraints(min_length=1, max_length=140)]
+    holder: HolderReference
 
 
 class ReissueBody(RequestBody):
     #: The caller's own id of the new pass; absent: its pass id.
     external_id: ExternalId | None = None
+    #: Whose the new pass is; absent: the same holder's.
+    holder: HolderReference | None = None
 
 
 @router.post("/{reference:path}/transfer")
@@ -54,10 +60,11 @@ async def reissue_pass(
     request: Request, reference: Reference, scope: Member, body: ReissueBody | None = None
 ) -> Response:
     """Replace a lost pass: its balance moves, then it is void. Asking again shows how far it is."""
-    asked = body or ReissueBody()
+    given = body or ReissueBody()
+    asked = ReissueRequest(external_id=given.external_id, holder=given.holder)
     async with working(request, [scope.workspace_id], actor=scope.principal.actor) as work:
         reissued = await issuer_of(request).life.reissue_pass(
-            work, scope.workspace_id, reference, external_id=asked.external_id
+            work, scope.workspace_id, reference, asked
         )
         shown = await _shown(request, work, reissued.new)
     replacement = reissued.replacement
