@@ -93,6 +93,13 @@ def test_a_photograph_turned_by_its_camera_stands_upright():
     assert sizes(scale_image("logo", source))["logo@3x.png"] == (480, 100)
 
 
+def test_a_photograph_with_a_preview_behind_it_is_taken():
+    frames = [Image.new("RGB", (side, side), (side // 4, 0, 0)) for side in (400, 40)]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "MPO", save_all=True, append_images=frames[1:])
+    assert sizes(scale_image("icon", buffer.getvalue()))["icon@3x.png"] == (114, 114)
+
+
 def test_a_restless_photograph_keeps_to_the_limit_with_fewer_colours():
     files = scale_image("strip", noise(1125, 432))
     assert max(map(len, files.values())) <= MAX_ASSET_BYTES

@@ -127,3 +127,17 @@ async def bundled(office, apple):
         manifest=apple.manifest.encode(),
         signature=base64.b64decode(apple.signature),
     )
+
+
+async def test_an_identity_without_nfc_that_takes_over_shows_in_health(office, authority, make):
+    # proves: A23 (Apple's pass format: P12)
+    workspace_id = await office.workspace()
+    await give_nfc_identity(office, workspace_id, authority)
+    template_id, _ = await published(office, workspace_id, example("eventTicket"))
+    await office.program(workspace_id, template_id=template_id, protocol="EVENT_TICKET")
+    health = f"/workspaces/{workspace_id}/health"
+    assert (await office.call("GET", health))["state"] == "ok"
+    await office.give_identity(workspace_id, authority, pass_type=PASS_TYPE, team=TEAM)
+    told = await office.call("GET", health)
+    assert told["state"] == "degraded"
+    assert [each["code"] for each in told["findings"]] == ["signing_identity_without_nfc"]

@@ -198,6 +198,56 @@ def test_a_document_is_merged_under_what_the_members_say(tell, template_example)
     assert badge["userInfo"] == {"source": "elsewhere", "n": Decimal("1.5")}
 
 
+SIGNS = st.characters(blacklist_categories=["Cs"])
+TEXTS = st.text(SIGNS, max_size=300) | st.sampled_from(
+    [
+        '"quoted" \\ and \n lines',
+        "\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd",
+        "\u200fRTL\u200e",
+        "\U0001f469\u200d\U0001f469\u200d\U0001f467",
+        "x" * 8_000,
+        "\u202eevil",
+        "a\r\nb",
+    ]
+)
+
+expressions = st.fixed_dictionaries(
+    {"source": st.sampled_from(["balance", "holder.full_name", "field.a", "pass.expires_at"])},
+    optional={
+        "default": st.integers(-5, 5) | st.text(max_size=5),
+        "format": st.sampled_from(["text", "integer", "decimal", "currency", "date"]),
+    },
+)
+pieces = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10) | expressions,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["semantics", "generic", "backFields", "key", "value", "url", "x"]),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["semantics", "generic", "userInfo", "x"]), pieces), TEXTS)
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_whatever_a_document_holds_is_drawn_as_json_or_refused(
+    tell, template_example, document, text
+):
+    body = with_document(template_example, **document)
+    try:
+        card = tell(body, field_values={"a": text})
+    except ContentRejected:
+        return
+    assert card["serialNumber"] == "example-serial-number-1"
+    assert card["generic"]["primaryFields"][0]["key"] == "name"
+
+
 def test_one_pass_leaves_no_trace_in_the_next(tell, template_example, as_version):
     body = with_document(
         template_example, semantics={"a": {"source": "field.a"}}, userInfo={"b": 1}
@@ -413,18 +463,6 @@ def test_a_bundle_of_passes_holds_one_to_ten(apple_press, template_example):
 
 # Properties: what is written is what is read
 
-SIGNS = st.characters(blacklist_categories=["Cs"])
-TEXTS = st.text(SIGNS, max_size=300) | st.sampled_from(
-    [
-        '"quoted" \\ and \n lines',
-        "\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd",
-        "\u200fRTL\u200e",
-        "\U0001f469\u200d\U0001f469\u200d\U0001f467",
-        "x" * 8_000,
-        "\u202eevil",
-        "a\r\nb",
-    ]
-)
 #: What is taken out of texts, because it hides or turns what people read.
 HIDDEN = {*map(chr, (*range(9), *range(11, 32), *range(127, 160))), "\ufeff",
           *map(chr, range(0x2028, 0x202F)), *map(chr, range(0x2066, 0x206A))}  # fmt: skip

@@ -219,6 +219,7 @@ def need(**changes):
         ({"identity_not_after": NOON}, ["signing_identity_expired"]),
         ({"identity_not_after": NOON + timedelta(days=29)}, ["signing_identity_expiring"]),
         ({"identity_team": "U"}, ["signing_identity_of_another_team"]),
+        ({"lacks_nfc": True}, ["signing_identity_without_nfc"]),
         ({"google_issuer_id": "1"}, ["google_account_missing"]),
         ({"google_issuer_id": "1", "has_google_account": True}, []),
         ({"pass_type_identifier": None, "identity_not_after": None}, []),

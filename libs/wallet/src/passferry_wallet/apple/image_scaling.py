@@ -70,7 +70,8 @@ def _decoded(source: bytes) -> Image.Image:
             warnings.simplefilter("error")
             with Image.open(io.BytesIO(source), formats=(kind,)) as image:
                 _check_size(*image.size)
-                if getattr(image, "n_frames", 1) > 1:
+                # Cameras put previews behind a JPEG; the first picture is the one.
+                if kind != "JPEG" and getattr(image, "n_frames", 1) > 1:
                     raise PassContentRejected("animated", "body", "is one picture, not several")
                 upright = ImageOps.exif_transpose(image)
                 has_alpha = upright.has_transparency_data

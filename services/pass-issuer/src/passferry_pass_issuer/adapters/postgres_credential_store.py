@@ -83,7 +83,8 @@ FROM google_account WHERE workspace_id = $1 ORDER BY issuer_id, is_active DESC L
 NEEDS = """
 SELECT DISTINCT t.workspace_id, t.pass_type_identifier, t.team_identifier, t.google_issuer_id,
     i.team_identifier AS identity_team, i.not_after AS identity_not_after,
-    a.issuer_id IS NOT NULL AS has_google_account
+    a.issuer_id IS NOT NULL AS has_google_account,
+    t.content #>> '{apple,nfc}' IS NOT NULL AND NOT coalesce(i.has_nfc, true) AS lacks_nfc
 FROM template t
 JOIN program p ON p.workspace_id = t.workspace_id AND p.template_id = t.template_id
     AND p.status <> 'retired'
@@ -186,6 +187,7 @@ class PostgresCredentialStore(PostgresIdentities):
                 identity_team=row["identity_team"],
                 identity_not_after=row["identity_not_after"],
                 has_google_account=row["has_google_account"],
+                lacks_nfc=row["lacks_nfc"],
             )
             for row in rows
         ]

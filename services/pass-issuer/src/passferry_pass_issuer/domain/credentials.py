@@ -90,11 +90,13 @@ class CredentialNeed:
     identity_team: str | None
     identity_not_after: datetime | None
     has_google_account: bool
+    #: The template has NFC and the certificate does not allow it.
+    lacks_nfc: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """`code` is signing_identity_missing, _expired, _expiring, _of_another_team or
+    """`code` is signing_identity_missing, _expired, _expiring, _of_another_team, _without_nfc or
     google_account_missing; `subject` the pass type identifier or issuer id."""
 
     workspace_id: UUID
@@ -130,6 +132,10 @@ def _apple_fault(need: CredentialNeed, now: datetime) -> Finding | None:
         )
     if need.identity_not_after <= now:
         return _finding(need, "signing_identity_expired", subject, "devices refuse new revisions")
+    if need.lacks_nfc:
+        return _finding(
+            need, "signing_identity_without_nfc", subject, "devices refuse passes with NFC"
+        )
     if need.identity_not_after <= now + EXPIRY_WARNING:
         days = (need.identity_not_after - now) // timedelta(days=1)
         return _finding(need, "signing_identity_expiring", subject, f"{days} days are left")
