@@ -107,12 +107,12 @@ from passferry_pass_issuer.application.draw_holder_passes import DrawHolderPasse
 from passferry_pass_issuer.application.edit_templates import (
     ChangeTemplate,
     CreateTemplate,
-    GoogleClasses,
     PublishTemplate,
     StoreTemplateFile,
     TemplateFile,
 )
 from passferry_pass_issuer.application.find_unsigned import FindUnsigned
+from passferry_pass_issuer.application.google_class_events import GoogleClasses
 from passferry_pass_issuer.application.import_passes import ImportPasses
 from passferry_pass_issuer.application.issue_in_bulk import IssueInBulk
 from passferry_pass_issuer.application.issue_passes import IssuePasses

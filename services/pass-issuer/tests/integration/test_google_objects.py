@@ -279,7 +279,7 @@ async def test_a_draft_that_google_would_refuse_is_not_published(card, office, m
     for google, where in (
         (GOOGLE | {"class": {"programNname": "x"}}, "google.class.programNname"),
         (GOOGLE | {"object": {"seatInfo": {"seat": "1"}}}, "google.object.seatInfo"),
-        (GOOGLE | {"vertical": "flight"}, "google.class.destination"),
+        (GOOGLE | {"vertical": "flight"}, "google.class.origin"),
         (
             GOOGLE | {"object": {"groupingInfo": {"sortIndex": {"source": "field.n"}}}},
             "google.object.groupingInfo.sortIndex",

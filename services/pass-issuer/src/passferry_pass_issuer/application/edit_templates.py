@@ -11,13 +11,13 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from passferry_contracts.events.directory import (
-    GoogleClass,
     TemplateAssetReference,
     TemplateAssetStored,
     TemplatePublished,
 )
 from passferry_contracts.registry import TEMPLATE_ASSETS, TEMPLATE_PUBLISHED
 from passferry_contracts.types import Protocol as PassProtocol
+from passferry_pass_issuer.application.google_class_events import GoogleClasses, google_classes_of
 from passferry_pass_issuer.application.ports import Transaction
 from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain.apple_template import AppleContent
@@ -252,17 +252,6 @@ class TemplateLinter(Protocol):
         """Errors first."""
 
 
-class GoogleClasses(Protocol):
-    def class_body(self, version: TemplateVersion) -> Mapping[str, Any] | None:
-        """The Google class of a version, or None when it has no Google part."""
-
-    def tier_class_bodies(self, version: TemplateVersion) -> Sequence[Mapping[str, Any]]:
-        """Further classes, one for each tier that the version names."""
-
-    def check_object(self, version: TemplateVersion, body: Mapping[str, Any]) -> None:
-        """Raises `ContentRejected` for an example's object that Google would refuse."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class PublishTemplate:
     templates: Templates
@@ -290,7 +279,7 @@ class PublishTemplate:
         published = replace(draft, status="published", published_at=work.now, updated_at=work.now)
         await self.templates.update(work.transaction, published)
         await self._send_assets(work, published)
-        work.transaction.emit(TEMPLATE_PUBLISHED, self._event(published, files, work.now))
+        work.transaction.emit(TEMPLATE_PUBLISHED, await self._event(work, published, files))
         await work.audit(
             workspace_id,
             "template.published",
@@ -329,11 +318,12 @@ class PublishTemplate:
             work.transaction, version.workspace_id, [sha256 for sha256, _, _ in assets]
         )
 
-    def _event(
-        self, version: TemplateVersion, files: Sequence[TemplateFile], at: datetime
+    async def _event(
+        self, work: Work, version: TemplateVersion, files: Sequence[TemplateFile]
     ) -> TemplatePublished:
-        body = self.google_classes.class_body(version)
-        tiers = self.google_classes.tier_class_bodies(version)
+        google_class, tiers = await google_classes_of(
+            work, self.templates, self.google_classes, version
+        )
         return TemplatePublished(
             workspace_id=version.workspace_id,
             template_id=version.template_id,
@@ -345,20 +335,7 @@ class PublishTemplate:
                 )
                 for file in files
             },
-            google_class=_google_class(version, body),
-            google_tier_classes=[
-                told for tier in tiers if (told := _google_class(version, tier)) is not None
-            ],
-            published_at=at,
+            google_class=google_class,
+            google_tier_classes=tiers,
+            published_at=work.now,
         )
-
-
-def _google_class(version: TemplateVersion, body: Mapping[str, Any] | None) -> GoogleClass | None:
-    if body is None or version.google_issuer_id is None:
-        return None
-    return GoogleClass(
-        issuer_id=version.google_issuer_id,
-        vertical=version.google_vertical,
-        class_id=str(body["id"]),
-        class_body=dict(body),
-    )
