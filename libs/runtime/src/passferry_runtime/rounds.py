@@ -20,6 +20,10 @@ class Turns(Protocol):
     def close(self) -> None: ...
 
 
+def _nothing() -> None:
+    return None
+
+
 class Rounds:
     """`once` is called at start and then every `interval_s` until `stop`, while it is our turn.
 
@@ -69,7 +73,3 @@ class Rounds:
         except Exception as error:
             # The class alone: messages of drivers may quote addresses with passwords.
             log.warning("round_failed", worker=self._name, error=type(error).__name__)
-
-
-def _nothing() -> None:
-    return None
