@@ -27,8 +27,9 @@ class FakeTurn:
         self.is_closed = True
 
 
-async def run_rounds(turn: FakeTurn, *, fail_first: bool = False) -> list[int]:
-    """Runs until the turn has no answer left; gives the rounds in which work was done."""
+async def run_rounds(turn: FakeTurn, *, fail_first: bool = False) -> tuple[list[int], list[int]]:
+    """Runs until the turn has no answer left; gives the rounds in which work was done, and those
+    of another replica."""
     done: list[int] = []
     total = len(turn.answers)
 
@@ -37,18 +38,25 @@ async def run_rounds(turn: FakeTurn, *, fail_first: bool = False) -> list[int]:
         if fail_first and len(done) == 1:
             raise RuntimeError("planted")
 
-    rounds = Rounds("test", once, interval_s=0.001, turn=turn)
+    others: list[int] = []
+    rounds = Rounds(
+        "test",
+        once,
+        interval_s=0.001,
+        turn=turn,
+        otherwise=lambda: others.append(total - len(turn.answers)),
+    )
     task = asyncio.create_task(rounds.run())
     await eventually(lambda: not turn.answers, what="the last round")
     rounds.stop()
     await task
-    return done
+    return done, others
 
 
 @pytest.mark.unit
 async def test_a_round_is_done_only_in_our_turn_and_a_failure_ends_nothing():
     turn = FakeTurn(True, False, OSError("gone"), True)
-    assert await run_rounds(turn, fail_first=True) == [1, 4]
+    assert await run_rounds(turn, fail_first=True) == ([1, 4], [2])
     assert turn.is_closed
 
 

@@ -1,6 +1,6 @@
 """Certificates, keys and exports that were made to harm, or that people really upload.
 
-proves: P12, J78
+proves: J78 (Apple's pass format: P12)
 """
 
 from __future__ import annotations

@@ -20,11 +20,15 @@ class Turns(Protocol):
     def close(self) -> None: ...
 
 
+def _nothing() -> None:
+    return None
+
+
 class Rounds:
     """`once` is called at start and then every `interval_s` until `stop`, while it is our turn.
 
-    A round that fails is logged by its class, and comes again with the next. Without a `turn`,
-    this is the only replica.
+    `otherwise` is called in a round that is another replica's. A round that fails is logged by its
+    class, and comes again with the next. Without a `turn`, this is the only replica.
     """
 
     def __init__(
@@ -34,11 +38,13 @@ class Rounds:
         *,
         interval_s: float,
         turn: Turns | None = None,
+        otherwise: Callable[[], None] = _nothing,
     ) -> None:
         self._name = name
         self._once = once
         self._interval_s = interval_s
         self._turn = turn
+        self._otherwise = otherwise
         self._stopping = asyncio.Event()
         self.worker = Worker(name=name, run=self.run, stop=self.stop)
 
@@ -62,6 +68,8 @@ class Rounds:
         try:
             if self._turn is None or await self._turn.is_ours():
                 await self._once()
+            else:
+                self._otherwise()
         except Exception as error:
             # The class alone: messages of drivers may quote addresses with passwords.
             log.warning("round_failed", worker=self._name, error=type(error).__name__)

@@ -502,7 +502,14 @@ def expiry_rounds(database: Database, stores: Stores, clock: Clock) -> Rounds:
         clock=clock,
         show=show_days_left,
     )
-    return Rounds("expiry", report, interval_s=INTERVAL_S, turn=Turn(database, "expiry"))
+    return Rounds(
+        "expiry",
+        report,
+        interval_s=INTERVAL_S,
+        turn=Turn(database, "expiry"),
+        # What this replica showed in a turn that it lost is another's to show.
+        otherwise=lambda: show_days_left([]),
+    )
 
 
 def _distribution(around: Surroundings, stores: Stores) -> Distribution:

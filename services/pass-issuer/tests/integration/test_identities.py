@@ -54,7 +54,7 @@ async def newest_credentials(office, workspace_id):
 
 
 async def test_an_upload_is_taken_as_json_and_as_a_form(bureau, authority, make):
-    # proves: P12, J78
+    # proves: J78 (Apple's pass format: P12)
     issued = authority.issue_pass_certificate(make.pass_type, make.team)
     p12 = export_p12(issued, "planted-password", wwdr_pem=authority.wwdr_pem)
     both = issued.certificate_pem + issued.private_key_pem
@@ -80,7 +80,7 @@ async def test_an_upload_is_taken_as_json_and_as_a_form(bureau, authority, make)
 
 
 async def test_a_refused_upload_names_the_field_and_repeats_nothing(bureau, authority, make):
-    # proves: P12, J78, J2
+    # proves: J78, J2 (Apple's pass format: P12)
     issued = authority.issue_pass_certificate(make.pass_type, make.team, key="ec")
     text = {"certificate_pem": issued.certificate_pem.decode()}
     key = {"private_key_pem": issued.private_key_pem.decode()}
@@ -175,7 +175,7 @@ async def first_signature(office, workspace_id, program_id, external_id="one") -
 
 
 async def test_a_certificate_that_does_not_fit_its_request_is_refused(bureau, authority, make):
-    # proves: P12, J70
+    # proves: J70 (Apple's pass format: P12)
     workspace_id, other = await bureau.workspace(), await bureau.workspace()
     path = f"/workspaces/{workspace_id}/signing-identities/requests"
     asked = {"pass_type_identifier": make.pass_type, "key": "p256"}

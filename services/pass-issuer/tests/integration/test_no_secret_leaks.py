@@ -347,7 +347,7 @@ def leaks(planted: dict[str, list[bytes]], place: bytes) -> list[str]:
 async def test_no_planted_secret_leaves_a_trace_in_dump_log_topics_and_errors(
     harness, make, tmp_path
 ):
-    # proves: A14, J2, J72, J78, P12
+    # proves: A14, J2, J72, J78
     authority = DemoAuthority.create(tmp_path / "pki")
     async with running_process(harness, tmp_path, authority) as (issuer, administrator, log):
         planted = await plant(issuer, harness, make, authority, tmp_path)

@@ -125,7 +125,7 @@ async def openssl_says(directory: Path, rendered: PassRendered, root_pem: bytes)
 async def test_a_pass_that_another_process_signed_is_accepted_by_openssl(
     harness, make, authority, tmp_path, kind
 ):
-    # proves: A14, P1
+    # proves: A14 (Apple's pass format: P1)
     issued = authority.issue_pass_certificate(make.pass_type, make.team, key=kind)
     socket = tmp_path / "keeper"
     signer = SocketSigner(socket)
