@@ -90,11 +90,13 @@ from passferry_pass_issuer.application.apply_events import (
     wallet_effect,
 )
 from passferry_pass_issuer.application.bundle_passes import BundlePasses
+from passferry_pass_issuer.application.change_in_bulk import ChangeInBulk
 from passferry_pass_issuer.application.change_passes import ChangeFields, EndPass
 from passferry_pass_issuer.application.check_inbound_signatures import (
     CheckInboundSignatures,
     KeepInboundSecrets,
 )
+from passferry_pass_issuer.application.chunk_steps import ChunkSteps, RowWork
 from passferry_pass_issuer.application.count_funnel import CountFunnel
 from passferry_pass_issuer.application.credential_ports import (
     IdentityChecker,
@@ -171,6 +173,7 @@ from passferry_pass_issuer.domain.template_checks import TemplateVersion
 from passferry_pass_issuer.domain.workspace import PLATFORM_ID
 from passferry_pass_issuer.entrypoints import (
     http_bulk,
+    http_bulk_changes,
     http_bundles,
     http_credentials,
     http_funnel,
@@ -245,6 +248,7 @@ ROUTERS: Sequence[APIRouter] = (
     http_passes.router,
     http_holders.router,
     http_bulk.router,
+    http_bulk_changes.router,
     http_bundles.router,
     http_rollouts.router,
 )
@@ -578,18 +582,31 @@ def build_job_runner(
     results_kept_days: int,
 ) -> RunJobs:
     """The side of background work that does it."""
+
+    def chunks(apply: RowWork) -> ChunkSteps:
+        return ChunkSteps(
+            workbench=issuer.workbench,
+            rows=stores.staged_rows,
+            results=stores.job_results,
+            apply=apply,
+        )
+
     return RunJobs(
         workbench=issuer.workbench,
         jobs=stores.jobs,
         rows=stores.staged_rows,
         results=stores.job_results,
         steps={
-            JobKind.BULK_ISSUE: IssueInBulk(
-                workbench=issuer.workbench,
-                rows=stores.staged_rows,
-                results=stores.job_results,
-                programs=stores.programs,
-                issue=issuer.issue_passes,
+            JobKind.BULK_ISSUE: chunks(
+                IssueInBulk(programs=stores.programs, issue=issuer.issue_passes)
+            ),
+            JobKind.BULK_CHANGE: chunks(
+                ChangeInBulk(
+                    named=press.store,
+                    change_fields=issuer.change_fields,
+                    end_pass=issuer.end_pass,
+                    send_message=issuer.life.send_message,
+                )
             ),
             JobKind.ROLLOUT: RollOut(
                 jobs=stores.jobs,

@@ -20,7 +20,8 @@ from passferry_contracts.events.passes import PassCreated
 from passferry_pass_issuer.app import build_job_runner
 from passferry_pass_issuer.application.accept_bulk import MAX_CHUNK_ROWS
 from passferry_pass_issuer.application.run_jobs import LEASE, RunJobs
-from passferry_pass_issuer.entrypoints import http_bulk
+from passferry_pass_issuer.domain.jobs import JobKind
+from passferry_pass_issuer.entrypoints import bulk_files
 from passferry_runtime.clock import SystemClock
 from passferry_runtime.outbox import EventTooLarge
 from passferry_testing.pki import DemoAuthority
@@ -114,6 +115,13 @@ def runner_of(office, **changes):
     return replace(runner, backlog=NothingWaits(), **changes)
 
 
+def issuing_by(runner, kind_of_issue):
+    """Its steps, with what issues wrapped into something else."""
+    step = runner.steps[JobKind.BULK_ISSUE]
+    apply = replace(step.apply, issue=kind_of_issue(step.apply.issue))
+    return {**runner.steps, JobKind.BULK_ISSUE: replace(step, apply=apply)}
+
+
 @pytest.fixture
 async def yard(office):
     workspace_id = await office.workspace()
@@ -201,10 +209,7 @@ async def test_a_step_that_is_killed_in_the_middle_is_undone_and_taken_over(yard
             reached.set()
             await never.wait()
 
-    steps = {
-        kind: replace(step, issue=Dying(step.issue)) if hasattr(step, "issue") else step
-        for kind, step in yard.runner.steps.items()
-    }
+    steps = issuing_by(yard.runner, Dying)
     dying = replace(yard.runner, steps=steps, replica_id=uuid4())
     yard.office.clock.advance(timedelta(seconds=1))
     task = asyncio.create_task(dying.once())
@@ -644,10 +649,7 @@ async def test_a_row_at_fault_is_found_and_its_neighbours_are_issued(yard):
                 raise EventTooLarge("pass.rendered does not fit")
             return results
 
-    steps = {
-        kind: replace(step, issue=Choosy(step.issue)) if hasattr(step, "issue") else step
-        for kind, step in yard.runner.steps.items()
-    }
+    steps = issuing_by(yard.runner, Choosy)
     picky = replace(yard, runner=replace(yard.runner, steps=steps))
     done = await picky.finish(await picky.send(members(300)))
     assert (done["created"], done["refused"]) == (299, 1)
@@ -668,10 +670,7 @@ async def test_a_passing_fault_is_tried_again_and_blames_no_row(yard):
                 raise failure
             return await self.issue(work, workspace_id, requests)
 
-    steps = {
-        kind: replace(step, issue=Shaky(step.issue)) if hasattr(step, "issue") else step
-        for kind, step in yard.runner.steps.items()
-    }
+    steps = issuing_by(yard.runner, Shaky)
     shaky = replace(yard, runner=replace(yard.runner, steps=steps))
     done = await shaky.finish(await shaky.send(members(300)))
     assert (done["created"], done["refused"]) == (300, 0)
@@ -758,7 +757,7 @@ async def test_another_media_type_and_compressed_bodies_are_refused(yard):
 
 
 async def test_too_many_rows_or_uploads_are_refused(yard, monkeypatch):
-    monkeypatch.setattr(http_bulk, "MAX_ROWS", 250)
+    monkeypatch.setattr(bulk_files, "MAX_ROWS", 250)
     assert (await yard.send(members(251), status=422))["code"] == "too_many_rows"
     [job] = (await yard.office.call("GET", yard.path))["data"]
     assert job["state"] == "failed"

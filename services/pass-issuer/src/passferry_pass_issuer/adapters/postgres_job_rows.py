@@ -1,4 +1,4 @@
-"""Rows that wait to be issued, and what came of those that do not, in Postgres."""
+"""Rows that wait for their turn, and what came of those that do not, in Postgres."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import orjson
 from passferry_pass_issuer.application.job_ports import ShownResult, StagedRow
 from passferry_pass_issuer.application.ports import Cipher, PassLink, Transaction
 from passferry_pass_issuer.domain import secret_contexts
+from passferry_pass_issuer.domain.bulk_changes import ChangeAction, ChangeRequest
 from passferry_pass_issuer.domain.issuing import HolderRequest, IssueRequest
 from passferry_pass_issuer.domain.jobs import Outcome, Refusal, RowResult
 
@@ -105,7 +106,9 @@ class PostgresStagedRows:
         return _count(await transaction.execute(DROP_SOME, workspace_id, job_id, limit))
 
 
-def _request(given: Mapping[str, Any]) -> IssueRequest:
+def _request(given: Mapping[str, Any]) -> IssueRequest | ChangeRequest:
+    if "action" in given:
+        return _change(given)
     holder = dict(given["holder"])
     if holder["birthday"] is not None:
         holder["birthday"] = date.fromisoformat(holder["birthday"])
@@ -115,6 +118,18 @@ def _request(given: Mapping[str, Any]) -> IssueRequest:
             **given,
             "program_id": UUID(given["program_id"]),
             "holder": HolderRequest(**holder),
+            "expires_at": datetime.fromisoformat(expires_at) if expires_at is not None else None,
+        }
+    )
+
+
+def _change(given: Mapping[str, Any]) -> ChangeRequest:
+    pass_id, expires_at = given["pass_id"], given["expires_at"]
+    return ChangeRequest(
+        **{
+            **given,
+            "action": ChangeAction(given["action"]),
+            "pass_id": UUID(pass_id) if pass_id is not None else None,
             "expires_at": datetime.fromisoformat(expires_at) if expires_at is not None else None,
         }
     )

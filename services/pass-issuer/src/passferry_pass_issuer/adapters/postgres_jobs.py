@@ -8,18 +8,19 @@ from typing import Any
 from uuid import UUID
 
 from passferry_pass_issuer.application.ports import Transaction
+from passferry_pass_issuer.domain.bulk_changes import ChangeAction
 from passferry_pass_issuer.domain.jobs import Job, JobKind, JobState
 
 _COLUMNS = """j.workspace_id, j.job_id, j.kind, j.state, j.job_key, j.request_sha256, j.program_id,
-    j.template_id, j.template_version, j.is_dry_run, j.includes_ended, j.max_per_second, j.place,
-    j.page_rows, j.accepted, j.changed, j.unchanged, j.refused, j.reported_percent, j.waits_for,
+    j.action, j.template_id, j.template_version, j.is_dry_run, j.includes_ended, j.max_per_second,
+    j.place, j.page_rows, j.accepted, j.changed, j.unchanged, j.refused, j.reported_percent, j.waits_for,
     j.failure_code, j.created_by, j.created_at, j.started_at, j.finished_at, j.updated_at"""
 
 INSERT = """
-INSERT INTO job (workspace_id, job_id, kind, state, job_key, request_sha256, program_id,
+INSERT INTO job (workspace_id, job_id, kind, state, job_key, request_sha256, program_id, action,
     template_id, template_version, is_dry_run, includes_ended, max_per_second, created_by,
     created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
 ON CONFLICT DO NOTHING
 RETURNING job_id
 """
@@ -97,6 +98,7 @@ class PostgresJobs:
             job.job_key,
             job.request_sha256,
             job.program_id,
+            job.action.value if job.action is not None else None,
             job.template_id,
             job.template_version,
             job.is_dry_run,
@@ -206,6 +208,7 @@ def _job(row: Mapping[str, Any]) -> Job:
         job_key=row["job_key"],
         request_sha256=row["request_sha256"],
         program_id=row["program_id"],
+        action=ChangeAction(row["action"]) if row["action"] is not None else None,
         template_id=row["template_id"],
         template_version=row["template_version"],
         is_dry_run=row["is_dry_run"],

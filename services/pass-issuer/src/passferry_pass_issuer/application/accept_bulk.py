@@ -1,10 +1,11 @@
-"""Takes a file of passes to issue: rows are staged as they come, and issued later."""
+"""Takes a file of passes to issue or to change: rows are staged as they come, and wait."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from passferry_contracts.types import Protocol as PassProtocol
@@ -13,6 +14,7 @@ from passferry_pass_issuer.application.job_reports import report_progress
 from passferry_pass_issuer.application.ports import Programs
 from passferry_pass_issuer.application.run_jobs import UPLOAD_INCOMPLETE
 from passferry_pass_issuer.application.work import Work
+from passferry_pass_issuer.domain.bulk_changes import ChangeAction
 from passferry_pass_issuer.domain.issuing import IssueRequest, check_program_open
 from passferry_pass_issuer.domain.jobs import (
     Job,
@@ -40,7 +42,10 @@ Row = StagedRow | RowResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BulkRequest:
-    program_id: UUID
+    """A program, whose passes are issued; or an action, on passes that are there."""
+
+    program_id: UUID | None
+    action: ChangeAction | None = None
     is_dry_run: bool
     max_per_second: int
     job_key: str | None
@@ -51,7 +56,7 @@ class Opened:
     """`earlier` is the job of the same key: the file is only compared with it."""
 
     job: Job
-    program: Program
+    program: Program | None
     earlier: bool = False
 
 
@@ -70,18 +75,19 @@ class AcceptBulk:
     wake: Callable[[], None]
 
     async def begin(self, work: Work, workspace_id: UUID, request: BulkRequest) -> Opened:
-        programs = await self.programs.by_ids(work.transaction, workspace_id, [request.program_id])
-        program = check_program_open(programs.get(request.program_id))
-        earlier = await self._earlier(work, workspace_id, request.job_key)
+        kind = JobKind.BULK_ISSUE if request.action is None else JobKind.BULK_CHANGE
+        program = await self._program(work, workspace_id, request)
+        earlier = await self._earlier(work, workspace_id, kind, request.job_key)
         if earlier is not None:
             return Opened(job=earlier, program=program, earlier=True)
         job = Job(
             workspace_id=workspace_id,
             job_id=uuid7(),
-            kind=JobKind.BULK_ISSUE,
+            kind=kind,
             state=JobState.RECEIVING,
             job_key=request.job_key,
-            program_id=program.program_id,
+            program_id=request.program_id if program is not None else None,
+            action=request.action,
             is_dry_run=request.is_dry_run,
             max_per_second=request.max_per_second,
             created_by=work.actor,
@@ -92,10 +98,20 @@ class AcceptBulk:
             raise Conflict("bulk_under_way", "the same file is coming in on another connection")
         return Opened(job=job, program=program)
 
-    async def _earlier(self, work: Work, workspace_id: UUID, job_key: str | None) -> Job | None:
+    async def _program(
+        self, work: Work, workspace_id: UUID, request: BulkRequest
+    ) -> Program | None:
+        if request.action is not None or request.program_id is None:
+            return None
+        found = await self.programs.by_ids(work.transaction, workspace_id, [request.program_id])
+        return check_program_open(found.get(request.program_id))
+
+    async def _earlier(
+        self, work: Work, workspace_id: UUID, kind: JobKind, job_key: str | None
+    ) -> Job | None:
         if job_key is None:
             return None
-        found = await self.jobs.by_key(work.transaction, workspace_id, JobKind.BULK_ISSUE, job_key)
+        found = await self.jobs.by_key(work.transaction, workspace_id, kind, job_key)
         if found is not None and found.state is JobState.RECEIVING:
             raise Conflict(
                 "bulk_under_way", "the file of this Idempotency-Key is coming in already"
@@ -132,8 +148,12 @@ class AcceptBulk:
             report_progress(work, closed)
         await self.jobs.update(work.transaction, closed)
         await self.jobs.put_due(work.transaction, job.workspace_id, job.job_id, work.now)
-        after = {"program_id": job.program_id, "rows": accepted, "dry_run": job.is_dry_run}
-        await work.audit(job.workspace_id, "bulk_issue.accepted", job.job_id, after=after)
+        after: dict[str, Any] = {"rows": accepted, "dry_run": job.is_dry_run}
+        if job.action is not None:
+            after["action"] = job.action.value
+        if job.program_id is not None:
+            after["program_id"] = job.program_id
+        await work.audit(job.workspace_id, f"{job.kind}.accepted", job.job_id, after=after)
         work.after_commit.append(self.wake)
         return closed
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from passferry_pass_issuer.application.ports import PassLink, Transaction
 from passferry_pass_issuer.application.work import Work
+from passferry_pass_issuer.domain.bulk_changes import ChangeRequest
 from passferry_pass_issuer.domain.issuing import IssueRequest
 from passferry_pass_issuer.domain.jobs import Job, JobKind, Refusal, RowResult
 
@@ -68,11 +69,11 @@ class Jobs(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedRow:
     number: int
-    request: IssueRequest
+    request: IssueRequest | ChangeRequest
 
 
 class StagedRows(Protocol):
-    """Rows that wait to be issued, as ciphertext."""
+    """Rows that wait for their turn, as ciphertext."""
 
     async def stage(
         self, transaction: Transaction, workspace_id: UUID, job_id: UUID, rows: Sequence[StagedRow]

@@ -9,7 +9,11 @@ from passferry_contracts.registry import OPERATIONS_EVENTS
 from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain.jobs import Job, JobKind, JobState
 
-_NAMES = {JobKind.BULK_ISSUE: "The bulk issue", JobKind.ROLLOUT: "The rollout of the template"}
+_NAMES = {
+    JobKind.BULK_ISSUE: "The bulk issue",
+    JobKind.BULK_CHANGE: "The bulk change",
+    JobKind.ROLLOUT: "The rollout of the template",
+}
 _SEVERITIES = {JobState.FAILED: "error", JobState.CANCELLED: "warning"}
 
 
@@ -53,6 +57,8 @@ def _details(job: Job) -> dict[str, Any]:
     }
     if job.program_id is not None:
         details["program_id"] = str(job.program_id)
+    if job.action is not None:
+        details["action"] = job.action.value
     if job.template_id is not None:
         details["template_id"] = str(job.template_id)
         details["template_version"] = job.template_version

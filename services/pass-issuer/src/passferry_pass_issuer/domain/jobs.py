@@ -7,11 +7,14 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from passferry_pass_issuer.domain.bulk_changes import ChangeAction
+
 MAX_PER_SECOND = 10_000
 
 
 class JobKind(StrEnum):
     BULK_ISSUE = "bulk_issue"
+    BULK_CHANGE = "bulk_change"
     #: A new version of a template reaches the passes that were issued before it.
     ROLLOUT = "rollout"
 
@@ -31,7 +34,7 @@ ENDED = frozenset({JobState.DONE, JobState.CANCELLED, JobState.FAILED})
 
 
 class Outcome(StrEnum):
-    """Of one row or pass: issued or drawn anew, there already or the same, or refused."""
+    """Of one row or pass: issued, changed or drawn anew; there already or the same; or refused."""
 
     CHANGED = "changed"
     UNCHANGED = "unchanged"
@@ -83,6 +86,8 @@ class Job:
     job_key: str | None = None
     request_sha256: str | None = None
     program_id: UUID | None = None
+    #: Of a file of changes.
+    action: ChangeAction | None = None
     template_id: UUID | None = None
     template_version: int | None = None
     is_dry_run: bool = False

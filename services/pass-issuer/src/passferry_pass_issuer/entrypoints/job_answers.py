@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import Request
-from starlette.responses import StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from passferry_pass_issuer.application.job_ports import ShownResult
 from passferry_pass_issuer.application.work import Work
@@ -26,6 +26,7 @@ from passferry_runtime.auth import Scope
 from passferry_runtime.errors import NotFound
 
 RESULTS_AT_ONCE = 1_000
+DEFAULT_PER_SECOND = 1_000
 
 
 class FileFormat(StrEnum):
@@ -52,21 +53,47 @@ def _progress(job: Job) -> Body:
 
 
 def bulk_path(job: Job) -> str:
-    return f"/api/v1/workspaces/{job.workspace_id}/bulk-issues/{job.job_id}"
+    kind = "bulk-issues" if job.kind is JobKind.BULK_ISSUE else "bulk-changes"
+    return f"/api/v1/workspaces/{job.workspace_id}/{kind}/{job.job_id}"
 
 
 def bulk_body(job: Job) -> Body:
     return {
         "bulk_issue_id": str(job.job_id),
         "program_id": str(job.program_id),
-        "dry_run": job.is_dry_run,
         "created": job.changed,
         "existed": job.unchanged,
-        **_progress(job),
-        "self": bulk_path(job),
-        "errors": f"{bulk_path(job)}/errors",
-        "results": f"{bulk_path(job)}/results",
+        **_file_body(job),
     }
+
+
+def change_body(job: Job) -> Body:
+    return {
+        "bulk_change_id": str(job.job_id),
+        "action": job.action.value if job.action is not None else None,
+        "changed": job.changed,
+        "unchanged": job.unchanged,
+        **_file_body(job),
+    }
+
+
+def _file_body(job: Job) -> Body:
+    path = bulk_path(job)
+    return {
+        "dry_run": job.is_dry_run,
+        **_progress(job),
+        "self": path,
+        "errors": f"{path}/errors",
+        "results": f"{path}/results",
+    }
+
+
+def accepted(job: Job, *, is_replayed: bool) -> Response:
+    headers = {"Location": bulk_path(job)}
+    if is_replayed:
+        headers["Idempotency-Replayed"] = "true"
+    shown = bulk_body if job.kind is JobKind.BULK_ISSUE else change_body
+    return JSONResponse(shown(job), 202, headers)
 
 
 def rollout_body(job: Job) -> Body:

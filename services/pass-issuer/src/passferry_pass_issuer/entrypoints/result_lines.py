@@ -100,4 +100,5 @@ def refusal_line(shown: ShownResult) -> Line:
 
 REFUSAL_COLUMNS = ("row", "field", "code", "detail")
 RESULT_COLUMNS = ("row", "outcome", "external_id", "pass_id", "link", "field", "code", "detail")
+CHANGE_COLUMNS = ("row", "outcome", "external_id", "pass_id", "field", "code", "detail")
 PASS_REFUSAL_COLUMNS = ("pass_id", "field", "code", "detail")

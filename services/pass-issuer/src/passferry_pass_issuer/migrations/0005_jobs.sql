@@ -1,15 +1,16 @@
--- Work in the background: a file of passes to issue, or passes to draw again for a new version of
--- their template. `changed`, `unchanged` and `refused` add up to what is done; `place` is where a
+-- Work in the background: a file of passes to issue or to change, or passes to draw again for a new
+-- version of their template. `changed`, `unchanged` and `refused` add up to what is done; `place` is where a
 -- rollout goes on, and `page_rows` how many it takes next after a step that failed.
 CREATE TABLE job (
     workspace_id     uuid NOT NULL REFERENCES workspace (workspace_id),
     job_id           uuid NOT NULL,
-    kind             text NOT NULL CHECK (kind IN ('bulk_issue', 'rollout')),
+    kind             text NOT NULL CHECK (kind IN ('bulk_issue', 'bulk_change', 'rollout')),
     state            text NOT NULL CHECK (state IN
         ('receiving', 'waiting', 'running', 'paused', 'done', 'cancelled', 'failed')),
     job_key          text,
     request_sha256   text,
     program_id       uuid,
+    action           text CHECK (action IN ('update', 'void', 'message')),
     template_id      uuid,
     template_version integer,
     is_dry_run       boolean NOT NULL DEFAULT false,
@@ -31,6 +32,7 @@ CREATE TABLE job (
     updated_at       timestamptz NOT NULL,
     PRIMARY KEY (workspace_id, job_id),
     CHECK ((kind = 'bulk_issue') = (program_id IS NOT NULL)),
+    CHECK ((kind = 'bulk_change') = (action IS NOT NULL)),
     CHECK ((kind = 'rollout') = (template_id IS NOT NULL AND template_version IS NOT NULL))
 );
 CREATE UNIQUE INDEX job_by_key ON job (workspace_id, kind, job_key) WHERE job_key IS NOT NULL;
@@ -50,7 +52,7 @@ CREATE TABLE job_queue (
 CREATE INDEX job_queue_by_due ON job_queue (due_at, job_id);
 SELECT grant_shared('job_queue');
 
--- Rows of a file that are not issued yet. One ciphertext for some rows, because they are personal;
+-- Rows of a file that are not worked off yet. One ciphertext for some rows, because they are personal;
 -- numbered by the first of them.
 CREATE TABLE job_chunk (
     workspace_id       uuid NOT NULL,
