@@ -74,6 +74,32 @@ def test_fields_that_differ_become_values_and_the_back_stays_text():
     assert "t" * 32 not in repr(result.issued)
 
 
+@pytest.mark.parametrize(
+    ("style", "protocol"),
+    [
+        ("storeCard", "MEMBERSHIP"),
+        ("coupon", "COUPON"),
+        ("eventTicket", "EVENT_TICKET"),
+        ("generic", "MEMBERSHIP"),
+        ("boardingPass", "EVENT_TICKET"),
+    ],
+)
+def test_every_style_is_taken_over_whole(style, protocol):
+    # proves: A15
+    content = pass_json(
+        relevantDate="2031-05-14T12:00:00Z", semantics={"seats": [{"seatRow": "4"}]}
+    )
+    groups = content.pop("storeCard")
+    transit = {"transitType": "PKTransitTypeTrain"} if style == "boardingPass" else {}
+    strings = {"de.lproj/pass.strings": '"NAME" = "Næme";'.encode("utf-16")}
+    result = mapped(content | {style: groups | transit}, files=strings)
+    apple, cut = fitted(result)
+    assert cut == {}
+    assert (apple["style"], result.template.protocol) == (style, protocol)
+    assert apple["strings"] == {"de": {"NAME": "Næme"}}
+    assert set(apple["document"]) == {"relevantDate", "semantics"}
+
+
 def test_equal_layouts_have_one_key_whatever_their_values():
     other = pass_json(serialNumber="s-2")
     other["storeCard"] = json.loads(json.dumps(other["storeCard"]))

@@ -31,6 +31,7 @@ from passferry_pass_issuer.entrypoints.http_work import (
     problem_of,
     working,
 )
+from passferry_pass_issuer.metrics import PASSES_ISSUED
 from passferry_runtime.auth import Scope, require
 from passferry_runtime.errors import Problem
 from passferry_runtime.http import long_body
@@ -99,6 +100,9 @@ async def import_passes(
 
             async def produce() -> Body:
                 report = await imports.run(work, scope.workspace_id, read, asked)
+                for each in report.passes:
+                    if program_id is not None:
+                        PASSES_ISSUED.labels(outcome=each.outcome).inc()
                 return _report(report, is_dry=False)
 
             given = {
