@@ -41,7 +41,8 @@ from passferry_contracts.registry import (
     WORKSPACE_CREDENTIALS,
 )
 from passferry_contracts.types import Platform
-from passferry_pass_issuer.app import _create_administrator, service
+from passferry_pass_issuer.app import service
+from passferry_pass_issuer.app.commands import _create_administrator
 from passferry_runtime.crypto import KeyRing
 from passferry_runtime.kafka.records import OutgoingRecord
 from passferry_testing.cms_reader import verify_detached

@@ -23,7 +23,8 @@ from passferry_contracts.registry import (
     PASS_UPDATED,
     TOPICS,
 )
-from passferry_pass_issuer.app import _create_administrator, service
+from passferry_pass_issuer.app import service
+from passferry_pass_issuer.app.commands import _create_administrator
 from passferry_runtime.crypto import KeyRing
 from passferry_testing.harness import eventually, running
 from passferry_testing.pki import DemoAuthority

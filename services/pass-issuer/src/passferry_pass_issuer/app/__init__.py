@@ -1,0 +1,27 @@
+"""Builds the pass-issuer: the one place that knows which adapter serves which port."""
+
+from __future__ import annotations
+
+from passferry_pass_issuer.app.api import build_administrator, build_api
+from passferry_pass_issuer.app.commands import create_administrator, rewrap_secrets
+from passferry_pass_issuer.app.credentials import build_rewrap, expiry_rounds
+from passferry_pass_issuer.app.jobs import build_job_runner
+from passferry_pass_issuer.app.parts import Stores, Surroundings
+from passferry_pass_issuer.app.press import Press, open_press
+from passferry_pass_issuer.app.service import ROUTERS, service
+
+__all__ = [
+    "ROUTERS",
+    "Press",
+    "Stores",
+    "Surroundings",
+    "build_administrator",
+    "build_api",
+    "build_job_runner",
+    "build_rewrap",
+    "create_administrator",
+    "expiry_rounds",
+    "open_press",
+    "rewrap_secrets",
+    "service",
+]
