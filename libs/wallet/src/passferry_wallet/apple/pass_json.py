@@ -2,53 +2,38 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Mapping
-from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 
 import orjson
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from passferry_wallet.apple.pass_barcodes import add_barcodes, add_nfc
 from passferry_wallet.apple.pass_content import (
-    Barcode,
-    Beacon,
     FeaturedAction,
-    Location,
     PassContent,
     PassIdentity,
-    RelevantDate,
 )
 from passferry_wallet.apple.pass_fields import GROUP_KEYS, field_groups
+from passferry_wallet.apple.pass_relevance import add_relevance
 from passferry_wallet.apple.pass_values import (
     clean_text,
     colour,
-    decimal_number,
     items_at_most,
+    matching,
+    positive,
     required_text,
     url,
     w3c_date,
 )
 from passferry_wallet.apple.rejections import PassContentRejected
-from passferry_wallet.barcode import BarcodeFormat, BarcodeRejected, check_message
 
 __all__ = ["MAX_PASS_JSON_BYTES", "PassContentRejected", "build_pass_json", "constant_parts"]
 
 MAX_PASS_JSON_BYTES = 256 * 1024
-MAX_BARCODES = 4
-MAX_LOCATIONS = 10
-MAX_BEACONS = 10
-MAX_RELEVANT_DATES = 10
 MAX_FEATURED_ACTIONS = 2
 MAX_STORE_IDENTIFIERS = 20
-MAX_NFC_BYTES = 64
-MAX_INTERVAL = timedelta(hours=24)
-MAX_UINT16 = 65535
 MIN_TOKEN_CHARACTERS = 16
 
 _PASS_TYPE = re.compile(r"pass\.[A-Za-z0-9][A-Za-z0-9.-]{0,200}")
@@ -56,7 +41,6 @@ _TEAM = re.compile(r"[A-Z0-9]{10}")
 # Whoever issues makes them unguessable; those of passes that were imported are what they are.
 _SERIAL = re.compile(r"[\x21-\x7e]{1,128}")
 _TOKEN = re.compile(r"[\x21-\x7e]{16,256}")
-_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 
 #: What a document cannot say: it is of each pass, or more hangs on it than a key.
 _RESERVED = frozenset(
@@ -80,21 +64,8 @@ _STYLES = frozenset(
 )
 _GROUPED_STYLES = frozenset({"boardingPass", "eventTicket"})
 _TRANSIT_TYPES = frozenset({"Air", "Boat", "Bus", "Train", "Generic"})
-ENCODINGS = frozenset({"iso-8859-1", "utf-8", "us-ascii"})
 #: What a poster pass shows; its twin for older systems shows the rest.
 _POSTER_GROUPS = frozenset({"headerFields", "primaryFields", "footerFields"})
-BARCODE_NAMES: dict[BarcodeFormat, str] = {
-    "qr": "PKBarcodeFormatQR",
-    "pdf417": "PKBarcodeFormatPDF417",
-    "aztec": "PKBarcodeFormatAztec",
-    "code128": "PKBarcodeFormatCode128",
-    "ean13": "PKBarcodeFormatEAN13",
-    "code39": "PKBarcodeFormatCode39",
-    "codabar": "PKBarcodeFormatCodabar",
-    "i2of5": "PKBarcodeFormatI2of5",
-}
-#: Shown by every system and by the watch.
-EVERYWHERE: frozenset[BarcodeFormat] = frozenset({"qr", "pdf417", "aztec"})
 
 
 def build_pass_json(content: PassContent, *, constant: Mapping[str, Any] = _NOTHING) -> bytes:
@@ -107,9 +78,9 @@ def build_pass_json(content: PassContent, *, constant: Mapping[str, Any] = _NOTH
     _add_style(written, content)
     _add_looks(written, content)
     if not content.is_voided:
-        _add_barcodes(written, content.barcodes)
-    _add_nfc(written, content)
-    _add_relevance(written, content)
+        add_barcodes(written, content.barcodes)
+    add_nfc(written, content)
+    add_relevance(written, content)
     _add_life(written, content)
     _add_extras(written, content)
     _add_unmodelled(written, content)
@@ -127,7 +98,7 @@ def constant_parts(content: PassContent) -> Mapping[str, Any]:
     """
     written: dict[str, Any] = {}
     _add_looks(written, content)
-    _add_relevance(written, content)
+    add_relevance(written, content)
     _add_extras(written, content)
     return {name: _frozen(value) for name, value in written.items()}
 
@@ -183,11 +154,11 @@ def _add_identity(written: dict[str, Any], identity: PassIdentity) -> None:
         identity.description,
         address,
     )
-    written["serialNumber"] = _matching(
+    written["serialNumber"] = matching(
         _SERIAL, identity.serial_number, "serial_number", "is 1 to 128 characters without spaces"
     )
     if token is not None:
-        written["authenticationToken"] = _matching(
+        written["authenticationToken"] = matching(
             _TOKEN, token, "authentication_token", f"has {MIN_TOKEN_CHARACTERS} characters or more"
         )
 
@@ -202,10 +173,10 @@ def _issuer(
 ) -> Mapping[str, str]:
     """What says the same in all passes of a template."""
     found = {
-        "passTypeIdentifier": _matching(
+        "passTypeIdentifier": matching(
             _PASS_TYPE, pass_type_identifier, "pass_type_identifier", "starts with pass."
         ),
-        "teamIdentifier": _matching(
+        "teamIdentifier": matching(
             _TEAM, team_identifier, "team_identifier", "is 10 capital letters and digits"
         ),
         "organizationName": required_text(organization_name, "organization_name"),
@@ -218,12 +189,6 @@ def _issuer(
             )
         found["webServiceURL"] = url(web_service_url, "web_service_url")
     return found
-
-
-def _matching(pattern: re.Pattern[str], text: str, where: str, rule: str) -> str:
-    if not pattern.fullmatch(text):
-        raise PassContentRejected("invalid", where, rule)
-    return text
 
 
 def _add_style(written: dict[str, Any], content: PassContent) -> None:
@@ -262,157 +227,6 @@ def _add_looks(written: dict[str, Any], content: PassContent) -> None:
         written["logoText"] = clean_text(content.logo_text, "logo_text")
     if content.preferred_style_schemes:
         written["preferredStyleSchemes"] = list(content.preferred_style_schemes)
-
-
-def _add_barcodes(written: dict[str, Any], barcodes: tuple[Barcode, ...]) -> None:
-    """The preferred one first; what only some devices show is followed by a QR code."""
-    if not barcodes:
-        return
-    items_at_most(barcodes, MAX_BARCODES, "barcodes")
-    shown = [*barcodes]
-    if not any(barcode.format in EVERYWHERE for barcode in barcodes):
-        first = barcodes[0]
-        shown.append(
-            Barcode(
-                format="qr",
-                message=first.message,
-                message_encoding=first.message_encoding,
-                alternate_text=first.alternate_text,
-            )
-        )
-    all_written = [_barcode(barcode, index) for index, barcode in enumerate(shown)]
-    written["barcodes"] = all_written
-    # Before iOS 9 only this key is read, and only these formats.
-    written["barcode"] = next(
-        item
-        for barcode, item in zip(shown, all_written, strict=True)
-        if barcode.format in EVERYWHERE
-    )
-
-
-def _barcode(barcode: Barcode, index: int) -> dict[str, Any]:
-    where = f"barcodes.{index}"
-    if barcode.format not in BARCODE_NAMES:
-        raise PassContentRejected("barcode_unknown", where, "is no barcode that Wallet shows")
-    try:
-        check_message(barcode.format, barcode.message)
-    except BarcodeRejected as refusal:
-        raise PassContentRejected(refusal.code, where, refusal.detail) from refusal
-    encoding = barcode.message_encoding.lower()
-    if encoding not in ENCODINGS:
-        raise PassContentRejected("encoding_unknown", where, f"is one of {sorted(ENCODINGS)}")
-    try:
-        barcode.message.encode(encoding)
-    except UnicodeEncodeError as error:
-        raise PassContentRejected(
-            "barcode_not_encodable", where, f"the message cannot be told in {encoding}"
-        ) from error
-    written = {
-        "format": BARCODE_NAMES[barcode.format],
-        "message": barcode.message,
-        "messageEncoding": encoding,
-    }
-    if barcode.alternate_text is not None:
-        written["altText"] = clean_text(barcode.alternate_text, where)
-    return written
-
-
-def _add_nfc(written: dict[str, Any], content: PassContent) -> None:
-    nfc = content.nfc
-    if nfc is None:
-        return
-    if not content.identity.has_nfc_certificate:
-        raise PassContentRejected(
-            "nfc_certificate_missing", "nfc", "needs a certificate for NFC; without it devices "
-            "refuse the whole pass",
-        )  # fmt: skip
-    if not nfc.message or len(nfc.message.encode("utf-8", "replace")) > MAX_NFC_BYTES:
-        raise PassContentRejected(
-            "nfc_message_invalid", "nfc.message", f"is 1 to {MAX_NFC_BYTES} bytes"
-        )
-    written["nfc"] = {
-        "message": clean_text(nfc.message, "nfc.message"),
-        "encryptionPublicKey": check_nfc_key(nfc.encryption_public_key),
-    }
-    if nfc.requires_authentication:
-        written["nfc"]["requiresAuthentication"] = True
-
-
-@lru_cache(maxsize=256)
-def check_nfc_key(encoded: str) -> str:
-    """The key itself; all passes of a template have the same. Raises PassContentRejected for what is no P-256 key."""
-    try:
-        key = load_der_public_key(base64.b64decode(encoded, validate=True))
-    except (ValueError, binascii.Error, UnsupportedAlgorithm):
-        key = None
-    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
-        raise PassContentRejected(
-            "nfc_key_invalid", "nfc.encryption_public_key", "is base64 of a P-256 public key"
-        )
-    return encoded
-
-
-def _add_relevance(written: dict[str, Any], content: PassContent) -> None:
-    items_at_most(content.locations, MAX_LOCATIONS, "locations")
-    items_at_most(content.beacons, MAX_BEACONS, "beacons")
-    items_at_most(content.relevant_dates, MAX_RELEVANT_DATES, "relevant_dates")
-    if content.locations:
-        written["locations"] = [
-            _location(location, f"locations.{index}")
-            for index, location in enumerate(content.locations)
-        ]
-    if content.beacons:
-        written["beacons"] = [
-            _beacon(beacon, f"beacons.{index}") for index, beacon in enumerate(content.beacons)
-        ]
-    if content.max_distance_m is not None:
-        written["maxDistance"] = _positive(content.max_distance_m, "max_distance_m")
-    if content.relevant_dates:
-        written["relevantDates"] = [
-            _relevant_date(item, f"relevant_dates.{index}")
-            for index, item in enumerate(content.relevant_dates)
-        ]
-        # Systems before the list read this one.
-        written["relevantDate"] = w3c_date(content.relevant_dates[0].start, "relevant_dates.0")
-
-
-def _location(location: Location, where: str) -> dict[str, Any]:
-    written: dict[str, Any] = {
-        "latitude": decimal_number(location.latitude, 90, f"{where}.latitude"),
-        "longitude": decimal_number(location.longitude, 180, f"{where}.longitude"),
-    }
-    if location.altitude is not None:
-        written["altitude"] = decimal_number(location.altitude, 100_000, f"{where}.altitude")
-    if location.relevant_text is not None:
-        written["relevantText"] = clean_text(location.relevant_text, where)
-    return written
-
-
-def _beacon(beacon: Beacon, where: str) -> dict[str, Any]:
-    written: dict[str, Any] = {
-        "proximityUUID": _matching(_UUID, beacon.proximity_uuid, where, "is a UUID")
-    }
-    for key, value in (("major", beacon.major), ("minor", beacon.minor)):
-        if value is not None:
-            if not 0 <= value <= MAX_UINT16:
-                raise PassContentRejected("number_invalid", f"{where}.{key}", "fits 16 bits")
-            written[key] = value
-    if beacon.relevant_text is not None:
-        written["relevantText"] = clean_text(beacon.relevant_text, where)
-    return written
-
-
-def _relevant_date(item: RelevantDate, where: str) -> dict[str, str]:
-    start = w3c_date(item.start, where)
-    if item.end is None:
-        # iOS 18 reads the second name, later systems the first.
-        return {"date": start, "relevantDate": start}
-    end = w3c_date(item.end, where)
-    if not timedelta(0) < item.end - item.start <= MAX_INTERVAL:
-        raise PassContentRejected(
-            "interval_invalid", where, "ends after it starts, within 24 hours"
-        )
-    return {"startDate": start, "endDate": end}
 
 
 def _add_life(written: dict[str, Any], content: PassContent) -> None:
@@ -470,7 +284,7 @@ def _add_store_identifiers(written: dict[str, Any], content: PassContent) -> Non
     ):
         items_at_most(numbers, MAX_STORE_IDENTIFIERS, name)
         if numbers:
-            written[key] = [_positive(number, name) for number in numbers]
+            written[key] = [positive(number, name) for number in numbers]
 
 
 def _add_unmodelled(written: dict[str, Any], content: PassContent) -> None:
@@ -490,9 +304,3 @@ def _featured_action(action: FeaturedAction, where: str) -> dict[str, str]:
     if action.url is not None:
         written["url"] = url(action.url, f"{where}.url")
     return written
-
-
-def _positive(number: int, where: str) -> int:
-    if not 0 < number < 2**53:
-        raise PassContentRejected("number_invalid", where, "is a positive number")
-    return number

@@ -117,3 +117,15 @@ def url(text: str, where: str) -> str:
 def items_at_most(items: tuple[object, ...], most: int, where: str) -> None:
     if len(items) > most:
         raise PassContentRejected("too_many", where, f"has more than {most} items")
+
+
+def matching(pattern: re.Pattern[str], text: str, where: str, rule: str) -> str:
+    if not pattern.fullmatch(text):
+        raise PassContentRejected("invalid", where, rule)
+    return text
+
+
+def positive(number: int, where: str) -> int:
+    if not 0 < number < 2**53:
+        raise PassContentRejected("number_invalid", where, "is a positive number")
+    return number

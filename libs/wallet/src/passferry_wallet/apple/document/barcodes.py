@@ -8,7 +8,7 @@ from pydantic import AfterValidator, model_validator
 from pydantic_core import PydanticCustomError
 
 from passferry_wallet.apple.document.parts import Part, Text
-from passferry_wallet.apple.pass_json import (
+from passferry_wallet.apple.pass_barcodes import (
     BARCODE_NAMES,
     ENCODINGS,
     MAX_NFC_BYTES,

@@ -16,7 +16,7 @@ from passferry_wallet.apple.document.parts import (
     Text,
     ZonedDate,
 )
-from passferry_wallet.apple.pass_json import MAX_INTERVAL, MAX_UINT16
+from passferry_wallet.apple.pass_relevance import MAX_INTERVAL, MAX_UINT16
 
 _UUID = r"^[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
 _Uint16 = Annotated[int, Field(ge=0, le=MAX_UINT16)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from passferry_wallet.apple.document.whole import STYLES, ApplePass
-from passferry_wallet.apple.pass_json import BARCODE_NAMES, EVERYWHERE
+from passferry_wallet.apple.pass_barcodes import BARCODE_NAMES, EVERYWHERE
 from passferry_wallet.apple.rejections import PassContentRejected
 
 _GROUPED_STYLES = frozenset({"boardingPass", "eventTicket"})

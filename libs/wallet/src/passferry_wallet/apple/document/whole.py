@@ -26,9 +26,9 @@ from passferry_wallet.apple.document.upcoming import (
     UpcomingPassInformation,
     VenueLinks,
 )
-from passferry_wallet.apple.pass_json import (
+from passferry_wallet.apple.pass_json import MAX_FEATURED_ACTIONS
+from passferry_wallet.apple.pass_relevance import (
     MAX_BEACONS,
-    MAX_FEATURED_ACTIONS,
     MAX_LOCATIONS,
     MAX_RELEVANT_DATES,
 )
