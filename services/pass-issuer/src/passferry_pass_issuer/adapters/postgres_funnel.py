@@ -44,9 +44,15 @@ JOIN unnest($1::uuid[], $2::uuid[]) AS wanted(workspace_id, link_id)
 WHERE l.workspace_id = ANY($1::uuid[])
 """
 
-UPDATE_ROW = """
-UPDATE funnel_pass SET label = $3, steps = $4, apple_devices = $5, is_on_google = $6
-WHERE workspace_id = $1 AND pass_id = $2
+# Steps and devices have no comma in them, and there are no arrays of arrays of different lengths.
+UPDATE_ROWS = """
+UPDATE funnel_pass f
+SET label = given.label, steps = string_to_array(given.steps, ','),
+    apple_devices = string_to_array(given.devices, ','), is_on_google = given.is_on_google
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::boolean[])
+    AS given(workspace_id, pass_id, label, steps, devices, is_on_google)
+WHERE f.workspace_id = ANY($1::uuid[])
+    AND f.workspace_id = given.workspace_id AND f.pass_id = given.pass_id
 """
 
 ADD = """
@@ -106,16 +112,17 @@ class PostgresFunnel:
         return {(row["workspace_id"], row["link_id"]): row["label"] for row in rows}
 
     async def store(self, transaction: Transaction, rows: Sequence[FunnelPass]) -> None:
-        for row in rows:
-            await transaction.execute(
-                UPDATE_ROW,
-                row.workspace_id,
-                row.pass_id,
-                row.label,
-                sorted(row.steps),
-                sorted(row.apple_devices),
-                row.is_on_google,
-            )
+        if not rows:
+            return
+        await transaction.execute(
+            UPDATE_ROWS,
+            [row.workspace_id for row in rows],
+            [row.pass_id for row in rows],
+            [row.label for row in rows],
+            [",".join(sorted(row.steps)) for row in rows],
+            [",".join(sorted(row.apple_devices)) for row in rows],
+            [row.is_on_google for row in rows],
+        )
 
     async def add(
         self, transaction: Transaction, counts: Sequence[tuple[CountKey, int, int]]

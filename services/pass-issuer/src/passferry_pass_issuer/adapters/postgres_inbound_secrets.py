@@ -21,6 +21,8 @@ LOCK = """
 SELECT requires_inbound_signature FROM workspace WHERE workspace_id = $1 FOR UPDATE
 """
 
+IS_REQUIRED = "SELECT requires_inbound_signature FROM workspace WHERE workspace_id = $1"
+
 LIST = """
 SELECT workspace_id, inbound_secret_id, created_by, created_at FROM inbound_secret
 WHERE workspace_id = $1 ORDER BY inbound_secret_id
@@ -62,6 +64,9 @@ class PostgresInboundSecrets:
 
     async def lock(self, transaction: Transaction, workspace_id: UUID) -> bool:
         return bool(await transaction.fetchval(LOCK, workspace_id))
+
+    async def is_required(self, transaction: Transaction, workspace_id: UUID) -> bool:
+        return bool(await transaction.fetchval(IS_REQUIRED, workspace_id))
 
     async def list(self, transaction: Transaction, workspace_id: UUID) -> list[InboundSecret]:
         return [InboundSecret(**dict(row)) for row in await transaction.fetch(LIST, workspace_id)]

@@ -40,6 +40,8 @@ class InboundSecrets(Protocol):
     async def lock(self, transaction: Transaction, workspace_id: UUID) -> bool:
         """Whether signatures are required; others wait until the transaction ends."""
 
+    async def is_required(self, transaction: Transaction, workspace_id: UUID) -> bool: ...
+
     async def list(self, transaction: Transaction, workspace_id: UUID) -> list[InboundSecret]: ...
 
     async def insert(

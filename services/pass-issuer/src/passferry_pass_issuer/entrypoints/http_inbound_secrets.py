@@ -83,6 +83,6 @@ async def require_inbound_signature(request: Request, body: SignatureBody, scope
 
 async def _shown(request: Request, work: Work, workspace_id: UUID) -> Body:
     secrets = issuer_of(request).keep_inbound_secrets.secrets
-    is_required = await secrets.lock(work.transaction, workspace_id)
+    is_required = await secrets.is_required(work.transaction, workspace_id)
     live = await secrets.list(work.transaction, workspace_id)
     return {"required": is_required, "data": [_body(each) for each in live], "next_cursor": None}
