@@ -7,10 +7,11 @@ from passferry_pass_issuer.app.commands import create_administrator, rewrap_secr
 from passferry_pass_issuer.app.credentials import build_rewrap, expiry_rounds
 from passferry_pass_issuer.app.jobs import build_job_runner
 from passferry_pass_issuer.app.parts import Stores, Surroundings
-from passferry_pass_issuer.app.press import Press, open_press
+from passferry_pass_issuer.app.press import CONSUMER_GROUP, Press, open_press
 from passferry_pass_issuer.app.service import ROUTERS, service
 
 __all__ = [
+    "CONSUMER_GROUP",
     "ROUTERS",
     "Press",
     "Stores",
