@@ -186,22 +186,14 @@ ROLES = {
     "GET /api/v1/workspaces/{workspace_id}/signing-identities": "manager",
     "POST /api/v1/workspaces/{workspace_id}/signing-identities/requests": "owner",
     "GET /api/v1/workspaces/{workspace_id}/signing-identities/requests": "manager",
-    "DELETE /api/v1/workspaces/{workspace_id}/signing-identities/requests/{signing_request_id}": (
-        "owner"
-    ),
-    "POST /api/v1/workspaces/{workspace_id}/signing-identities/requests/{signing_request_id}"
-    "/certificate": "owner",
-    "POST /api/v1/workspaces/{workspace_id}/signing-identities/{signing_identity_id}/activate": (
-        "owner"
-    ),
+    "DELETE /api/v1/workspaces/{workspace_id}/signing-identities/requests/{signing_request_id}": "owner",
+    "POST /api/v1/workspaces/{workspace_id}/signing-identities/requests/{signing_request_id}/certificate": "owner",
+    "POST /api/v1/workspaces/{workspace_id}/signing-identities/{signing_identity_id}/activate": "owner",
     "POST /api/v1/workspaces/{workspace_id}/provider-keys": "owner",
     "GET /api/v1/workspaces/{workspace_id}/provider-keys": "manager",
     "DELETE /api/v1/workspaces/{workspace_id}/provider-keys/{team_id}/{key_id}": "owner",
-    "POST /api/v1/workspaces/{workspace_id}/google-accounts/{issuer_id}/keys/{private_key_id}"
-    "/activate": "owner",
-    "DELETE /api/v1/workspaces/{workspace_id}/google-accounts/{issuer_id}/keys/{private_key_id}": (
-        "owner"
-    ),
+    "POST /api/v1/workspaces/{workspace_id}/google-accounts/{issuer_id}/keys/{private_key_id}/activate": "owner",
+    "DELETE /api/v1/workspaces/{workspace_id}/google-accounts/{issuer_id}/keys/{private_key_id}": "owner",
     "POST /api/v1/workspaces/{workspace_id}/google-accounts": "owner",
     "GET /api/v1/workspaces/{workspace_id}/google-accounts": "manager",
     "GET /api/v1/workspaces/{workspace_id}/inbound-secrets": "manager",
@@ -227,7 +219,7 @@ ROLES = {
     "POST /api/v1/workspaces/{workspace_id}/bulk-changes": "manager",
     "GET /api/v1/workspaces/{workspace_id}/bulk-changes/{bulk_change_id}": "viewer",
     "GET /api/v1/workspaces/{workspace_id}/bulk-changes/{bulk_change_id}/errors": "viewer",
-    "GET /api/v1/workspaces/{workspace_id}/bulk-changes/{bulk_change_id}/results": "manager",
+    "GET /api/v1/workspaces/{workspace_id}/bulk-changes/{bulk_change_id}/results": "viewer",
     "POST /api/v1/workspaces/{workspace_id}/bulk-changes/{bulk_change_id}/{action}": "manager",
     "GET /api/v1/workspaces/{workspace_id}/bulk-issues": "viewer",
     "POST /api/v1/workspaces/{workspace_id}/bulk-issues": "manager",
@@ -248,13 +240,6 @@ ROLES = {
     "POST /api/v1/workspaces/{workspace_id}/passes/{reference}/reissue": "member",
     "POST /api/v1/workspaces/{workspace_id}/passes/{reference}/transfer": "member",
     "POST /api/v1/workspaces/{workspace_id}/templates/{template_id}/messages": "manager",
-    "GET /api/v1/workspaces/{workspace_id}/holders": "member",
-    "POST /api/v1/workspaces/{workspace_id}/holders/query": "member",
-    "GET /api/v1/workspaces/{workspace_id}/holders/{reference}": "member",
-    "PUT /api/v1/workspaces/{workspace_id}/holders/{reference}": "member",
-    "PATCH /api/v1/workspaces/{workspace_id}/holders/{reference}": "member",
-    "DELETE /api/v1/workspaces/{workspace_id}/holders/{reference}": "manager",
-    "POST /api/v1/workspaces/{workspace_id}/holders/{reference}/erasure": "manager",
     "GET /api/v1/workspaces/{workspace_id}/templates/{template_id}/rollouts": "viewer",
     "POST /api/v1/workspaces/{workspace_id}/templates/{template_id}/rollouts": "manager",
     "GET /api/v1/workspaces/{workspace_id}/templates/{template_id}/rollouts/{rollout_id}": "viewer",
