@@ -15,8 +15,8 @@ log = get_logger(__name__)
 
 LOCK_TIMEOUT_S = 4
 STATEMENT_TIMEOUT_S = 60
-_FILE_NAME = re.compile(r"^(\d{4})_([a-z0-9_]+)\.sql$")
-_SCHEMA_NAME = re.compile(r"^[a-z][a-z0-9_]{0,40}$")
+_FILE_NAME = re.compile(r"^([0-9]{4})_([a-z0-9_]+)\.sql\Z")
+_SCHEMA_NAME = re.compile(r"^[a-z][a-z0-9_]{0,40}\Z")
 
 
 class MigrationChanged(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from passferry_pass_issuer.domain.pass2u import RefusedPass, read_export
-from passferry_pass_issuer.domain.pass_import import PassFiles
+from passferry_pass_issuer.domain.pass_import import PassFiles, read_json
 from passferry_pass_issuer.domain.pass_mapping import map_pass
 from passferry_pass_issuer.domain.pass_strings import read_strings
 from passferry_pass_issuer.domain.refusals import ContentRejected
@@ -298,3 +299,17 @@ def test_a_broken_export_is_refused_with_the_place(data, code):
     with pytest.raises(ContentRejected) as refused:
         read_export(data)
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize("number", ["1.5e999999999", "-1e31", "1.5e-999999999"])
+def test_a_short_text_with_endless_digits_is_refused_before_it_is_written(number):
+    with pytest.raises(ContentRejected) as refused:
+        read_json("pass.json", f'{{"value": {number}}}'.encode())
+    assert refused.value.code == "not_json"
+
+
+def test_numbers_that_passes_show_are_read_exactly():
+    assert read_json("pass.json", b'{"value": 12.50, "zero": 0e99}') == {
+        "value": Decimal("12.50"),
+        "zero": Decimal(0),
+    }

@@ -17,6 +17,7 @@ from passferry_pass_issuer.domain.issuing import (
     IssueRequest,
     check_field_values,
     check_program_open,
+    is_code,
 )
 from passferry_pass_issuer.domain.program import (
     Program,
@@ -239,3 +240,14 @@ def test_a_pass_that_ended_never_becomes_active():
         assert not may_become(present, PassStatus.ACTIVE)
     assert may_become(PassStatus.VOIDED, PassStatus.DELETED)
     assert not may_become(PassStatus.DELETED, PassStatus.VOIDED)
+
+
+@pytest.mark.parametrize("code", ["CAFE-1\n", "\nCAFE-1", "CAFE\x7f", "é", ""])
+def test_a_code_is_what_every_scanner_reads(code):
+    # proves: A21
+    assert not is_code(code)
+
+
+def test_a_field_name_ends_with_its_last_letter():
+    with pytest.raises(ContentRejected):
+        check_field_values({"drink\n": "tea"})

@@ -49,7 +49,7 @@ NFC_PREFIX = "Pass Type ID with NFC: "
 WWDR_COMMON_NAME = "Apple Worldwide Developer Relations Certification Authority"
 MAX_AUTHORITIES = 100
 MAX_KEY_IDENTIFIER_BYTES = 64
-_GENERATION = re.compile(r"G\d{1,2}")
+_GENERATION = re.compile(r"G[0-9]{1,2}")
 #: What other certificates of Apple begin with, and what they are for.
 _OTHER_KINDS = {
     "Apple Push Services": "pushes to apps",

@@ -16,7 +16,7 @@ MAX_URL_CHARACTERS = 2000
 MAX_SCALE = 9
 MAX_INTEGER = 2**63 - 1
 
-_RGB = re.compile(r"rgb\(\s*(\d{1,3})\s*,\s*(\d{1,3})\s*,\s*(\d{1,3})\s*\)")
+_RGB = re.compile(r"rgb\(\s*([0-9]{1,3})\s*,\s*([0-9]{1,3})\s*,\s*([0-9]{1,3})\s*\)")
 _HEX = re.compile(r"#(?:[0-9A-Fa-f]{3}|[0-9A-Fa-f]{6})")
 _URL = re.compile(r"https?://[^\s\"<>\\^`{|}\x00-\x20\x7f]+")
 _CURRENCY = re.compile(r"[A-Z]{3}")

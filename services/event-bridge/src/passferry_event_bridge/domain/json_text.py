@@ -12,7 +12,7 @@ Json = str | int | bool | None | Decimal | Mapping[str, "Json"] | Sequence["Json
 
 #: The library writes no Decimal as a number, so each goes through it as a marked text. Texts of
 #: events hold no NUL; one that did could at most become the number that it spells.
-_MARKED = re.compile(r'"\\u0000(-?\d+(?:\.\d+)?)"')
+_MARKED = re.compile(r'"\\u0000(-?[0-9]+(?:\.[0-9]+)?)"')
 
 
 def json_text(value: Json) -> str:

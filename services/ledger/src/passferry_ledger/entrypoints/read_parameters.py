@@ -21,7 +21,7 @@ from passferry_ledger.domain.commands import EntryKind
 from passferry_runtime.auth import Scope, require
 from passferry_runtime.errors import FieldError, Invalid, RetryLater, Unavailable
 
-_TIME_TEXT = re.compile(r"\d{4}-\d\d-\d\dT")
+_TIME_TEXT = re.compile(r"[0-9]{4}-[0-9][0-9]-[0-9][0-9]T")
 
 
 class AccountStatus(StrEnum):

@@ -30,7 +30,7 @@ ADDRESS_INVALID = "email_invalid"
 CLAIM_LIFE = timedelta(days=1)
 SAME_ADDRESS = 50
 
-_ADDRESS = re.compile(r"^[^@\s\x00-\x1f]{1,100}@[^@\s\x00-\x1f]{1,99}$")
+_ADDRESS = re.compile(r"^[^@\s\x00-\x1f]{1,100}@[^@\s\x00-\x1f]{1,99}\Z")
 
 Verdict = RetryLater | Rejected | None
 

@@ -21,9 +21,9 @@ MAX_FIELDS = 64
 MAX_FIELD_TEXT = 2_000
 MAX_CODE = 80
 
-_FIELD_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")
+_FIELD_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_.-]{0,63}\Z")
 #: Code128 holds ASCII; what cannot be typed or printed does no good on a card.
-_CODE = re.compile(r"^[\x20-\x7e]+$")
+_CODE = re.compile(r"^[\x20-\x7e]+\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

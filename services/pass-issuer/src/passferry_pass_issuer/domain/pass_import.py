@@ -14,6 +14,8 @@ from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.value_expression import Scalar
 
 MAX_PASS_JSON_BYTES = 1_048_576
+#: Of ten, in numbers with a point or an exponent.
+MAX_EXPONENT = 30
 MAX_DEPTH = 32
 MAX_SERIAL_NUMBER = 128
 
@@ -77,12 +79,22 @@ def read_json(name: str, data: bytes, *, most: int = MAX_PASS_JSON_BYTES) -> Any
         raise ContentRejected("too_large", name, f"is larger than {most} bytes")
     try:
         value = json.loads(
-            data.decode("utf-8-sig"), parse_float=Decimal, parse_constant=_no_constant
+            data.decode("utf-8-sig"), parse_float=_exact, parse_constant=_no_constant
         )
     except (ValueError, RecursionError) as broken:
-        raise ContentRejected("not_json", name, "is not JSON in UTF-8") from broken
+        raise ContentRejected(
+            "not_json", name, "is not JSON in UTF-8, or holds a number that no pass shows"
+        ) from broken
     _check_depth(name, value)
     return value
+
+
+def _exact(text: str) -> Decimal:
+    number = Decimal(text)
+    if number and abs(number.adjusted()) > MAX_EXPONENT:
+        # Written out, the digits of so short a text would fill the memory.
+        raise ValueError(text)
+    return number
 
 
 def _no_constant(text: str) -> Any:

@@ -436,7 +436,7 @@ def _leave_files(reading: _Reading, files: PassFiles) -> None:
 def _plain(value: Any) -> Any:
     """JSON as a template holds it: exact numbers as text where they were text before."""
     if isinstance(value, Decimal):
-        return format(value, "f") if abs(value.adjusted()) < 30 else "0"
+        return format(value, "f")
     if isinstance(value, Mapping):
         return {str(name): _plain(each) for name, each in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):

@@ -21,8 +21,8 @@ from passferry_pass_issuer.entrypoints.http_work import RequestBody
 from passferry_pass_issuer.entrypoints.row_files import ANY_FIELD, FIELD_COLUMN, RowFormat, refused
 
 HOLDER_COLUMN = "holder."
-_AMOUNT = re.compile(r"^(-?)([0-9]{1,18})(?:\.([0-9]{1,6}))?$")
-_WHOLE = re.compile(r"^-?[0-9]{1,18}$")
+_AMOUNT = re.compile(r"^(-?)([0-9]{1,18})(?:\.([0-9]{1,6}))?\Z")
+_WHOLE = re.compile(r"^-?[0-9]{1,18}\Z")
 
 NonEmptyText = Annotated[LongText, StringConstraints(min_length=1)]
 NonEmptyShort = Annotated[ShortText, StringConstraints(min_length=1)]

@@ -47,7 +47,7 @@ _HEADERS = {
     ),
     "X-Robots-Tag": "noindex",
 }
-_COLOUR = re.compile(r"rgb\(\s*\d{1,3}\s*,\s*\d{1,3}\s*,\s*\d{1,3}\s*\)|#[0-9A-Fa-f]{6}")
+_COLOUR = re.compile(r"rgb\(\s*[0-9]{1,3}\s*,\s*[0-9]{1,3}\s*,\s*[0-9]{1,3}\s*\)|#[0-9A-Fa-f]{6}")
 _MAX_TEXT = 120
 
 

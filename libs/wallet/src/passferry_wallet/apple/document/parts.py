@@ -18,12 +18,12 @@ MAX_ADDRESS_CHARACTERS = 2_000
 
 
 _CAPITALS = (
-    (re.compile(r"Urls$"), "URLs"),
-    (re.compile(r"Url$"), "URL"),
-    (re.compile(r"Uuid$"), "UUID"),
-    (re.compile(r"(?<=[a-z])Ids$"), "IDs"),
-    (re.compile(r"(?<=[a-z])Id$"), "ID"),
-    (re.compile(r"Ssrs$"), "SSRs"),
+    (re.compile(r"Urls\Z"), "URLs"),
+    (re.compile(r"Url\Z"), "URL"),
+    (re.compile(r"Uuid\Z"), "UUID"),
+    (re.compile(r"(?<=[a-z])Ids\Z"), "IDs"),
+    (re.compile(r"(?<=[a-z])Id\Z"), "ID"),
+    (re.compile(r"Ssrs\Z"), "SSRs"),
 )
 
 

@@ -20,7 +20,7 @@ MAX_UINT16 = 65_535
 MAX_ALTITUDE_M = 100_000
 MAX_KEY_CHARACTERS = 500
 
-_DECIMAL = re.compile(r"^-?\d{1,6}(\.\d{1,10})?\Z")
+_DECIMAL = re.compile(r"^-?[0-9]{1,6}(\.[0-9]{1,10})?\Z")
 _UUID = re.compile(r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\Z")
 _BASE64 = re.compile(r"^[A-Za-z0-9+/]+={0,2}\Z")
 

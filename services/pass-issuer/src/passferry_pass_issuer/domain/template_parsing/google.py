@@ -46,10 +46,10 @@ MAX_IMAGE_MODULES = 10
 MAX_MESSAGES = 10
 MAX_TIERS = 16
 
-_HEX_COLOUR = re.compile(r"^#[0-9A-Fa-f]{6}$")
-_URL = re.compile(r"^https?://[^\s\"<>]{1,1900}$")
-_COUNTRY = re.compile(r"^[A-Z]{2}$")
-_TIER_KEY = re.compile(r"^[A-Za-z0-9_.-]{1,32}$")
+_HEX_COLOUR = re.compile(r"^#[0-9A-Fa-f]{6}\Z")
+_URL = re.compile(r"^https?://[^\s\"<>]{1,1900}\Z")
+_COUNTRY = re.compile(r"^[A-Z]{2}\Z")
+_TIER_KEY = re.compile(r"^[A-Za-z0-9_.-]{1,32}\Z")
 REDEMPTION_CHANNELS = ("INSTORE", "ONLINE", "BOTH", "TEMPORARY_PRICE_REDUCTION")
 HOLDERS_ALLOWED = ("MULTIPLE_HOLDERS", "ONE_USER_ALL_DEVICES", "ONE_USER_ONE_DEVICE")
 

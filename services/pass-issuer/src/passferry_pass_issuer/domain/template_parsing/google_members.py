@@ -40,10 +40,12 @@ MIN_PERIOD_MS, MAX_PERIOD_MS = 1_000, 3_600_000
 ROTATING_FORMATS = ("qr", "pdf417", "aztec", "data_matrix")
 NFC_CONSTRAINTS = ("BLOCK_PAYMENT", "BLOCK_CLOSED_LOOP_TRANSIT")
 
-_DEGREES = re.compile(r"^-?\d{1,3}(\.\d{1,10})?$")
-_ISSUER = re.compile(r"^[0-9]{1,32}$")
-_PACKAGE = re.compile(r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*){1,15}$")
-_ISO_DATE = re.compile(r"^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:\d{2})?)?$")
+_DEGREES = re.compile(r"^-?[0-9]{1,3}(\.[0-9]{1,10})?\Z")
+_ISSUER = re.compile(r"^[0-9]{1,32}\Z")
+_PACKAGE = re.compile(r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*){1,15}\Z")
+_ISO_DATE = re.compile(
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2})?)?\Z"
+)
 
 
 @dataclass(frozen=True, slots=True)

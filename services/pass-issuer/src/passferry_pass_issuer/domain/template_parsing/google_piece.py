@@ -18,7 +18,7 @@ MAX_PIECE_TEXT = 8_000
 
 #: Ours to say: who the pass is, what state it is in, whom Google calls, whether people are rung.
 OURS = frozenset({"id", "classId", "state", "reviewStatus", "callbackOptions", "notifyPreference"})
-_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9]{0,63}$")
+_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9]{0,63}\Z")
 
 
 def class_piece(node: Node, name: str) -> Piece:

@@ -13,7 +13,7 @@ from passferry_pass_issuer.domain.template_parsing.values import optional_value
 MAX_LANGUAGES = 40
 
 #: BCP 47, as far as wallets go: `de`, `pt-BR`, `zh-Hant-TW`.
-LANGUAGE = re.compile(r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}$")
+LANGUAGE = re.compile(r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}\Z")
 
 
 def words(node: Node, name: str, *, most: int = MAX_TEXT) -> Words:

@@ -18,10 +18,10 @@ from passferry_pass_issuer.domain.value_expression import (
 )
 
 #: Of a field of a pass.
-FIELD_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_.-]{0,63}$")
+FIELD_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_.-]{0,63}\Z")
 #: Barcodes that hold more than Latin letters.
 _ANY_SCRIPT = frozenset({"qr", "pdf417", "aztec"})
-CURRENCY = re.compile(r"^[A-Z]{3}$")
+CURRENCY = re.compile(r"^[A-Z]{3}\Z")
 
 
 def value(node: Node, name: str) -> ValueExpression:
