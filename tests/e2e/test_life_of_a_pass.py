@@ -115,7 +115,7 @@ async def is_served(http, issued):
 
 
 async def test_a_lost_card_is_replaced_and_its_holder_forgotten_everywhere(platform, http_client):
-    """proves: J93, J71, C12"""
+    """proves: J93"""
     operator = Operator(platform, http_client)
     made = await operator.make_workspace(
         "cafe", "Café", EXAMPLES, business_ids=[f"b-{uuid.uuid4().hex[:8]}"]
