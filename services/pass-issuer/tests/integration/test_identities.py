@@ -240,6 +240,11 @@ async def test_a_renewal_takes_over_at_once_and_one_call_goes_back(bureau, autho
     stranger = await bureau.workspace()
     foreign = f"/workspaces/{stranger}/signing-identities/{new['signing_identity_id']}/activate"
     await bureau.call("POST", foreign, status=404)
+    kept = await bureau.call("DELETE", f"{path}/{back['signing_identity_id']}", status=409)
+    assert kept["code"] == "signing_identity_in_use"
+    await bureau.call("DELETE", foreign.removesuffix("/activate"), status=404)
+    await bureau.call("DELETE", f"{path}/{new['signing_identity_id']}", status=204)
+    assert len((await bureau.call("GET", path))["data"]) == 1
     unknown = f"{path}/{uuid.uuid4()}/activate"
     assert (await bureau.call("POST", unknown, status=404))["code"] == "signing_identity_not_found"
 
