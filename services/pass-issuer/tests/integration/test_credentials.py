@@ -189,6 +189,7 @@ ROLES = {
     "DELETE /api/v1/workspaces/{workspace_id}/signing-identities/requests/{signing_request_id}": "owner",
     "POST /api/v1/workspaces/{workspace_id}/signing-identities/requests/{signing_request_id}/certificate": "owner",
     "POST /api/v1/workspaces/{workspace_id}/signing-identities/{signing_identity_id}/activate": "owner",
+    "DELETE /api/v1/workspaces/{workspace_id}/signing-identities/{signing_identity_id}": "owner",
     "POST /api/v1/workspaces/{workspace_id}/provider-keys": "owner",
     "GET /api/v1/workspaces/{workspace_id}/provider-keys": "manager",
     "DELETE /api/v1/workspaces/{workspace_id}/provider-keys/{team_id}/{key_id}": "owner",

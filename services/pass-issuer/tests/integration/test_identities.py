@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import uuid
@@ -236,6 +237,14 @@ async def test_a_renewal_takes_over_at_once_and_one_call_goes_back(bureau, autho
     back = await bureau.call("POST", f"{path}/{old['signing_identity_id']}/activate")
     assert back["state"] == "active"
     assert await newest_credentials(bureau, workspace_id) != told
+    stranger = await bureau.workspace()
+    foreign = f"/workspaces/{stranger}/signing-identities/{new['signing_identity_id']}/activate"
+    await bureau.call("POST", foreign, status=404)
+    kept = await bureau.call("DELETE", f"{path}/{back['signing_identity_id']}", status=409)
+    assert kept["code"] == "signing_identity_in_use"
+    await bureau.call("DELETE", foreign.removesuffix("/activate"), status=404)
+    await bureau.call("DELETE", f"{path}/{new['signing_identity_id']}", status=204)
+    assert len((await bureau.call("GET", path))["data"]) == 1
     unknown = f"{path}/{uuid.uuid4()}/activate"
     assert (await bureau.call("POST", unknown, status=404))["code"] == "signing_identity_not_found"
 
@@ -418,6 +427,35 @@ async def test_who_is_late_hears_of_the_narrowest_threshold_only_and_a_renewed_o
     await look_round(bureau)
     left = (await bureau.call("GET", path))["data"]
     assert [each["state"] for each in left] == ["active"], "a retired one goes at its end"
+
+
+async def test_replicas_that_look_at_once_tell_once(bureau, authority, make):
+    # proves: J78
+    workspace_id = await bureau.workspace()
+    ends = datetime.now(UTC) + timedelta(days=5)
+    issued = authority.issue_pass_certificate(make.pass_type, make.team, key="ec", not_after=ends)
+    path = f"/workspaces/{workspace_id}/signing-identities"
+    body = {"certificate_pem": (issued.certificate_pem + issued.private_key_pem).decode()}
+    await bureau.call("POST", path, status=201, json=body)
+    told = await asyncio.gather(*(look_round(bureau) for _ in range(4)))
+    assert sum(told) == 1
+    assert len(await bureau.events(OperationReported)) == 1
+
+
+async def test_uploads_at_once_leave_one_active_and_the_newest_told_last(bureau, authority, make):
+    # proves: J78
+    workspace_id = await bureau.workspace()
+    await asyncio.gather(*(bureau.give_identity(workspace_id, authority) for _ in range(5)))
+    listed = await bureau.call("GET", f"/workspaces/{workspace_id}/signing-identities")
+    states = [each["state"] for each in listed["data"]]
+    assert sorted(states) == ["active"] + ["retired"] * 4
+    told = await bureau.events(WorkspaceCredentialsChanged)
+    assert [each.revision for each in told] == [1, 2, 3, 4, 5]
+    [row] = await bureau.rows(
+        "SELECT certificate_pem FROM pass_issuer.signing_identity WHERE is_active"
+    )
+    [entry] = opened_credentials(bureau, told[-1])["apple"]
+    assert entry["certificate_pem"] == row["certificate_pem"]
 
 
 def shown_days(identity):

@@ -49,6 +49,11 @@ WHERE workspace_id = $1 AND fingerprint_sha256 = $2
 ORDER BY is_active DESC, created_at DESC LIMIT 1
 """  # noqa: S608  # the columns are a constant of this module
 
+DELETE_RETIRED = """
+DELETE FROM signing_identity
+WHERE workspace_id = $1 AND signing_identity_id = $2 AND NOT is_active
+"""
+
 DROP_RETIRED = """
 DELETE FROM signing_identity
 WHERE workspace_id = ANY($1::uuid[]) AND NOT is_active AND not_after <= $2
@@ -160,6 +165,11 @@ class PostgresIdentities:
     ) -> SigningIdentityRecord | None:
         row = await transaction.fetchrow(BY_FINGERPRINT, workspace_id, fingerprint_sha256)
         return None if row is None else _identity(row)
+
+    async def delete_retired(
+        self, transaction: Transaction, workspace_id: UUID, signing_identity_id: UUID
+    ) -> None:
+        await transaction.execute(DELETE_RETIRED, workspace_id, signing_identity_id)
 
     async def drop_retired(
         self, transaction: Transaction, workspace_ids: Collection[UUID], now: datetime

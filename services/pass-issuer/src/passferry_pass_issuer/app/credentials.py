@@ -15,6 +15,7 @@ from passferry_pass_issuer.application.keep_google_accounts import KeepGoogleAcc
 from passferry_pass_issuer.application.keep_identities import (
     ActivateIdentity,
     CheckUpload,
+    DeleteIdentity,
     StoreIdentity,
 )
 from passferry_pass_issuer.application.keep_provider_keys import (
@@ -64,6 +65,7 @@ def build_credential_desk(
         activate_identity=ActivateIdentity(
             store=store, workspaces=workspaces, store_identity=store_identity
         ),
+        delete_identity=DeleteIdentity(store=store, workspaces=workspaces),
         create_signing_request=CreateSigningRequest(
             make=around.make_request, store=store, cipher=cipher, workspaces=workspaces
         ),

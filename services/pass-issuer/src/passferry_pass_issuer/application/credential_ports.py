@@ -107,6 +107,11 @@ class IdentityStore(Protocol):
         self, transaction: Transaction, workspace_id: UUID, fingerprint_sha256: str
     ) -> SigningIdentityRecord | None: ...
 
+    async def delete_retired(
+        self, transaction: Transaction, workspace_id: UUID, signing_identity_id: UUID
+    ) -> None:
+        """With its key; one that is active stays."""
+
     async def drop_retired(
         self, transaction: Transaction, workspace_ids: Collection[UUID], now: datetime
     ) -> int:

@@ -133,9 +133,40 @@ class ActivateIdentity:
     async def __call__(
         self, work: Work, workspace_id: UUID, signing_identity_id: UUID
     ) -> SigningIdentityRecord:
-        if await self.workspaces.lock(work.transaction, workspace_id) is None:
-            raise NotFound("workspace_not_found", "there is no such workspace")
-        known = await self.store.identity(work.transaction, workspace_id, signing_identity_id)
-        if known is None:
-            raise NotFound("signing_identity_not_found", "there is no such signing identity")
+        known = await _known(self.store, self.workspaces, work, workspace_id, signing_identity_id)
         return await self.store_identity.activate(work, known)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeleteIdentity:
+    """A retired one before its end, such as one whose key others may have."""
+
+    store: IdentityStore
+    workspaces: Workspaces
+
+    async def __call__(self, work: Work, workspace_id: UUID, signing_identity_id: UUID) -> None:
+        known = await _known(self.store, self.workspaces, work, workspace_id, signing_identity_id)
+        if known.is_active:
+            raise Conflict("signing_identity_in_use", "this identity signs: upload another first")
+        await self.store.delete_retired(work.transaction, workspace_id, signing_identity_id)
+        await work.audit(
+            workspace_id,
+            "signing_identity.deleted",
+            signing_identity_id,
+            before={"fingerprint_sha256": known.fingerprint_sha256},
+        )
+
+
+async def _known(
+    store: IdentityStore,
+    workspaces: Workspaces,
+    work: Work,
+    workspace_id: UUID,
+    signing_identity_id: UUID,
+) -> SigningIdentityRecord:
+    if await workspaces.lock(work.transaction, workspace_id) is None:
+        raise NotFound("workspace_not_found", "there is no such workspace")
+    known = await store.identity(work.transaction, workspace_id, signing_identity_id)
+    if known is None:
+        raise NotFound("signing_identity_not_found", "there is no such signing identity")
+    return known

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -25,6 +25,8 @@ from passferry_runtime.ids import uuid7
 
 REQUEST_LIFE = timedelta(days=30)
 MAX_WAITING_REQUESTS = 20
+#: Making an RSA key keeps a processor busy.
+MAX_MADE_AT_ONCE = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +35,12 @@ class CreateSigningRequest:
     store: SigningRequestStore
     cipher: Cipher
     workspaces: Workspaces
+    _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_MADE_AT_ONCE))
 
     async def made(self, pass_type_identifier: str, key_kind: str) -> MadeRequest:
         """Before the transaction: an RSA key takes a part of a second."""
-        return await asyncio.to_thread(self.make, pass_type_identifier, key_kind)
+        async with self._turns:
+            return await asyncio.to_thread(self.make, pass_type_identifier, key_kind)
 
     async def __call__(
         self,

@@ -8,6 +8,7 @@ from passferry_pass_issuer.application.keep_google_accounts import KeepGoogleAcc
 from passferry_pass_issuer.application.keep_identities import (
     ActivateIdentity,
     CheckUpload,
+    DeleteIdentity,
     StoreIdentity,
 )
 from passferry_pass_issuer.application.keep_provider_keys import (
@@ -26,6 +27,7 @@ class CredentialDesk:
     check_upload: CheckUpload
     store_identity: StoreIdentity
     activate_identity: ActivateIdentity
+    delete_identity: DeleteIdentity
     create_signing_request: CreateSigningRequest
     complete_signing_request: CompleteSigningRequest
     delete_signing_request: DeleteSigningRequest

@@ -170,3 +170,12 @@ async def activate_signing_identity(
             work, scope.workspace_id, signing_identity_id
         )
     return signing_identity_body(record, work.now)
+
+
+@router.delete("/{signing_identity_id}", status_code=204)
+async def delete_signing_identity(
+    request: Request, signing_identity_id: UUID, scope: Owner
+) -> None:
+    """Forget a retired identity and its key before its certificate ends."""
+    async with working(request, [scope.workspace_id], actor=scope.principal.actor) as work:
+        await issuer_of(request).desk.delete_identity(work, scope.workspace_id, signing_identity_id)
