@@ -761,9 +761,30 @@ async def test_too_many_rows_or_uploads_are_refused(yard, monkeypatch):
     assert (await yard.send(members(251), status=422))["code"] == "too_many_rows"
     [job] = (await yard.office.call("GET", yard.path))["data"]
     assert job["state"] == "failed"
-    yard.office.issuer.jobs.uploads.free = 0
-    assert (await yard.send(members(1), status=429))["code"] == "too_many_uploads"
-    yard.office.issuer.jobs.uploads.free = 4
+
+
+async def test_one_workspace_keeps_no_other_from_sending_files(office, yard):
+    other_id = await office.workspace()
+    other = replace(yard, workspace_id=other_id, program_id=await office.program(other_id))
+    uploads = office.issuer.jobs.uploads
+
+    async def body():
+        yield members(1)
+        if uploads.taken[UUID(yard.workspace_id)] < 2:
+            await yard.send(body())
+            return
+        assert (await yard.send(members(1), status=429))["code"] == "too_many_uploads"
+        await other.send(members(1))
+
+    await yard.send(body())
+    assert not uploads.taken
+
+
+async def test_so_many_files_of_a_workspace_wait_and_no_more(yard):
+    sent = [await yard.send(members(1)) for _ in range(10)]
+    assert (await yard.send(members(1), status=409))["code"] == "too_many_files"
+    await yard.office.call("POST", f"{yard.path}/{sent[0]['bulk_issue_id']}/cancel")
+    await yard.send(members(1))
 
 
 async def test_files_are_listed_newest_first_in_pages(yard):

@@ -35,6 +35,12 @@ BY_KEY = f"""
 SELECT {_COLUMNS} FROM job j WHERE j.workspace_id = $1 AND j.kind = $2 AND j.job_key = $3
 """  # noqa: S608  # the columns are a constant of this module
 
+COUNT_OPEN_FILES = """
+SELECT count(*) FROM job
+WHERE workspace_id = $1 AND kind IN ('bulk_issue', 'bulk_change')
+    AND state IN ('receiving', 'waiting', 'running', 'paused')
+"""
+
 OPEN_ROLLOUT = """
 SELECT job_id FROM job
 WHERE workspace_id = $1 AND template_id = $2 AND kind = 'rollout'
@@ -126,6 +132,9 @@ class PostgresJobs:
     ) -> Job | None:
         row = await transaction.fetchrow(BY_KEY, workspace_id, kind.value, job_key)
         return None if row is None else _job(row)
+
+    async def count_open_files(self, transaction: Transaction, workspace_id: UUID) -> int:
+        return int(await transaction.fetchval(COUNT_OPEN_FILES, workspace_id))
 
     async def open_rollout(
         self, transaction: Transaction, workspace_id: UUID, template_id: UUID

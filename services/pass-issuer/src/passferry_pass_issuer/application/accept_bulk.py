@@ -30,6 +30,8 @@ from passferry_runtime.errors import Conflict, Invalid
 from passferry_runtime.ids import uuid7
 
 MAX_ROWS = 1_000_000
+#: Of one workspace, whose rows wait in the database.
+MAX_OPEN_FILES = 10
 #: A chunk is issued in one transaction, in which nobody else can issue in the workspace.
 MAX_CHUNK_ROWS = 100
 MIN_CHUNK_ROWS = 10
@@ -80,6 +82,9 @@ class AcceptBulk:
         earlier = await self._earlier(work, workspace_id, kind, request.job_key)
         if earlier is not None:
             return Opened(job=earlier, program=program, earlier=True)
+        if await self.jobs.count_open_files(work.transaction, workspace_id) >= MAX_OPEN_FILES:
+            detail = f"{MAX_OPEN_FILES} files are waiting or running: let one end, or cancel it"
+            raise Conflict("too_many_files", detail)
         job = Job(
             workspace_id=workspace_id,
             job_id=uuid7(),

@@ -29,6 +29,9 @@ class Jobs(Protocol):
         self, transaction: Transaction, workspace_id: UUID, kind: JobKind, job_key: str
     ) -> Job | None: ...
 
+    async def count_open_files(self, transaction: Transaction, workspace_id: UUID) -> int:
+        """Files that have not come to their end."""
+
     async def open_rollout(
         self, transaction: Transaction, workspace_id: UUID, template_id: UUID
     ) -> Job | None:

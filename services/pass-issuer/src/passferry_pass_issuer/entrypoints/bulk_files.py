@@ -71,7 +71,7 @@ async def take_file(request: Request, scope: Scope, wanted: BulkRequest) -> tupl
     """The job of the file in the body, and whether the same one was taken before."""
     media_type = _media_type(request)
     desk, workspace_id, actor = issuer_of(request).jobs, scope.workspace_id, scope.principal.actor
-    with desk.uploads:
+    with desk.uploads.of(workspace_id):
         async with working(request, [workspace_id], actor=actor) as work:
             opened = await desk.accept.begin(work, workspace_id, wanted)
         digest = hashlib.sha256()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from uuid import UUID
 
 from passferry_pass_issuer.application.accept_bulk import AcceptBulk
 from passferry_pass_issuer.application.job_ports import JobResults, Jobs
@@ -10,22 +14,31 @@ from passferry_pass_issuer.application.roll_out import StartRollout
 from passferry_pass_issuer.application.steer_jobs import SteerJob
 from passferry_runtime.errors import TooMany
 
-MAX_UPLOADS = 4
+MAX_UPLOADS = 8
+MAX_UPLOADS_OF_WORKSPACE = 2
 
 
 @dataclass(slots=True)
 class UploadSlots:
-    """So many files come in at once in one process, so that its memory is bounded."""
+    """So many files come in at once in one process, so that its memory is bounded, and so few of
+    one workspace, so that nobody keeps the others out."""
 
-    free: int = MAX_UPLOADS
+    taken: Counter[UUID] = field(default_factory=Counter)
 
-    def __enter__(self) -> None:
-        if self.free == 0:
+    @contextmanager
+    def of(self, workspace_id: UUID) -> Iterator[None]:
+        if (
+            self.taken.total() >= MAX_UPLOADS
+            or self.taken[workspace_id] >= MAX_UPLOADS_OF_WORKSPACE
+        ):
             raise TooMany("too_many_uploads", "other files are coming in", retry_after_s=10)
-        self.free -= 1
-
-    def __exit__(self, *_: object) -> None:
-        self.free += 1
+        self.taken[workspace_id] += 1
+        try:
+            yield
+        finally:
+            self.taken[workspace_id] -= 1
+            if not self.taken[workspace_id]:
+                del self.taken[workspace_id]
 
 
 @dataclass(frozen=True, kw_only=True)
