@@ -12,6 +12,9 @@ from passferry_wallet.clean_text import has_half_characters
 
 BarcodeFormat = Literal["qr", "pdf417", "aztec", "code128", "ean13", "code39", "codabar", "i2of5"]
 
+#: How much of a QR code may be unreadable: 7, 15, 25 or 30 of a hundred.
+ErrorLevel = Literal["l", "m", "q", "h"]
+
 #: Longer ones are no longer read by ordinary scanners, though the symbology might hold them.
 MAX_CHARACTERS = {
     "qr": 1000,
@@ -26,6 +29,7 @@ MAX_CHARACTERS = {
 
 _QUIET_ZONE_MODULES = 4
 _PNG_SCALE = 6
+_WHITE = "#ffffff"
 
 _PATTERNS = {
     "code128": (re.compile(r"[\x20-\x7e]+"), "printable ASCII characters"),
@@ -72,23 +76,48 @@ def is_code128(message: str) -> bool:
     return True
 
 
-def qr_svg(text: str) -> str:
-    """An SVG document that scales to the size of what holds it."""
+def qr_svg(
+    text: str,
+    *,
+    size_px: int | None = None,
+    margin_modules: int = _QUIET_ZONE_MODULES,
+    error: ErrorLevel | None = None,
+) -> str:
+    """An SVG document; without a size it scales to what holds it."""
     buffer = io.BytesIO()
-    _qr(text).save(buffer, kind="svg", border=_QUIET_ZONE_MODULES, omitsize=True, xmldecl=False)
-    return buffer.getvalue().decode()
+    _qr(text, error).save(
+        buffer, kind="svg", border=margin_modules, omitsize=True, xmldecl=False, light=_WHITE
+    )
+    document = buffer.getvalue().decode()
+    if size_px is None:
+        return document
+    return document.replace("<svg ", f'<svg width="{size_px}" height="{size_px}" ', 1)
 
 
-def qr_png(text: str) -> bytes:
-    """A black and white PNG."""
+def qr_png(
+    text: str,
+    *,
+    size_px: int | None = None,
+    margin_modules: int = _QUIET_ZONE_MODULES,
+    error: ErrorLevel | None = None,
+) -> bytes:
+    """A black and white PNG, as large as whole modules allow within `size_px`."""
+    code = _qr(text, error)
+    scale = _PNG_SCALE
+    if size_px is not None:
+        modules = int(code.symbol_size(border=margin_modules)[0])
+        scale = size_px // modules
+        if scale < 1:
+            raise BarcodeRejected("too_small", f"this code has {modules} modules on a side")
     buffer = io.BytesIO()
-    _qr(text).save(buffer, kind="png", scale=_PNG_SCALE, border=_QUIET_ZONE_MODULES)
+    code.save(buffer, kind="png", scale=scale, border=margin_modules)
     return buffer.getvalue()
 
 
-def _qr(text: str) -> segno.QRCode:
+def _qr(text: str, error: ErrorLevel | None) -> segno.QRCode:
     check_message("qr", text)
-    return segno.make_qr(text, error="m")
+    # A level that was asked for is kept; otherwise it is the best that needs no larger code.
+    return segno.make_qr(text, error=error or "m", boost_error=error is None)
 
 
 def _ean13_check_digit(digits: str) -> int:

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from passferry_pass_issuer.adapters.segno_qr import SegnoQrCodes
+from passferry_pass_issuer.adapters.wallet_qr_codes import WalletQrCodes
 from passferry_pass_issuer.domain.link_snippet import (
     WORDS,
     SnippetRequest,
@@ -55,7 +55,7 @@ def snippet(**changes):
 def test_a_qr_code_reads_back_as_the_link(ecc):
     # proves: J83
     asked = QrRequest(error_correction=ecc)
-    codes = SegnoQrCodes()
+    codes = WalletQrCodes()
     assert read_png(codes.png(URL, asked)) == (URL, ecc.value)
     assert read_svg(codes.svg(URL, asked)) == (URL, ecc.value)
 
@@ -63,15 +63,15 @@ def test_a_qr_code_reads_back_as_the_link(ecc):
 @pytest.mark.parametrize(("size", "margin"), [(128, 0), (320, 4), (1_000, 16)])
 def test_a_qr_code_keeps_its_size_and_margin(size, margin):
     asked = QrRequest(size_px=size, margin_modules=margin)
-    svg = SegnoQrCodes().svg(URL, asked)
+    svg = WalletQrCodes().svg(URL, asked)
     assert read_svg(svg)[0] == URL
-    assert read_png(SegnoQrCodes().png(URL, asked))[0] == URL
+    assert read_png(WalletQrCodes().png(URL, asked))[0] == URL
     assert f'width="{size}"'.encode() in svg
 
 
 def test_a_png_that_cannot_show_each_module_is_refused():
     with pytest.raises(ContentRejected) as refused:
-        SegnoQrCodes().png("x" * 1_000, QrRequest(size_px=64))
+        WalletQrCodes().png("x" * 1_000, QrRequest(size_px=64))
     assert (refused.value.code, refused.value.field) == ("too_small", "size")
 
 

@@ -142,6 +142,22 @@ def test_money_and_fractions_are_kept_exactly_as_text():
     assert "storeCard.headerFields.0.currencyCode" in paths
 
 
+def test_nothing_in_an_upload_is_read_as_an_expression():
+    content = pass_json(
+        userInfo={"a": [{"source": "holder.email"}]}, semantics={"eventName": "Concert"}
+    )
+    content["storeCard"]["headerFields"][0] |= {
+        "attributedValue": {"source": "holder.email"},
+        "label": {"source": "holder.full_name"},
+    }
+    result = mapped(content)
+    apple, _ = fitted(result)
+    assert apple["document"] == {"semantics": {"eventName": "Concert"}}
+    assert "holder." not in json.dumps(apple)
+    paths = {each.path for each in result.template.unmapped}
+    assert {"userInfo", "storeCard.headerFields.0.attributedValue"} <= paths
+
+
 def test_keys_that_are_no_names_and_keys_that_are_there_twice_are_renamed():
     content = pass_json()
     content["storeCard"]["headerFields"] = [

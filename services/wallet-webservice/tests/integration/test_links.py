@@ -219,6 +219,26 @@ async def test_links_that_are_over_are_410(stand):
             assert "new one" in answer.text
 
 
+async def test_several_links_of_one_pass_open_and_close_each_alone(stand):
+    """proves: J82"""
+    card = (await stand.open_shop()).card()
+    mail, poster = card.link("mail"), card.link("poster")
+    await stand.take(card.rendered(), mail, poster)
+    await stand.told()
+
+    async def status(token: str) -> int:
+        path = f"/w/{card.shop.workspace_id}/p/{token}"
+        answer = await stand.http.get(path, headers={"User-Agent": IPHONE})
+        return int(answer.status_code)
+
+    assert [await status("mail"), await status("poster")] == [200, 200]
+    opened = await stand.told(PassLinkOpened)
+    # Both are told of, although they are of one pass: who counts by link needs both.
+    assert {each.link_id for each in opened} == {mail.link_id, poster.link_id}
+    await stand.take(mail.model_copy(update={"revoked": True}))
+    assert [await status("mail"), await status("poster")] == [410, 200]
+
+
 async def test_a_pass_that_is_over_is_not_handed_out(stand):
     """proves: A25"""
     for status in (PassStatus.VOIDED, PassStatus.EXPIRED, PassStatus.DELETED):

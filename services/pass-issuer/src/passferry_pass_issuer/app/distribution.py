@@ -6,7 +6,7 @@ from passferry_pass_issuer.adapters.pass_archives import open_upload
 from passferry_pass_issuer.adapters.pass_signatures import WalletPassSignatures
 from passferry_pass_issuer.adapters.postgres_imports import PostgresImports
 from passferry_pass_issuer.adapters.postgres_links import PostgresLinks
-from passferry_pass_issuer.adapters.segno_qr import SegnoQrCodes
+from passferry_pass_issuer.adapters.wallet_qr_codes import WalletQrCodes
 from passferry_pass_issuer.app.parts import Stores, Surroundings
 from passferry_pass_issuer.application.distribute_links import DistributeLinks
 from passferry_pass_issuer.application.edit_templates import (
@@ -23,7 +23,7 @@ from passferry_pass_issuer.entrypoints.http_links import Distribution
 def build_distribution(around: Surroundings, stores: Stores) -> Distribution:
     return Distribution(
         links=DistributeLinks(passes=stores.passes, links=PostgresLinks(around.cipher)),
-        qr_codes=SegnoQrCodes(),
+        qr_codes=WalletQrCodes(),
     )
 
 

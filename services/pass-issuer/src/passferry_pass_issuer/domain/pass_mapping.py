@@ -226,7 +226,9 @@ def _apple(reading: _Reading, style: str, files: PassFiles) -> Piece:
     content = reading.content
     part = content[style]
     transit = part.get("transitType")
-    rest = {name: value for name, value in content.items() if name not in _HANDLED}
+    rest = _without_expressions(
+        reading, {name: value for name, value in content.items() if name not in _HANDLED}, ""
+    )
     members: dict[str, Any] = {
         "style": style,
         "organization_name": reading.required("organizationName", most=200),
@@ -279,7 +281,8 @@ def _field(reading: _Reading, path: str, group: str, given: Any) -> Piece | None
     names = {"value": "value", "key": "key"}
     for theirs, ours in _FIELD_MEMBERS.items():
         if given.get(theirs) not in (None, ""):
-            members[ours] = _plain(given[theirs])
+            kept = _without_expressions(reading, {theirs: given[theirs]}, f"{path}.")
+            members[ours] = _plain(kept.get(theirs))
             names[ours] = theirs
     detectors = given.get("dataDetectorTypes")
     if isinstance(detectors, list):
@@ -431,6 +434,23 @@ def _leave_files(reading: _Reading, files: PassFiles) -> None:
         is_known = name in {"pass.json", "manifest.json", "signature"} or name.endswith(".png")
         if not is_known and not _STRINGS.fullmatch(name):
             reading.leave(name, "is no image and no translation")
+
+
+def _without_expressions(reading: _Reading, given: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """What would read as an expression of ours could show what the pass was never to show."""
+    kept = {}
+    for name, value in given.items():
+        if _has_expression(value):
+            reading.leave(f"{path}{name}", "has a member `source`, which means another thing here")
+        else:
+            kept[name] = value
+    return kept
+
+
+def _has_expression(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return isinstance(value.get("source"), str) or any(map(_has_expression, value.values()))
+    return isinstance(value, list) and any(map(_has_expression, value))
 
 
 def _plain(value: Any) -> Any:
