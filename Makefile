@@ -82,6 +82,10 @@ bench-ledger: setup ## Commands a second of the ledger, beside its limits and pe
 bench-render: setup ## Passes that one core draws and signs, beside raw RSA and a peer
 	$(PY) -m bench.render $(ARGS)
 
+.PHONY: bench-issuer
+bench-issuer: setup ## Balance changes a second until rendered, unsigned and signed, beside raw RSA
+	$(PY) -m bench.issuer $(ARGS)
+
 .PHONY: bench-issuer-bulk
 bench-issuer-bulk: setup ## A file of 100,000 passes: rows a second, and peak memory
 	$(PY) -m bench.issuer_bulk $(ARGS)
