@@ -124,7 +124,6 @@ class StartRollout:
 class RollOut:
     """Active passes first; a pass that has this version or a newer one by now is left alone."""
 
-    jobs: Jobs
     results: JobResults
     outdated: OutdatedPasses
     locked: LockedPasses
@@ -134,7 +133,7 @@ class RollOut:
 
     async def __call__(self, work: Work, job: Job) -> Step:
         phase, after = _place_of(job)
-        limit = min(job.page_rows or PAGE_PASSES, max(job.max_per_second, 1))
+        limit = min(job.page_rows or PAGE_PASSES, job.max_per_second)
         accepted = job.accepted
         if job.started_at is None:
             accepted = await self.outdated.count(work.transaction, job)
