@@ -85,7 +85,6 @@ def build_job_runner(
                 )
             ),
             JobKind.ROLLOUT: RollOut(
-                jobs=stores.jobs,
                 results=stores.job_results,
                 outdated=PostgresOutdatedPasses(),
                 locked=press.store,
