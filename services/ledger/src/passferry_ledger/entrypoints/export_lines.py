@@ -6,8 +6,6 @@ can still change of an entry (how much of it was reversed) is not in it: reversa
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -16,6 +14,7 @@ from uuid import UUID
 import orjson
 
 from passferry_ledger.domain.views import EntryView
+from passferry_runtime.csv_lines import csv_lines
 
 COLUMNS = (
     "entry_id",
@@ -43,8 +42,6 @@ COLUMNS = (
     "occurred_at",
     "recorded_at",
 )
-#: What spreadsheets take for the beginning of a formula.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 ENTRY, END = "entry", "end"
 
 
@@ -70,20 +67,20 @@ class CsvLines:
         self._count = 0
 
     def head(self) -> bytes:
-        return _csv([("line", "number", *COLUMNS)])
+        return csv_lines([("line", "number", *COLUMNS)])
 
     def entries(self, entries: Sequence[EntryView]) -> bytes:
         first = self._count + 1
         self._count += len(entries)
-        return _csv(
+        return csv_lines(
             [
-                (ENTRY, number, *(_cell(getattr(entry, name)) for name in COLUMNS))
+                (ENTRY, number, *(_value(getattr(entry, name)) for name in COLUMNS))
                 for number, entry in enumerate(entries, first)
             ]
         )
 
     def tail(self) -> bytes:
-        return _csv([(END, self._count, *("" for _ in COLUMNS))])
+        return csv_lines([(END, self._count, *("" for _ in COLUMNS))])
 
 
 class JsonLines:
@@ -119,20 +116,6 @@ class JsonLines:
 
 
 FORMATS: dict[str, Callable[[], Lines]] = {"csv": CsvLines, "ndjson": JsonLines}
-
-
-def _csv(rows: Sequence[Sequence[Any]]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\r\n").writerows(rows)
-    return text.getvalue().encode()
-
-
-def _cell(value: Any) -> Any:
-    """Amounts are integers and stay so; text never becomes a formula."""
-    told = _value(value)
-    if isinstance(told, str) and told.startswith(FORMULA_STARTS):
-        return f"'{told}"
-    return told
 
 
 def _value(value: Any) -> Any:

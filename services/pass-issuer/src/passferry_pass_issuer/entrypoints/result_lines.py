@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 import orjson
 
 from passferry_pass_issuer.application.job_ports import ShownResult
-
-#: What spreadsheets take for the beginning of a formula.
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+from passferry_runtime.csv_lines import csv_lines
 
 Line = dict[str, Any]
 
@@ -38,14 +34,14 @@ class CsvLines:
         self._count = 0
 
     def head(self) -> bytes:
-        return _csv([self._columns])
+        return csv_lines([self._columns])
 
     def part(self, lines: Sequence[Line]) -> bytes:
         self._count += len(lines)
-        return _csv([[_cell(line[name]) for name in self._columns] for line in lines])
+        return csv_lines([[line[name] for name in self._columns] for line in lines])
 
     def tail(self) -> bytes:
-        return _csv([["end", self._count, *("" for _ in self._columns[2:])]])
+        return csv_lines([["end", self._count, *("" for _ in self._columns[2:])]])
 
 
 class JsonLines:
@@ -72,19 +68,6 @@ class JsonLines:
     def tail(self) -> bytes:
         summary = {"lines": self._count, "complete": True}
         return orjson.dumps(summary, option=orjson.OPT_APPEND_NEWLINE)
-
-
-def _csv(rows: Sequence[Sequence[Any]]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\r\n").writerows(rows)
-    return text.getvalue().encode()
-
-
-def _cell(value: Any) -> Any:
-    """Text never becomes a formula."""
-    if isinstance(value, str) and value.startswith(FORMULA_STARTS):
-        return f"'{value}"
-    return value
 
 
 def refusal_line(shown: ShownResult) -> Line:
