@@ -207,6 +207,45 @@ async def test_a_member_with_a_new_card_is_still_a_member_once(office, shop):
     assert problem["code"] == "pass_replaced"
 
 
+async def test_while_the_ledger_moves_a_balance_neither_pass_ends(office, shop):
+    # proves: J93
+    soon = (office.clock.now() + timedelta(hours=1)).isoformat()
+    lost = await shop(opening_balance_minor=500, expires_at=soon)
+    path = f"{shop.base}/passes/{lost['pass_id']}"
+    new = (await office.call("POST", f"{path}/reissue", status=201))["pass"]
+    for each in (lost, new):
+        other = f"{shop.base}/passes/{each['pass_id']}"
+        ends = [("POST", f"{other}/void"), ("POST", f"{other}/expire"), ("DELETE", other)]
+        for method, address in ends:
+            problem = await office.call(method, address, status=409)
+            assert problem["code"] == "reissue_moving"
+    office.clock.advance(timedelta(hours=2))
+    await office.issuer.life.keep_time()
+    assert (await office.call("GET", path))["status"] == "active"
+    [command] = await office.events(TransferCommand)
+    await office.hear(answer(command))
+    assert (await office.call("GET", path))["status_reason"] == "replaced"
+    await office.issuer.life.keep_time()
+    ended = await office.call("GET", f"{shop.base}/passes/{new['pass_id']}")
+    assert ended["status"] == "expired"
+
+
+async def test_what_stayed_on_a_closed_account_is_not_called_moved(office, shop):
+    lost = await shop(opening_balance_minor=500)
+    path = f"{shop.base}/passes/{lost['pass_id']}/reissue"
+    await office.call("POST", path, status=201)
+    [command] = await office.events(TransferCommand)
+    refused = {"outcome": "refused", "code": "account_closed", "balance_minor": 500}
+    await office.hear(answer(command, **refused))
+    assert await office.events(PassVoided) == []
+    [failed] = await office.rows("SELECT * FROM pass_issuer.pass_replacement")
+    assert (failed["state"], failed["code"], failed["left_minor"]) == (
+        "failed",
+        "account_closed",
+        500,
+    )
+
+
 @pytest.mark.parametrize("code", ["nothing_to_redeem", "account_closed"])
 async def test_an_empty_pass_is_replaced_as_well(office, shop, code):
     lost = await shop()

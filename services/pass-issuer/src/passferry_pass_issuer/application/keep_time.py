@@ -99,8 +99,9 @@ class KeepTime:
         if not keys:
             return 0, False
         locked = await self.store.lock(work.transaction, keys[:BATCH])
-        # Between the look and the lock one may have got more time, or ended otherwise.
-        over = [row for row in locked.values() if _is_over(row, work)]
+        # Between the look and the lock one may have got more time, a follower, or another end.
+        moving = await self.ended.moving(work.transaction, locked)
+        over = [row for key, row in locked.items() if _is_over(row, work) and key not in moving]
         changes = [_expiry(work, row) for row in over]
         stored = await self.revisions.store_showable(work.transaction, changes)
         undrawn = [

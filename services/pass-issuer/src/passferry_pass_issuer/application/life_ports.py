@@ -90,7 +90,11 @@ class EndedPasses(Protocol):
         now: datetime,
         limit: int,
     ) -> list[PassKey]:
-        """Active passes whose time is over, at most `limit` of each workspace."""
+        """Active passes whose time is over and that are not moving, at most `limit` of each
+        workspace."""
+
+    async def moving(self, transaction: Transaction, keys: Collection[PassKey]) -> set[PassKey]:
+        """Those between which the ledger moves a balance now: neither end of it may close."""
 
     async def retire(
         self, transaction: Transaction, keys: Collection[PassKey], *, due_at: datetime

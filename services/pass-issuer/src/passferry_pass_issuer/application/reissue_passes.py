@@ -27,8 +27,6 @@ from passferry_runtime.errors import Conflict, NotFound, Rejected, RetryLater
 
 MOVING, DONE, FAILED = "moving", "done", "failed"
 KEY_PREFIX = "reissue:"
-#: The ledger found nothing that could be moved, or the old account closed by itself.
-_NOTHING_LEFT = frozenset({"nothing_to_redeem", "account_closed"})
 
 Verdict = RetryLater | Rejected | None
 
@@ -203,7 +201,7 @@ class CompleteReissues:
         return None
 
     async def _settle(self, work: Work, known: Replacement, result: CommandCompleted) -> None:
-        is_moved = result.outcome == "applied" or result.code in _NOTHING_LEFT
+        is_moved = result.outcome == "applied" or _nothing_left(result)
         settled = replace(
             known,
             state=DONE if is_moved else FAILED,
@@ -232,6 +230,12 @@ class CompleteReissues:
         except Conflict:
             # Deleted meanwhile: more than void.
             return
+
+
+def _nothing_left(result: CommandCompleted) -> bool:
+    # A closed account that holds something keeps it: nothing was moved.
+    is_empty = result.code == "account_closed" and result.balance_minor == 0
+    return is_empty or result.code == "nothing_to_redeem"
 
 
 def _answers(result: CommandCompleted, known: Replacement) -> bool:
