@@ -18,6 +18,7 @@ from passferry_pass_issuer.application.life_ports import (
     Messages,
     PassesOfHolders,
     PassKey,
+    RememberedAnswers,
 )
 from passferry_pass_issuer.application.ports import PassChange, RevisionWriter, Transactions
 from passferry_pass_issuer.application.render_revisions import RevisionStore, tell_status
@@ -60,6 +61,7 @@ class KeepTime:
     draw: DrawHolderPasses
     claims: Claims
     messages: Messages
+    answers: RememberedAnswers
 
     async def __call__(self) -> None:
         duties: dict[str, Duty] = {
@@ -151,7 +153,11 @@ class KeepTime:
         messages = await self.messages.forget_issued(
             work.transaction, named, before=work.now - MESSAGES_KEPT, limit=PER_WORKSPACE
         )
-        return len(old) + messages, len(old) >= PER_WORKSPACE or messages >= PER_WORKSPACE
+        answers = await self.answers.forget_old(
+            work.transaction, named, now=work.now, limit=PER_WORKSPACE
+        )
+        forgotten = len(old), messages, answers
+        return sum(forgotten), max(forgotten) >= PER_WORKSPACE
 
 
 def _is_over(row: WalletPass, work: Work) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -14,6 +14,8 @@ from passferry_pass_issuer.domain.wallet_pass import WalletPass
 
 PassKey = tuple[UUID, UUID]
 NO_PASS = UUID(int=0)
+#: What a call with an Idempotency-Key answered is told again for so long.
+ANSWERS_KEPT = timedelta(hours=24)
 
 
 class HolderRecords(Protocol):
@@ -216,6 +218,16 @@ class Claims(Protocol):
 
 
 class RememberedAnswers(Protocol):
+    async def forget_old(
+        self,
+        transaction: Transaction,
+        workspace_ids: Collection[UUID],
+        *,
+        now: datetime,
+        limit: int,
+    ) -> int:
+        """Those that are told no more, at most `limit` of each workspace; how many."""
+
     async def forget_subjects(
         self, transaction: Transaction, workspace_id: UUID, subject_ids: Collection[UUID]
     ) -> None: ...
