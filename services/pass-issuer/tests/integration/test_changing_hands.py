@@ -275,6 +275,39 @@ async def test_a_transfer_that_the_ledger_refused_leaves_the_lost_pass_good(offi
     assert len(await office.events(PassCreated)) == 2
 
 
+async def test_a_follower_that_ended_gets_a_follower_of_its_own(office, shop):
+    # proves: J93, C12
+    holder = {"external_id": "ana"}
+    lost = await shop(holder=holder, opening_balance_minor=70)
+    path = f"{shop.base}/passes/{lost['pass_id']}/reissue"
+    first = (await office.call("POST", path, status=201))["pass"]
+    [command] = await office.events(TransferCommand)
+    await office.hear(answer(command, outcome="refused", code="day_limit_exceeded"))
+    await office.call("DELETE", f"{shop.base}/passes/{first['pass_id']}")
+    again = await office.call("POST", path, status=201)
+    assert (again["state"], again["pass"]["status"]) == ("moving", "active")
+    _, second = await office.events(TransferCommand)
+    assert str(second.to_pass_id) == again["pass"]["pass_id"] != first["pass_id"]
+    # It is what the holder has now, and nobody gets a second membership beside it.
+    body = {"program_id": shop.program_id, "holder": holder}
+    found = await office.call("POST", f"{shop.base}/passes", json=body)
+    assert found["pass_id"] == again["pass"]["pass_id"]
+    await office.hear(answer(second))
+    assert (await office.call("POST", path))["state"] == "done"
+
+
+@pytest.mark.parametrize("other", [{"holder": "external:bo"}, {"external_id": "card-3"}])
+async def test_a_follower_is_not_given_to_who_asks_for_another(office, shop, other):
+    await shop.holder("bo")
+    one = await shop(holder={"external_id": "ana"})
+    path = f"{shop.base}/passes/{one['pass_id']}/reissue"
+    mine = {"external_id": "card-2", "holder": "external:ana"}
+    first = await office.call("POST", path, status=201, json=mine)
+    assert (await office.call("POST", path, json=mine))["pass"] == first["pass"]
+    problem = await office.call("POST", path, status=409, json=other)
+    assert problem["code"] == "reissue_differs"
+
+
 async def test_a_pass_whose_balance_is_kept_elsewhere_is_replaced_there(office, shop):
     program = await office.program(shop.workspace_id, balance_owner="upstream")
     one = await shop(program_id=program)

@@ -58,7 +58,8 @@ class ReissuePass:
     async def __call__(
         self, work: Work, workspace_id: UUID, reference: str, asked: ReissueRequest
     ) -> Reissued:
-        """Asking again gives the same follower; a transfer that failed is then ordered anew."""
+        """Asking again gives the same follower; a transfer that failed is then ordered anew, to
+        another follower where the first has ended."""
         # Whoever issues locks in this order.
         await self.passes.lock_issuing(work.transaction, workspace_id)
         old = await self.passes.find(work.transaction, workspace_id, reference, for_update=True)
@@ -66,14 +67,17 @@ class ReissuePass:
             raise NotFound("pass_not_found", "there is no such pass")
         known = await self.replacements.of(work.transaction, workspace_id, old.pass_id)
         if known is not None:
-            return await self._again(work, known)
+            first = await self._first(work, known)
+            if known.state != FAILED or first.is_usable:
+                await self._check_same(work, first, asked)
+                return await self._again(work, known, first)
         new = await self._follower(work, old, asked)
         replacement = Replacement(
             workspace_id=workspace_id,
             old_pass_id=old.pass_id,
             new_pass_id=new.pass_id,
             state=MOVING,
-            attempt=1,
+            attempt=1 if known is None else known.attempt + 1,
             updated_at=work.now,
         )
         await self._order(work, replacement)
@@ -139,12 +143,26 @@ class ReissuePass:
             raise Conflict("holder_is_member", "the holder has a pass of this program")
         return found
 
-    async def _again(self, work: Work, known: Replacement) -> Reissued:
+    async def _first(self, work: Work, known: Replacement) -> WalletPass:
         new = await self.passes.find(
             work.transaction, known.workspace_id, str(known.new_pass_id), for_update=False
         )
         if new is None:
             raise NotFound("pass_not_found", "there is no such pass")
+        return new
+
+    async def _check_same(self, work: Work, first: WalletPass, asked: ReissueRequest) -> None:
+        """Who asks for somebody else must not believe that this one is theirs."""
+        is_same = asked.external_id in (None, first.external_id)
+        if asked.holder is not None:
+            holder = await self.holders.holder(
+                work.transaction, first.workspace_id, asked.holder, for_update=False
+            )
+            is_same = is_same and holder is not None and holder.holder_id == first.holder_id
+        if not is_same:
+            raise Conflict("reissue_differs", "the pass has a follower of another name or holder")
+
+    async def _again(self, work: Work, known: Replacement, new: WalletPass) -> Reissued:
         if known.state == FAILED:
             known = replace(
                 known, state=MOVING, attempt=known.attempt + 1, code=None, updated_at=work.now
