@@ -389,3 +389,24 @@ async def test_json_that_cannot_be_stored_is_refused_with_its_field(office):
         problem = await office.call("POST", path, status=422, content=body % value, headers=headers)
         assert problem["errors"][0]["field"] == "rules"
     await office.call("GET", f"/workspaces/{workspace_id}/passes/external:%00", status=404)
+
+
+async def test_an_answer_is_remembered_for_a_day_without_the_key_it_shows(office):
+    # proves: A14
+    workspace_id = await office.workspace()
+    path, headers = f"/workspaces/{workspace_id}/api-keys", {"Idempotency-Key": "k-1"}
+    ask = {"status": 201, "headers": headers, "json": {"role": "viewer"}}
+    first = await office.call("POST", path, **ask)
+    assert await office.call("POST", path, **ask) == first | {"api_key": None}
+    # Nobody has to ask for anything for it to be forgotten.
+    for index in range(3):
+        body = {"role": "viewer", "name": str(index)}
+        key = {"Idempotency-Key": f"n-{index}"}
+        await office.call("POST", path, status=201, json=body, headers=key)
+    office.clock.advance(timedelta(hours=23))
+    await office.issuer.life.keep_time()
+    assert len(await office.rows("SELECT 1 FROM pass_issuer.idempotency")) == 4
+    office.clock.advance(timedelta(hours=1))
+    await office.issuer.life.keep_time()
+    assert await office.rows("SELECT 1 FROM pass_issuer.idempotency") == []
+    assert (await office.call("POST", path, **ask))["key_id"] != first["key_id"]

@@ -207,6 +207,45 @@ async def test_a_member_with_a_new_card_is_still_a_member_once(office, shop):
     assert problem["code"] == "pass_replaced"
 
 
+async def test_while_the_ledger_moves_a_balance_neither_pass_ends(office, shop):
+    # proves: J93
+    soon = (office.clock.now() + timedelta(hours=1)).isoformat()
+    lost = await shop(opening_balance_minor=500, expires_at=soon)
+    path = f"{shop.base}/passes/{lost['pass_id']}"
+    new = (await office.call("POST", f"{path}/reissue", status=201))["pass"]
+    for each in (lost, new):
+        other = f"{shop.base}/passes/{each['pass_id']}"
+        ends = [("POST", f"{other}/void"), ("POST", f"{other}/expire"), ("DELETE", other)]
+        for method, address in ends:
+            problem = await office.call(method, address, status=409)
+            assert problem["code"] == "reissue_moving"
+    office.clock.advance(timedelta(hours=2))
+    await office.issuer.life.keep_time()
+    assert (await office.call("GET", path))["status"] == "active"
+    [command] = await office.events(TransferCommand)
+    await office.hear(answer(command))
+    assert (await office.call("GET", path))["status_reason"] == "replaced"
+    await office.issuer.life.keep_time()
+    ended = await office.call("GET", f"{shop.base}/passes/{new['pass_id']}")
+    assert ended["status"] == "expired"
+
+
+async def test_what_stayed_on_a_closed_account_is_not_called_moved(office, shop):
+    lost = await shop(opening_balance_minor=500)
+    path = f"{shop.base}/passes/{lost['pass_id']}/reissue"
+    await office.call("POST", path, status=201)
+    [command] = await office.events(TransferCommand)
+    refused = {"outcome": "refused", "code": "account_closed", "balance_minor": 500}
+    await office.hear(answer(command, **refused))
+    assert await office.events(PassVoided) == []
+    [failed] = await office.rows("SELECT * FROM pass_issuer.pass_replacement")
+    assert (failed["state"], failed["code"], failed["left_minor"]) == (
+        "failed",
+        "account_closed",
+        500,
+    )
+
+
 @pytest.mark.parametrize("code", ["nothing_to_redeem", "account_closed"])
 async def test_an_empty_pass_is_replaced_as_well(office, shop, code):
     lost = await shop()
@@ -234,6 +273,39 @@ async def test_a_transfer_that_the_ledger_refused_leaves_the_lost_pass_good(offi
     await office.hear(answer(second))
     assert [event.reason for event in await office.events(PassVoided)] == ["replaced"]
     assert len(await office.events(PassCreated)) == 2
+
+
+async def test_a_follower_that_ended_gets_a_follower_of_its_own(office, shop):
+    # proves: J93, C12
+    holder = {"external_id": "ana"}
+    lost = await shop(holder=holder, opening_balance_minor=70)
+    path = f"{shop.base}/passes/{lost['pass_id']}/reissue"
+    first = (await office.call("POST", path, status=201))["pass"]
+    [command] = await office.events(TransferCommand)
+    await office.hear(answer(command, outcome="refused", code="day_limit_exceeded"))
+    await office.call("DELETE", f"{shop.base}/passes/{first['pass_id']}")
+    again = await office.call("POST", path, status=201)
+    assert (again["state"], again["pass"]["status"]) == ("moving", "active")
+    _, second = await office.events(TransferCommand)
+    assert str(second.to_pass_id) == again["pass"]["pass_id"] != first["pass_id"]
+    # It is what the holder has now, and nobody gets a second membership beside it.
+    body = {"program_id": shop.program_id, "holder": holder}
+    found = await office.call("POST", f"{shop.base}/passes", json=body)
+    assert found["pass_id"] == again["pass"]["pass_id"]
+    await office.hear(answer(second))
+    assert (await office.call("POST", path))["state"] == "done"
+
+
+@pytest.mark.parametrize("other", [{"holder": "external:bo"}, {"external_id": "card-3"}])
+async def test_a_follower_is_not_given_to_who_asks_for_another(office, shop, other):
+    await shop.holder("bo")
+    one = await shop(holder={"external_id": "ana"})
+    path = f"{shop.base}/passes/{one['pass_id']}/reissue"
+    mine = {"external_id": "card-2", "holder": "external:ana"}
+    first = await office.call("POST", path, status=201, json=mine)
+    assert (await office.call("POST", path, json=mine))["pass"] == first["pass"]
+    problem = await office.call("POST", path, status=409, json=other)
+    assert problem["code"] == "reissue_differs"
 
 
 async def test_a_pass_whose_balance_is_kept_elsewhere_is_replaced_there(office, shop):

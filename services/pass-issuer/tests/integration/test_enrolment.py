@@ -145,3 +145,49 @@ async def test_old_answers_are_taken_back_and_asking_again_gives_no_second_pass(
     office.clock.advance(timedelta(days=6))
     await office.issuer.life.keep_time()
     assert await office.rows("SELECT 1 FROM pass_issuer.claim") == []
+
+
+async def test_who_enrols_with_a_strangers_address_gets_nothing_that_is_issued_to_them(
+    office, form
+):
+    # proves: C12
+    path = f"/workspaces/{form.workspace_id}"
+    await office.hear(form(full_name="Mallory"))
+    [created] = await office.events(PassCreated)
+    zoe = {"email": "zoe@example.org", "full_name": "Zoë O'Hara"}
+    gifts = await office.program(
+        form.workspace_id, protocol="GIFT_CARD", unit="EUR", unit_scale=2, name="Gift"
+    )
+    bodies = [
+        {"program_id": form.program_id, "holder": zoe},
+        {"program_id": gifts, "holder": zoe},
+    ]
+    issued = [await office.call("POST", f"{path}/passes", status=201, json=b) for b in bodies]
+    # Hers are of one holder, who is not the one of the form.
+    [theirs] = {each["holder_id"] for each in issued}
+    holder = await office.call("GET", f"{path}/holders/{theirs}")
+    assert (holder["full_name"], holder["is_address_proven"]) == ("Zoë O'Hara", True)
+    assert str(created.pass_id) not in {each["pass_id"] for each in issued}
+    named = {"program_id": form.program_id, "holder": zoe | {"external_id": "crm-7"}}
+    await office.call("POST", f"{path}/passes", json=named)
+    # Who looks for an address to erase it finds both.
+    query = f"{path}/holders/query"
+    both = await office.call("POST", query, json={"email": "zoe@example.org"})
+    assert [each["is_address_proven"] for each in both["data"]] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("change", "is_proven"), [({"email": "zoe@example.org"}, True), ({"tags": ["vip"]}, False)]
+)
+async def test_an_address_of_the_form_is_a_persons_once_the_shop_says_so(
+    office, form, change, is_proven
+):
+    path = f"/workspaces/{form.workspace_id}"
+    await office.hear(form())
+    [created] = await office.events(PassCreated)
+    mine = await office.call("GET", f"{path}/passes/{created.pass_id}")
+    await office.call("PATCH", f"{path}/holders/{mine['holder_id']}", json=change)
+    body = {"program_id": form.program_id, "holder": {"email": "zoe@example.org"}}
+    status = 200 if is_proven else 201
+    found = await office.call("POST", f"{path}/passes", status=status, json=body)
+    assert (found["pass_id"] == mine["pass_id"]) is is_proven

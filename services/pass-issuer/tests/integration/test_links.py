@@ -75,6 +75,11 @@ async def test_a_link_that_is_shown_once_is_never_shown_again(office, shop):
     assert kept[0]["token_ciphertext"] is None
     refused = await office.call("GET", f"{path}/links/{link['link_id']}/qr.svg", status=409)
     assert refused["code"] == "link_shown_once"
+    # Nor by a repetition, whose answer is kept: it says which link to close.
+    headers = {"Idempotency-Key": "k-1"}
+    first = await add(office, path, query="?once=true", headers=headers, label="letter")
+    again = await add(office, path, query="?once=true", headers=headers, label="letter")
+    assert again == first | {"url": None}
     # Deleting the pass closes it too, although its token is not known here any more.
     await office.call("DELETE", path)
     told = [each for each in await office.events(LinkChanged) if each.revoked]

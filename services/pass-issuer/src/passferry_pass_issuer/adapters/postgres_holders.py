@@ -34,20 +34,22 @@ BY_EMAILS = """
 SELECT DISTINCT ON (email_hmac) workspace_id, holder_id, external_id, personal_ciphertext,
     email_hmac
 FROM holder
-WHERE workspace_id = $1 AND email_hmac = ANY($2::bytea[])
+WHERE workspace_id = $1 AND email_hmac = ANY($2::bytea[]) AND is_address_proven
 ORDER BY email_hmac, created_at, holder_id
 """
 
 INSERT = """
 INSERT INTO holder (workspace_id, holder_id, external_id, email_hmac, personal_ciphertext,
-    created_at, updated_at)
-SELECT $1, holder_id, external_id, email_hmac, personal_ciphertext, created_at, created_at
-FROM unnest($2::uuid[], $3::text[], $4::bytea[], $5::bytea[], $6::timestamptz[])
-    AS given(holder_id, external_id, email_hmac, personal_ciphertext, created_at)
+    is_address_proven, created_at, updated_at)
+SELECT $1, holder_id, external_id, email_hmac, personal_ciphertext, is_address_proven, created_at,
+    created_at
+FROM unnest($2::uuid[], $3::text[], $4::bytea[], $5::bytea[], $6::timestamptz[], $7::boolean[])
+    AS given(holder_id, external_id, email_hmac, personal_ciphertext, created_at,
+        is_address_proven)
 """
 
 HOLDER_COLUMNS = """h.workspace_id, h.holder_id, h.external_id, h.personal_ciphertext, h.tags,
-    h.consents, h.created_at, h.updated_at, h.erased_at"""
+    h.consents, h.is_address_proven, h.created_at, h.updated_at, h.erased_at"""
 
 FIND_BY_ID = f"""
 SELECT {HOLDER_COLUMNS} FROM holder h WHERE h.workspace_id = $1 AND h.holder_id = $2
@@ -71,12 +73,12 @@ ORDER BY h.created_at, h.holder_id LIMIT $4
 
 SAVE = """
 INSERT INTO holder (workspace_id, holder_id, external_id, email_hmac, personal_ciphertext, tags,
-    consents, created_at, updated_at, erased_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8, $9, $10)
+    consents, created_at, updated_at, erased_at, is_address_proven)
+VALUES ($1, $2, $3, $4, $5, $6, $7::jsonb, $8, $9, $10, $11)
 ON CONFLICT (workspace_id, holder_id) DO UPDATE SET external_id = excluded.external_id,
     email_hmac = excluded.email_hmac, personal_ciphertext = excluded.personal_ciphertext,
     tags = excluded.tags, consents = excluded.consents, updated_at = excluded.updated_at,
-    erased_at = excluded.erased_at
+    erased_at = excluded.erased_at, is_address_proven = excluded.is_address_proven
 """
 
 LOOKUP_KEY = "SELECT lookup_key_ciphertext FROM workspace WHERE workspace_id = $1"
@@ -124,6 +126,7 @@ class PostgresHolders:
             [new.email_hmac for new in holders],
             [self._sealed(workspace_id, new.facts) for new in holders],
             [new.created_at for new in holders],
+            [new.is_address_proven for new in holders],
         )
 
     async def holder(
@@ -174,6 +177,7 @@ class PostgresHolders:
             holder.created_at,
             holder.updated_at,
             holder.erased_at,
+            holder.is_address_proven,
         )
 
     async def email_hmac(self, transaction: Transaction, workspace_id: UUID, email: str) -> bytes:
@@ -231,6 +235,7 @@ class PostgresHolders:
                 )
                 for purpose, said in json.loads(row["consents"]).items()
             },
+            is_address_proven=row["is_address_proven"],
             created_at=row["created_at"],
             updated_at=row["updated_at"],
             erased_at=row["erased_at"],

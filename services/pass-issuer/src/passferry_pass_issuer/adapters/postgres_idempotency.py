@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from passferry_pass_issuer.application.life_ports import ANSWERS_KEPT
 from passferry_pass_issuer.application.ports import Cipher, Transaction
 from passferry_pass_issuer.domain import secret_contexts
-
-KEPT = timedelta(hours=24)
 
 # The second of two equal calls waits here until the first has committed its answer.
 LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))"
@@ -32,7 +31,24 @@ FORGET_SUBJECTS = """
 DELETE FROM idempotency WHERE workspace_id = $1 AND subject_id = ANY($2::uuid[])
 """
 
-FORGET = "DELETE FROM idempotency WHERE workspace_id = $1 AND created_at <= $2"
+# Its time is over, so that the key may be used again.
+FORGET_KEY = """
+DELETE FROM idempotency WHERE workspace_id = $1 AND idempotency_key = $2 AND created_at <= $3
+"""
+
+FORGET_OLD = """
+DELETE FROM idempotency USING (
+    SELECT old.workspace_id, old.idempotency_key
+    FROM unnest($1::uuid[]) AS named(workspace_id) CROSS JOIN LATERAL (
+        SELECT workspace_id, idempotency_key FROM idempotency
+        WHERE idempotency.workspace_id = named.workspace_id AND created_at <= $2
+        ORDER BY created_at LIMIT $3 FOR UPDATE SKIP LOCKED
+    ) AS old
+) AS gone
+WHERE idempotency.workspace_id = gone.workspace_id
+    AND idempotency.idempotency_key = gone.idempotency_key
+RETURNING 1
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +67,7 @@ class PostgresIdempotency:
     ) -> RememberedAnswer | None:
         """Waits for an equal call that is under way; the lock is held until the transaction ends."""
         await transaction.execute(LOCK, f"{workspace_id}:{key}")
-        row = await transaction.fetchrow(SELECT, workspace_id, key, now - KEPT)
+        row = await transaction.fetchrow(SELECT, workspace_id, key, now - ANSWERS_KEPT)
         if row is None:
             return None
         context = secret_contexts.idempotent_answer(workspace_id, key)
@@ -71,12 +87,23 @@ class PostgresIdempotency:
         subject_id: UUID | None = None,
     ) -> None:
         """`subject_id` is the pass or holder that the answer is about."""
-        await transaction.execute(FORGET, workspace_id, now - KEPT)
+        await transaction.execute(FORGET_KEY, workspace_id, key, now - ANSWERS_KEPT)
         context = secret_contexts.idempotent_answer(workspace_id, key)
         sealed = self._cipher.encrypt(json.dumps(body).encode(), context=context)
         await transaction.execute(
             INSERT, workspace_id, key, fingerprint, status, sealed, now, subject_id
         )
+
+    async def forget_old(
+        self,
+        transaction: Transaction,
+        workspace_ids: Collection[UUID],
+        *,
+        now: datetime,
+        limit: int,
+    ) -> int:
+        named = sorted(workspace_ids)
+        return len(await transaction.fetch(FORGET_OLD, named, now - ANSWERS_KEPT, limit))
 
     async def forget_subjects(
         self, transaction: Transaction, workspace_id: UUID, subject_ids: Collection[UUID]

@@ -44,7 +44,7 @@ INSERT INTO pass_replacement (workspace_id, old_pass_id, new_pass_id, state, att
     left_minor, created_at, updated_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)
 ON CONFLICT (workspace_id, old_pass_id) DO UPDATE SET state = excluded.state,
-    attempt = excluded.attempt, code = excluded.code, left_minor = excluded.left_minor,
+    new_pass_id = excluded.new_pass_id, attempt = excluded.attempt, code = excluded.code, left_minor = excluded.left_minor,
     updated_at = excluded.updated_at
 """
 

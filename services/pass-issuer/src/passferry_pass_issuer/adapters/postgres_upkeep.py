@@ -39,14 +39,25 @@ FROM unnest($1::uuid[]) AS named(workspace_id) CROSS JOIN LATERAL (
 
 FINISH = "DELETE FROM holder_pages WHERE workspace_id = $1 AND holder_id = $2"
 
-EXPIRED = """
+_IS_MOVING = """
+EXISTS (SELECT FROM pass_replacement AS moving
+    WHERE moving.workspace_id = pass.workspace_id AND moving.state = 'moving'
+        AND (moving.old_pass_id = pass.pass_id OR moving.new_pass_id = pass.pass_id))"""
+
+EXPIRED = f"""
 SELECT due.workspace_id, due.pass_id
 FROM unnest($1::uuid[]) AS named(workspace_id) CROSS JOIN LATERAL (
     SELECT workspace_id, pass_id FROM pass
     WHERE pass.workspace_id = named.workspace_id AND status = 'active' AND expires_at <= $2
+        AND NOT {_IS_MOVING}
     ORDER BY expires_at, pass_id LIMIT $3
 ) AS due
-"""
+"""  # noqa: S608  # the condition is a constant
+
+MOVING = f"""
+SELECT pass.workspace_id, pass.pass_id
+FROM unnest($1::uuid[], $2::uuid[]) AS pass(workspace_id, pass_id) WHERE {_IS_MOVING}
+"""  # noqa: S608  # the condition is a constant
 
 RETIRE = """
 INSERT INTO pass_retirement (workspace_id, pass_id, due_at)
@@ -168,6 +179,9 @@ class PostgresEndedPasses:
         limit: int,
     ) -> list[PassKey]:
         return _keys(await transaction.fetch(EXPIRED, sorted(workspace_ids), now, limit))
+
+    async def moving(self, transaction: Transaction, keys: Collection[PassKey]) -> set[PassKey]:
+        return set(_keys(await transaction.fetch(MOVING, *_columns(keys))))
 
     async def retire(
         self, transaction: Transaction, keys: Collection[PassKey], *, due_at: datetime

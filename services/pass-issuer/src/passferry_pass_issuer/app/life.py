@@ -100,6 +100,7 @@ def build_life(
             draw=draw,
             claims=claims,
             messages=messages,
+            answers=answers,
         ),
     )
 

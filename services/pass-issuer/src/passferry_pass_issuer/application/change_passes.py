@@ -130,6 +130,10 @@ class EndPass:
             return before
         if not may_become(before.status, status):
             raise Conflict(f"pass_{before.status}", f"a {before.status} pass cannot be {status}")
+        key = workspace_id, before.pass_id
+        if await self.ended.moving(work.transaction, [key]):
+            # The ledger would refuse to move what a closed account holds, and it would be lost.
+            raise Conflict("reissue_moving", "its balance is being moved; try again shortly")
         after = replace(before, status=status, status_reason=reason)
         asked = _change(work, before, after, _EVENT_TYPES[status])
         [stored] = await self.revisions.store_changed(work.transaction, [asked])
@@ -140,7 +144,6 @@ class EndPass:
         )
         if status is PassStatus.DELETED:
             await self._revoke_link(work, stored)
-            key = stored.workspace_id, stored.pass_id
             await self.ended.retire(work.transaction, [key], due_at=work.now + self.forget_after)
         await work.audit(
             workspace_id,

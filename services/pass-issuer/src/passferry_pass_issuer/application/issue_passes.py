@@ -240,10 +240,17 @@ class IssuePasses:
             known.memberships[(wallet_pass.program_id, holder.holder_id)] = wallet_pass
         if is_new_holder:
             email = known.email_hmacs.get(request.holder.email or "")
-            known.new_holders.append(NewHolder(facts=holder, email_hmac=email, created_at=work.now))
+            known.new_holders.append(
+                NewHolder(
+                    facts=holder,
+                    email_hmac=email,
+                    is_address_proven=request.trusts_address,
+                    created_at=work.now,
+                )
+            )
             if holder.external_id is not None:
                 known.holders_by_external_id[holder.external_id] = holder
-            if email is not None:
+            if email is not None and request.trusts_address:
                 known.holders_by_email.setdefault(email, holder)
 
     async def _store(self, work: Work, workspace_id: UUID, known: _Known) -> None:

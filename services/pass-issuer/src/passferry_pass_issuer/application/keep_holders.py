@@ -101,6 +101,8 @@ def _changed(before: Holder, change: HolderChange) -> Holder:
         before,
         facts=replace(base, **change.facts),
         tags=tags,
+        # Who writes the address here knows whose it is.
+        is_address_proven=before.is_address_proven or change.is_whole or "email" in change.facts,
         consents=with_consents(before.consents, change.consents),
     )
 
@@ -111,6 +113,7 @@ def _differences(before: Holder, after: Holder) -> list[str]:
         for each in fields(HolderFacts)
         if getattr(before.facts, each.name) != getattr(after.facts, each.name)
     ]
+    names += ["is_address_proven"] if before.is_address_proven != after.is_address_proven else []
     names += ["tags"] if tuple(before.tags) != tuple(after.tags) else []
     names += ["consents"] if before.consents != after.consents else []
     return sorted(names)

@@ -18,6 +18,7 @@ from passferry_pass_issuer.application.life_ports import (
     Messages,
     PassesOfHolders,
     PassKey,
+    RememberedAnswers,
 )
 from passferry_pass_issuer.application.ports import PassChange, RevisionWriter, Transactions
 from passferry_pass_issuer.application.render_revisions import RevisionStore, tell_status
@@ -60,6 +61,7 @@ class KeepTime:
     draw: DrawHolderPasses
     claims: Claims
     messages: Messages
+    answers: RememberedAnswers
 
     async def __call__(self) -> None:
         duties: dict[str, Duty] = {
@@ -99,8 +101,9 @@ class KeepTime:
         if not keys:
             return 0, False
         locked = await self.store.lock(work.transaction, keys[:BATCH])
-        # Between the look and the lock one may have got more time, or ended otherwise.
-        over = [row for row in locked.values() if _is_over(row, work)]
+        # Between the look and the lock one may have got more time, a follower, or another end.
+        moving = await self.ended.moving(work.transaction, locked)
+        over = [row for key, row in locked.items() if _is_over(row, work) and key not in moving]
         changes = [_expiry(work, row) for row in over]
         stored = await self.revisions.store_showable(work.transaction, changes)
         undrawn = [
@@ -150,7 +153,11 @@ class KeepTime:
         messages = await self.messages.forget_issued(
             work.transaction, named, before=work.now - MESSAGES_KEPT, limit=PER_WORKSPACE
         )
-        return len(old) + messages, len(old) >= PER_WORKSPACE or messages >= PER_WORKSPACE
+        answers = await self.answers.forget_old(
+            work.transaction, named, now=work.now, limit=PER_WORKSPACE
+        )
+        forgotten = len(old), messages, answers
+        return sum(forgotten), max(forgotten) >= PER_WORKSPACE
 
 
 def _is_over(row: WalletPass, work: Work) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
@@ -14,6 +14,8 @@ from passferry_pass_issuer.domain.wallet_pass import WalletPass
 
 PassKey = tuple[UUID, UUID]
 NO_PASS = UUID(int=0)
+#: What a call with an Idempotency-Key answered is told again for so long.
+ANSWERS_KEPT = timedelta(hours=24)
 
 
 class HolderRecords(Protocol):
@@ -90,7 +92,11 @@ class EndedPasses(Protocol):
         now: datetime,
         limit: int,
     ) -> list[PassKey]:
-        """Active passes whose time is over, at most `limit` of each workspace."""
+        """Active passes whose time is over and that are not moving, at most `limit` of each
+        workspace."""
+
+    async def moving(self, transaction: Transaction, keys: Collection[PassKey]) -> set[PassKey]:
+        """Those between which the ledger moves a balance now: neither end of it may close."""
 
     async def retire(
         self, transaction: Transaction, keys: Collection[PassKey], *, due_at: datetime
@@ -212,6 +218,16 @@ class Claims(Protocol):
 
 
 class RememberedAnswers(Protocol):
+    async def forget_old(
+        self,
+        transaction: Transaction,
+        workspace_ids: Collection[UUID],
+        *,
+        now: datetime,
+        limit: int,
+    ) -> int:
+        """Those that are told no more, at most `limit` of each workspace; how many."""
+
     async def forget_subjects(
         self, transaction: Transaction, workspace_id: UUID, subject_ids: Collection[UUID]
     ) -> None: ...

@@ -224,6 +224,8 @@ class NewPass:
 class NewHolder:
     facts: HolderFacts
     email_hmac: bytes | None
+    #: Whoever asked knows that the address is theirs.
+    is_address_proven: bool
     created_at: datetime
 
 
@@ -288,7 +290,7 @@ class HolderRegister(Protocol):
         external_ids: Sequence[str],
         email_hmacs: Sequence[bytes],
     ) -> tuple[dict[str, HolderFacts], dict[bytes, HolderFacts]]:
-        """By external id and by e-mail; of several with one address the oldest."""
+        """By external id and by proven e-mail; of several with one address the oldest."""
 
     async def insert(
         self, transaction: Transaction, workspace_id: UUID, holders: Sequence[NewHolder]

@@ -27,8 +27,6 @@ from passferry_runtime.errors import Conflict, NotFound, Rejected, RetryLater
 
 MOVING, DONE, FAILED = "moving", "done", "failed"
 KEY_PREFIX = "reissue:"
-#: The ledger found nothing that could be moved, or the old account closed by itself.
-_NOTHING_LEFT = frozenset({"nothing_to_redeem", "account_closed"})
 
 Verdict = RetryLater | Rejected | None
 
@@ -60,7 +58,8 @@ class ReissuePass:
     async def __call__(
         self, work: Work, workspace_id: UUID, reference: str, asked: ReissueRequest
     ) -> Reissued:
-        """Asking again gives the same follower; a transfer that failed is then ordered anew."""
+        """Asking again gives the same follower; a transfer that failed is then ordered anew, to
+        another follower where the first has ended."""
         # Whoever issues locks in this order.
         await self.passes.lock_issuing(work.transaction, workspace_id)
         old = await self.passes.find(work.transaction, workspace_id, reference, for_update=True)
@@ -68,14 +67,17 @@ class ReissuePass:
             raise NotFound("pass_not_found", "there is no such pass")
         known = await self.replacements.of(work.transaction, workspace_id, old.pass_id)
         if known is not None:
-            return await self._again(work, known)
+            first = await self._first(work, known)
+            if known.state != FAILED or first.is_usable:
+                await self._check_same(work, first, asked)
+                return await self._again(work, known, first)
         new = await self._follower(work, old, asked)
         replacement = Replacement(
             workspace_id=workspace_id,
             old_pass_id=old.pass_id,
             new_pass_id=new.pass_id,
             state=MOVING,
-            attempt=1,
+            attempt=1 if known is None else known.attempt + 1,
             updated_at=work.now,
         )
         await self._order(work, replacement)
@@ -141,12 +143,26 @@ class ReissuePass:
             raise Conflict("holder_is_member", "the holder has a pass of this program")
         return found
 
-    async def _again(self, work: Work, known: Replacement) -> Reissued:
+    async def _first(self, work: Work, known: Replacement) -> WalletPass:
         new = await self.passes.find(
             work.transaction, known.workspace_id, str(known.new_pass_id), for_update=False
         )
         if new is None:
             raise NotFound("pass_not_found", "there is no such pass")
+        return new
+
+    async def _check_same(self, work: Work, first: WalletPass, asked: ReissueRequest) -> None:
+        """Who asks for somebody else must not believe that this one is theirs."""
+        is_same = asked.external_id in (None, first.external_id)
+        if asked.holder is not None:
+            holder = await self.holders.holder(
+                work.transaction, first.workspace_id, asked.holder, for_update=False
+            )
+            is_same = is_same and holder is not None and holder.holder_id == first.holder_id
+        if not is_same:
+            raise Conflict("reissue_differs", "the pass has a follower of another name or holder")
+
+    async def _again(self, work: Work, known: Replacement, new: WalletPass) -> Reissued:
         if known.state == FAILED:
             known = replace(
                 known, state=MOVING, attempt=known.attempt + 1, code=None, updated_at=work.now
@@ -203,7 +219,7 @@ class CompleteReissues:
         return None
 
     async def _settle(self, work: Work, known: Replacement, result: CommandCompleted) -> None:
-        is_moved = result.outcome == "applied" or result.code in _NOTHING_LEFT
+        is_moved = result.outcome == "applied" or _nothing_left(result)
         settled = replace(
             known,
             state=DONE if is_moved else FAILED,
@@ -232,6 +248,12 @@ class CompleteReissues:
         except Conflict:
             # Deleted meanwhile: more than void.
             return
+
+
+def _nothing_left(result: CommandCompleted) -> bool:
+    # A closed account that holds something keeps it: nothing was moved.
+    is_empty = result.code == "account_closed" and result.balance_minor == 0
+    return is_empty or result.code == "nothing_to_redeem"
 
 
 def _answers(result: CommandCompleted, known: Replacement) -> bool:

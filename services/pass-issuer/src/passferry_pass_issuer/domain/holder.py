@@ -35,6 +35,8 @@ class Holder:
     facts: HolderFacts
     tags: Sequence[str] = ()
     consents: Mapping[str, Consent] = field(default_factory=dict)
+    #: Otherwise a form said it, where anybody may write anybody's: it names them to nobody.
+    is_address_proven: bool = True
     created_at: datetime
     updated_at: datetime
     erased_at: datetime | None = None

@@ -60,7 +60,7 @@ class IssueRequest:
     #: Of an upstream-owned pass: the version of the event that asked for it.
     upstream_version: int = 0
     #: Whoever asks knows that the address is the holder's. On a public form anybody may write
-    #: anybody's, so there it names nobody who is known.
+    #: anybody's, so there it names nobody who is known, nor the holder who is made to anybody.
     trusts_address: bool = True
     #: Only imports say it.
     kept: KeptIdentity | None = None

@@ -185,6 +185,7 @@ def holder_body(holder: Holder) -> dict[str, Any]:
         "external_id": facts.external_id,
         "full_name": facts.full_name,
         "email": facts.email,
+        "is_address_proven": holder.is_address_proven,
         "phone": facts.phone,
         "birthday": facts.birthday.isoformat() if facts.birthday else None,
         "locale": facts.locale,

@@ -17,6 +17,7 @@ from passferry_pass_issuer.entrypoints.http_work import (
     answer_once,
     instant,
     issuer_of,
+    without,
     working,
 )
 from passferry_runtime.auth import Scope, require
@@ -49,7 +50,9 @@ async def create_inbound_secret(request: Request, scope: Owner) -> Response:
             record, secret = await keep.add(work, scope.workspace_id)
             return {**_body(record), "secret": secret}
 
-        answer = await answer_once(request, work, scope.workspace_id, {}, produce)
+        answer = await answer_once(
+            request, work, scope.workspace_id, {}, produce, remembered=without("secret")
+        )
     answer.headers["Cache-Control"] = "no-store, private"
     return answer
 

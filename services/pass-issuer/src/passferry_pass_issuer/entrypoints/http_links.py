@@ -42,6 +42,7 @@ from passferry_pass_issuer.entrypoints.http_work import (
     instant,
     issuer_of,
     page_of,
+    without,
     working,
 )
 from passferry_runtime.auth import Scope, require
@@ -126,7 +127,10 @@ async def add_link(
             return link_body(request, await links.add(work, scope.workspace_id, reference, asked))
 
         given = {**body.model_dump(mode="json"), "once": once}
-        answer = await answer_once(request, work, scope.workspace_id, given, produce)
+        remembered = without("url") if once else dict
+        answer = await answer_once(
+            request, work, scope.workspace_id, given, produce, remembered=remembered
+        )
     answer.headers.update(_PRIVATE)
     return answer
 

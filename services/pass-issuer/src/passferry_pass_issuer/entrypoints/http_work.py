@@ -193,11 +193,13 @@ async def answer_once(
     produce: Callable[[], Awaitable[Body]],
     *,
     status: int = 201,
+    remembered: Callable[[Body], Body] = dict,
 ) -> JSONResponse:
     """Do `produce` once per Idempotency-Key; a repetition gets the answer of the first.
 
     A refusal is raised, so it rolls back and is not remembered: the corrected call may use the
-    same key. An answer about a pass or a holder is forgotten when they are.
+    same key. An answer about a pass or a holder is forgotten when they are. `remembered` is
+    what of the answer is kept, and told again.
     """
     key = parse_idempotency_key(request.headers.get("idempotency-key"), required=False)
     if key is None:
@@ -217,10 +219,15 @@ async def answer_once(
         work.now,
         fingerprint=mark,
         status=status,
-        body=produced,
+        body=remembered(produced),
         subject_id=_subject_of(produced),
     )
     return JSONResponse(produced, status)
+
+
+def without(*names: str) -> Callable[[Body], Body]:
+    """Leaves out what is shown once: a repetition has null in its place."""
+    return lambda body: body | dict.fromkeys(names)
 
 
 def _subject_of(body: Body) -> UUID | None:

@@ -28,6 +28,7 @@ from passferry_pass_issuer.entrypoints.http_work import (
     instant,
     issuer_of,
     page_of,
+    without,
     working,
 )
 from passferry_runtime.auth import Principal, Scope, require, require_platform
@@ -228,7 +229,9 @@ async def _create_key(
             return {**api_key_body(created.api_key), "api_key": created.presented}
 
         given = body.model_dump(mode="json")
-        return await answer_once(request, work, workspace_id, given, produce)
+        return await answer_once(
+            request, work, workspace_id, given, produce, remembered=without("api_key")
+        )
 
 
 async def _list_keys(request: Request, workspace_id: UUID, principal: Principal) -> Body:
