@@ -466,3 +466,27 @@ async def test_the_same_request_starts_one_rollout(shop):
     again = await shop.office.call("POST", path, status=202, json={}, headers=headers)
     assert first["rollout_id"] == again["rollout_id"]
     assert len(await shop.rollouts()) == 2
+
+
+async def test_a_pass_that_google_knows_in_another_vertical_is_left_as_it_is(shop):
+    """Ids are unique across Google's verticals: its object could never be changed again."""
+    [pass_id] = await shop.issue(1)
+    # As it was published when that was let through.
+    await shop.office.rows(
+        """UPDATE pass_issuer.template
+        SET content = jsonb_set(content, '{google,vertical}', '"generic"')
+        WHERE template_id = $1""",
+        UUID(shop.template_id),
+    )
+    google = shop.make.template_json()["google"] | {"vertical": "generic"}
+    await shop.publish(label="PUNKTE", google=google)
+    done = await shop.finish()
+    assert (done["changed"], done["refused"]) == (0, 1)
+    [row] = await shop.rows()
+    assert label_of(row["pass_json"]) == "POINTS"
+    answer = await shop.office.client.get(
+        f"/api/v1{shop.path}/rollouts/{done['rollout_id']}/errors?format=ndjson",
+        headers={"Authorization": f"Bearer {shop.office.administrator_key}"},
+    )
+    refused, _ = map(json.loads, answer.text.splitlines())
+    assert (refused["pass_id"], refused["code"]) == (str(pass_id), "google_vertical_changed")
