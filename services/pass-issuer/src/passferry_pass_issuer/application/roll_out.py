@@ -261,11 +261,21 @@ def _unmovable(
     if issuer_id is not None and issuer_id != template.google_issuer_id:
         detail = "of the new version is another: reissue the pass"
         return Refusal(field="google_issuer_id", code="google_issuer_changed", detail=detail)
+    if row.is_on_google and row.google_object_id is not None and template.content.google is None:
+        return _dropped("google")
+    if row.is_on_apple and row.pass_json is not None and template.content.apple is None:
+        return _dropped("apple")
     before, after = drawn_with and drawn_with.content.google, template.content.google
     if before and after and vertical_of(row.protocol, before) != vertical_of(row.protocol, after):
         detail = "of the new version is another: reissue the pass"
         return Refusal(field="google.vertical", code="google_vertical_changed", detail=detail)
     return None
+
+
+def _dropped(wallet: str) -> Refusal:
+    """Drawn again, the copy on the phone would hear of nothing any more, not even of its end."""
+    detail = "is not in the new version, and the pass is in that wallet: it stays with the old one"
+    return Refusal(field=wallet, code=f"{wallet}_dropped", detail=detail)
 
 
 def _refused(number: int, row: WalletPass, refusal: Refusal) -> RowResult:
