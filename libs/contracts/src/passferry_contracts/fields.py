@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
+import re
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
 
 from passferry_contracts.text import is_storable
 from passferry_contracts.types import MAX_AMOUNT_MINOR
+
+_DATED = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])")
+
+
+def _dated_text(value: object) -> object:
+    """Digits alone could be seconds, milliseconds or a spreadsheet's days; they are none."""
+    if isinstance(value, date) or (isinstance(value, str) and _DATED.match(value)):
+        return value
+    raise ValueError("a time is text with its date first, such as 2026-05-14T07:31:05Z")
 
 
 def _aware_utc(value: datetime) -> datetime:
@@ -64,7 +82,8 @@ _NON_ZERO_SCHEMA: dict[str, Any] = {
 #: Levels of objects and lists in free-form JSON.
 MAX_JSON_DEPTH = 16
 
-Instant = Annotated[datetime, AfterValidator(_aware_utc)]
+Instant = Annotated[datetime, BeforeValidator(_dated_text), AfterValidator(_aware_utc)]
+Day = Annotated[date, BeforeValidator(_dated_text)]
 AmountMinor = Annotated[int, Field(strict=True, ge=-MAX_AMOUNT_MINOR, le=MAX_AMOUNT_MINOR)]
 NonZeroMinor = Annotated[AmountMinor, AfterValidator(_not_zero), WithJsonSchema(_NON_ZERO_SCHEMA)]
 PositiveMinor = Annotated[int, Field(strict=True, gt=0, le=MAX_AMOUNT_MINOR)]
@@ -118,6 +137,7 @@ __all__ = [
     "AmountMinor",
     "Base64Text",
     "Code",
+    "Day",
     "DeviceLibraryIdentifier",
     "ExternalId",
     "IdempotencyKey",

@@ -90,6 +90,11 @@ async def test_an_upstream_issues_a_pass_once_and_keeps_its_balance(shop, office
     assert (changed.change_minor, changed.version) == (15, 7)
 
 
+async def test_an_upstream_cannot_issue_what_is_over_already(shop, office):
+    assert await shop.codes(shop.created(expires_at="2020-01-01T00:00:00Z")) == ["expires_at_past"]
+    assert await office.events(PassCreated) == []
+
+
 async def test_the_upstreams_versions_decide_whatever_the_order_of_arrival(shop, office):
     await shop.codes(shop.created())
     # Gaps pass; what is older or equal is ignored, in one batch or in several.

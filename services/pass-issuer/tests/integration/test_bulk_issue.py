@@ -341,6 +341,17 @@ async def test_every_column_arrives_in_the_pass(yard):
     assert created.recipient_name == "Zoë O'Hara"
 
 
+async def test_times_that_a_spreadsheet_made_of_days_are_refused_row_by_row(yard):
+    header = ["external_id", "expires_at"]
+    ends = ["46388", "20270101", "2020-01-01T00:00:00Z", "2027-01-01T00:00:00Z"]
+    rows = [[f"m-{n}", end] for n, end in enumerate(ends)]
+    done = await yard.finish(await yard.send(table([header, *rows])))
+    assert (done["created"], done["refused"]) == (1, 3)
+    lines = await yard.lines(done)
+    assert {line["field"] for line in lines[:3]} == {"expires_at"}
+    assert lines[2]["code"] == "expires_at_past"
+
+
 def http_header():
     return [
         "external_id",

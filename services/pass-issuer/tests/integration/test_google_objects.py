@@ -305,6 +305,38 @@ async def test_the_vertical_of_a_published_template_stays(card, office, make):
     await office.call("PUT", path, json=kept)
 
 
+async def test_a_published_vertical_stays_through_a_draft_without_a_google_part(card, office, make):
+    one = await card()
+    path = f"/workspaces/{one.workspace_id}/templates/{one.template_id}"
+    await office.call("PUT", path, json=make.template_json(google=None, platform="apple"))
+    changed = make.template_json(google=GOOGLE | {"vertical": "generic"})
+    answer = await office.call("PUT", path, status=422, json=changed)
+    assert "google.vertical" in str(answer)
+    # A version without it, published, makes no difference: the class is there.
+    await office.call("POST", f"{path}/publish")
+    answer = await office.call("PUT", path, status=422, json=changed)
+    assert "stays loyalty" in str(answer)
+    # Nor does a draft of the days when it was let through.
+    await office.call("PUT", path, json=make.template_json(google=GOOGLE))
+    await office.rows(
+        """UPDATE pass_issuer.template
+        SET content = jsonb_set(content, '{google,vertical}', '"generic"')
+        WHERE template_id = $1 AND status = 'draft'""",
+        UUID(one.template_id),
+    )
+    answer = await office.call("POST", f"{path}/publish", status=422)
+    assert "google.vertical" in str(answer)
+
+
+async def test_a_vertical_may_change_until_the_first_version_is_published(office, make):
+    workspace_id = await office.workspace()
+    base = f"/workspaces/{workspace_id}/templates"
+    made = await office.call("POST", base, status=201, json=make.template_json(google=GOOGLE))
+    changed = make.template_json(google=GOOGLE | {"vertical": "generic"})
+    answer = await office.call("PUT", f"{base}/{made['template_id']}", json=changed)
+    assert answer["google"]["vertical"] == "generic"
+
+
 async def test_a_stale_link_by_name_is_renewed_for_a_visitor(card, office, accounts):
     one = await card(long_card(), fields={"story": LONG[:1900]})
     await office.hear(one.opened())

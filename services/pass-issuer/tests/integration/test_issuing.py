@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import json
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -332,3 +333,23 @@ async def test_a_transaction_changes_the_passes_of_exactly_the_workspaces_it_nam
         async with transactions.transaction(named) as transaction:
             counts.append(await transaction.execute("UPDATE pass SET status_reason = 'x'"))
     assert counts == ["UPDATE 0", "UPDATE 1", "UPDATE 2"]
+
+
+@pytest.mark.parametrize("given", [1, "20270101", "46388", "2027-01-01", "2027-01-01T00:00:00"])
+async def test_a_time_that_could_mean_another_is_refused(office, cafe, given):
+    problem = await cafe(status=422, expires_at=given)
+    assert "expires_at" in str(problem)
+    problem = await cafe(status=422, holder={"birthday": 33010})
+    assert "birthday" in str(problem)
+
+
+async def test_a_pass_that_would_be_over_already_is_not_issued(office, cafe):
+    now = office.clock.now()
+    problem = await cafe(status=422, expires_at=now.isoformat())
+    assert problem["code"] == "expires_at_past"
+    soon = (now + timedelta(hours=1)).isoformat()
+    issued = await cafe(external_id="m-1", expires_at=soon)
+    # The same request is answered as before, however late it comes again.
+    office.clock.advance(timedelta(hours=2))
+    again = await cafe(status=200, external_id="m-1", expires_at=soon)
+    assert again["pass_id"] == issued["pass_id"]

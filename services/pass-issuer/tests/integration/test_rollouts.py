@@ -466,3 +466,51 @@ async def test_the_same_request_starts_one_rollout(shop):
     again = await shop.office.call("POST", path, status=202, json={}, headers=headers)
     assert first["rollout_id"] == again["rollout_id"]
     assert len(await shop.rollouts()) == 2
+
+
+async def test_a_pass_that_google_knows_in_another_vertical_is_left_as_it_is(shop):
+    """Ids are unique across Google's verticals: its object could never be changed again."""
+    [pass_id] = await shop.issue(1)
+    # As it was published when that was let through.
+    await shop.office.rows(
+        """UPDATE pass_issuer.template
+        SET content = jsonb_set(content, '{google,vertical}', '"generic"')
+        WHERE template_id = $1""",
+        UUID(shop.template_id),
+    )
+    google = shop.make.template_json()["google"] | {"vertical": "generic"}
+    await shop.publish(label="PUNKTE", google=google)
+    done = await shop.finish()
+    assert (done["changed"], done["refused"]) == (0, 1)
+    [row] = await shop.rows()
+    assert label_of(row["pass_json"]) == "POINTS"
+    answer = await shop.office.client.get(
+        f"/api/v1{shop.path}/rollouts/{done['rollout_id']}/errors?format=ndjson",
+        headers={"Authorization": f"Bearer {shop.office.administrator_key}"},
+    )
+    refused, _ = map(json.loads, answer.text.splitlines())
+    assert (refused["pass_id"], refused["code"]) == (str(pass_id), "google_vertical_changed")
+
+
+@pytest.mark.parametrize("dropped", ["google", "apple"])
+async def test_a_pass_stays_in_the_wallet_that_a_new_version_is_not_for(shop, dropped):
+    """Drawn again, a spent ticket would stay good on the phones of the other wallet."""
+    saved, other = await shop.issue(2)
+    await shop.office.rows(
+        f"UPDATE pass_issuer.pass SET is_on_{dropped} = true WHERE pass_id = $1", saved
+    )
+    kept = {"google": "apple", "apple": "google"}[dropped]
+    changes = {"platform": kept, dropped: None}
+    body = shop.make.template_json(**changes)
+    await shop.office.call("PUT", shop.path, json=body)
+    findings = (await shop.office.call("GET", f"{shop.path}/lint"))["findings"]
+    assert f"{dropped}_dropped" in {each["code"] for each in findings}
+    await shop.office.call("POST", f"{shop.path}/publish")
+    done = await shop.finish()
+    assert (done["changed"], done["refused"]) == (1, 1)
+    versions = {row["pass_id"]: row["template_version"] for row in await shop.rows()}
+    assert versions == {saved: 1, other: 2}
+    # Its end is still told to the wallet that has it.
+    await shop.office.call("POST", f"{shop.base}/passes/{saved}/void", json={"reason": "used"})
+    last = (await shop.rendered())[-1]
+    assert (last.pass_id, getattr(last, dropped) is not None) == (saved, True)

@@ -51,6 +51,13 @@ WHERE t.workspace_id = $1 AND t.template_id = $2
 ORDER BY t.template_version DESC LIMIT 100
 """  # noqa: S608  # the columns are a constant of this module
 
+NEWEST_ON_GOOGLE = f"""
+SELECT {_COLUMNS} FROM template t
+WHERE t.workspace_id = $1 AND t.template_id = $2 AND t.status = 'published'
+    AND jsonb_typeof(t.content -> 'google') = 'object'
+ORDER BY t.template_version DESC LIMIT 1
+"""  # noqa: S608  # the columns are a constant of this module
+
 PAGE = f"""
 SELECT DISTINCT ON (t.template_id) {_COLUMNS} FROM template t
 WHERE t.workspace_id = $1 AND ($2::uuid IS NULL OR t.template_id > $2)
@@ -192,6 +199,12 @@ class PostgresTemplates:
     ) -> list[TemplateVersion]:
         rows = await transaction.fetch(VERSIONS, workspace_id, template_id)
         return [_version(row) for row in rows]
+
+    async def newest_on_google(
+        self, transaction: Transaction, workspace_id: UUID, template_id: UUID
+    ) -> TemplateVersion | None:
+        row = await transaction.fetchrow(NEWEST_ON_GOOGLE, workspace_id, template_id)
+        return None if row is None else _version(row)
 
     async def page(
         self, transaction: Transaction, workspace_id: UUID, *, after: UUID | None, limit: int

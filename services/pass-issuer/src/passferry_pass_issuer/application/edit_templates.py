@@ -21,7 +21,6 @@ from passferry_pass_issuer.application.google_class_events import GoogleClasses,
 from passferry_pass_issuer.application.ports import Transaction
 from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain.apple_template import AppleContent
-from passferry_pass_issuer.domain.google_ids import vertical_of
 from passferry_pass_issuer.domain.linting import LintFinding
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.template_checks import TemplateVersion, check_publishable
@@ -64,6 +63,11 @@ class Templates(Protocol):
         self, transaction: Transaction, workspace_id: UUID, template_id: UUID
     ) -> list[TemplateVersion]:
         """Newest first, at most 100."""
+
+    async def newest_on_google(
+        self, transaction: Transaction, workspace_id: UUID, template_id: UUID
+    ) -> TemplateVersion | None:
+        """The newest published version that has a Google part."""
 
     async def page(
         self, transaction: Transaction, workspace_id: UUID, *, after: UUID | None, limit: int
@@ -142,15 +146,14 @@ class ChangeTemplate:
         newest = await _newest(self.templates, work, workspace_id, template_id)
         if request.protocol is not newest.protocol:
             raise ContentRejected("invalid", "protocol", "of a template never changes")
-        _check_vertical(newest, request)
-        if newest.status == "draft":
-            number = newest.template_version
-            version = _version(work, workspace_id, template_id, number, request)
+        is_draft = newest.status == "draft"
+        number = newest.template_version + (0 if is_draft else 1)
+        version = _version(work, workspace_id, template_id, number, request)
+        await _check_vertical(self.templates, work, version)
+        if is_draft:
             version = replace(version, created_at=newest.created_at)
             await self.templates.update(work.transaction, version)
         else:
-            number = newest.template_version + 1
-            version = _version(work, workspace_id, template_id, number, request)
             await self.templates.insert(work.transaction, version)
             await self.templates.copy_files(
                 work.transaction, workspace_id, template_id, to_version=number
@@ -183,17 +186,17 @@ def _version(
     )
 
 
-def _check_vertical(newest: TemplateVersion, request: TemplateRequest) -> None:
+async def _check_vertical(templates: Templates, work: Work, version: TemplateVersion) -> None:
     """A class keeps its vertical for ever, and every version of a template shares its class."""
-    if newest.status == "draft" and newest.template_version == 1:
+    if version.content.google is None:
         return
-    before, after = newest.content.google, parse_template_content(request.content).google
-    if before is not None and after is not None:
-        kept = vertical_of(newest.protocol, before)
-        if vertical_of(request.protocol, after) != kept:
-            raise ContentRejected(
-                "invalid", "google.vertical", f"of a published template stays {kept}"
-            )
+    told = await templates.newest_on_google(
+        work.transaction, version.workspace_id, version.template_id
+    )
+    if told is not None and version.google_vertical != told.google_vertical:
+        raise ContentRejected(
+            "invalid", "google.vertical", f"of a published template stays {told.google_vertical}"
+        )
 
 
 async def _newest(
@@ -267,6 +270,7 @@ class PublishTemplate:
         draft = await _newest(self.templates, work, workspace_id, template_id)
         if draft.status == "published":
             return draft
+        await _check_vertical(self.templates, work, draft)
         await self._store_strings(work, draft)
         files = await self.templates.files(work.transaction, draft)
         if len(files) > MAX_FILES:

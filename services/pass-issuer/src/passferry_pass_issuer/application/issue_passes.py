@@ -25,6 +25,7 @@ from passferry_pass_issuer.domain.issuing import (
     IssueRefused,
     IssueRequest,
     check_code,
+    check_end,
     check_field_values,
     check_program_open,
     is_code,
@@ -169,6 +170,9 @@ class IssuePasses:
             member = known.memberships.get((program.program_id, holder.holder_id))
             if member is not None:
                 return _same_member(request, member)
+        expires_at = request.expires_at or template.content.expiry_of(work.now)
+        if request.kept is None:
+            check_end(expires_at, work.now)
         code = self._code(request, known)
         if request.serial_number is not None:
             self._check_serial_number(
@@ -190,7 +194,7 @@ class IssuePasses:
                 authentication_token=(
                     None if request.kept is None else request.kept.authentication_token
                 ),
-                expires_at=request.expires_at or template.content.expiry_of(work.now),
+                expires_at=expires_at,
                 upstream_version=request.upstream_version,
             ),
         )

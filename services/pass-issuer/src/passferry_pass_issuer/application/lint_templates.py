@@ -52,7 +52,7 @@ class LintTemplate:
     async def of(
         self, work: Work, version: TemplateVersion, files: Sequence[TemplateFile]
     ) -> list[LintFinding]:
-        found: list[LintFinding] = []
+        found = await self._dropped(work, version)
         apple = version.content.apple
         if version.is_for_apple and apple is not None:
             images = [
@@ -66,6 +66,28 @@ class LintTemplate:
         found += [each for each in self.examine(version, files) if each.path not in known]
         found.sort(key=lambda finding: finding.severity != "error")
         return found[:MAX_FINDINGS]
+
+    async def _dropped(self, work: Work, version: TemplateVersion) -> list[LintFinding]:
+        """Wallets that a published version was for, and this one is not."""
+        earlier = [
+            each
+            for each in await self.templates.versions(
+                work.transaction, version.workspace_id, version.template_id
+            )
+            if each.status == "published" and each.template_version < version.template_version
+        ]
+        lost = {
+            "apple": not version.is_for_apple and any(each.is_for_apple for each in earlier),
+            "google": not version.is_for_google and any(each.is_for_google for each in earlier),
+        }
+        message = (
+            "was in a published version: passes in that wallet stay with the version they have"
+        )
+        return [
+            LintFinding(severity="warning", path=wallet, message=message, code=f"{wallet}_dropped")
+            for wallet, is_lost in lost.items()
+            if is_lost
+        ]
 
     async def _identity(self, work: Work, version: TemplateVersion) -> IdentityFacts | None:
         records = await self.identities.identities(work.transaction, version.workspace_id)

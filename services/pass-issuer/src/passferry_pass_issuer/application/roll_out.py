@@ -18,6 +18,7 @@ from passferry_pass_issuer.application.ports import (
 )
 from passferry_pass_issuer.application.render_revisions import PassKey
 from passferry_pass_issuer.application.work import Work
+from passferry_pass_issuer.domain.google_ids import vertical_of
 from passferry_pass_issuer.domain.jobs import (
     Job,
     JobKind,
@@ -197,12 +198,15 @@ class RollOut:
         workspace_id, number = job.workspace_id, job.done
         template = await self._template(work, job)
         rows = await self.locked.lock(work.transaction, [(workspace_id, each) for each in page])
+        drawn_with = await self.catalogue.templates(
+            work.transaction, {_version_of(row) for row in rows.values()}
+        )
         results: list[bool | RowResult] = []
         changes: list[PassChange] = []
         for row in rows.values():
             if row.template_version >= template.template_version or not _is_about(job, row):
                 continue
-            fault = _unmovable(row, template)
+            fault = _unmovable(row, template, drawn_with.get(_version_of(row)))
             if fault is None:
                 changes.append(_change(work, job, row, template))
             else:
@@ -240,8 +244,15 @@ def _is_about(job: Job, row: WalletPass) -> bool:
     return row.is_usable or job.includes_ended
 
 
-def _unmovable(row: WalletPass, template: TemplateFacts) -> Refusal | None:
-    """A phone knows its pass by the pass type and serial number, Google by the object's id."""
+def _version_of(row: WalletPass) -> tuple[UUID, UUID, int]:
+    return row.workspace_id, row.template_id, row.template_version
+
+
+def _unmovable(
+    row: WalletPass, template: TemplateFacts, drawn_with: TemplateFacts | None
+) -> Refusal | None:
+    """A phone knows its pass by the pass type and serial number, Google by the vertical and id
+    of its object."""
     if row.pass_type_identifier != template.pass_type_identifier:
         detail = "of the new version is another: reissue the pass"
         return Refusal(field="pass_type_identifier", code="pass_type_changed", detail=detail)
@@ -249,7 +260,21 @@ def _unmovable(row: WalletPass, template: TemplateFacts) -> Refusal | None:
     if issuer_id is not None and issuer_id != template.google_issuer_id:
         detail = "of the new version is another: reissue the pass"
         return Refusal(field="google_issuer_id", code="google_issuer_changed", detail=detail)
+    if row.is_on_google and row.google_object_id is not None and template.content.google is None:
+        return _dropped("google")
+    if row.is_on_apple and row.pass_json is not None and template.content.apple is None:
+        return _dropped("apple")
+    before, after = drawn_with and drawn_with.content.google, template.content.google
+    if before and after and vertical_of(row.protocol, before) != vertical_of(row.protocol, after):
+        detail = "of the new version is another: reissue the pass"
+        return Refusal(field="google.vertical", code="google_vertical_changed", detail=detail)
     return None
+
+
+def _dropped(wallet: str) -> Refusal:
+    """Drawn again, the copy on the phone would hear of nothing any more, not even of its end."""
+    detail = "is not in the new version, and the pass is in that wallet: it stays with the old one"
+    return Refusal(field=wallet, code=f"{wallet}_dropped", detail=detail)
 
 
 def _refused(number: int, row: WalletPass, refusal: Refusal) -> RowResult:

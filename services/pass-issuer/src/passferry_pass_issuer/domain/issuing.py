@@ -120,6 +120,14 @@ def check_code(code: str) -> str:
     return code
 
 
+def check_end(expires_at: datetime | None, now: datetime) -> None:
+    """A pass that ends before it is there helps nobody: its time is a mistake."""
+    if expires_at is not None and expires_at <= now:
+        raise ContentRejected(
+            "expires_at_past", "expires_at", "is past: give a later time, or none"
+        )
+
+
 def check_field_values(values: Mapping[str, object]) -> dict[str, Scalar]:
     """Values for the template's mapping: text, whole numbers, true or false, or nothing."""
     if len(values) > MAX_FIELDS:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, Field, StringConstraints
 from starlette.responses import JSONResponse, Response
 
-from passferry_contracts.fields import Code, Instant, Name, ShortText
+from passferry_contracts.fields import Code, Day, Instant, Name, ShortText
 from passferry_contracts.types import Role
 from passferry_pass_issuer.application.keep_holders import HolderChange
 from passferry_pass_issuer.domain.holder import MAX_CONSENTS, MAX_TAG, Consent, Holder
@@ -53,7 +52,7 @@ class HolderBody(RequestBody):
     full_name: Name | None = None
     email: Email | None = None
     phone: Phone | None = None
-    birthday: date | None = None
+    birthday: Day | None = None
     locale: Locale | None = None
     time_zone: Name | None = None
     tags: list[Tag] = Field(default_factory=list, max_length=MAX_GIVEN_TAGS)

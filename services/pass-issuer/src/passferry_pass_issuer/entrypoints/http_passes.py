@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -10,7 +9,15 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import Field, StringConstraints
 from starlette.responses import JSONResponse, Response
 
-from passferry_contracts.fields import AmountMinor, Code, ExternalId, Instant, Name, SerialNumber
+from passferry_contracts.fields import (
+    AmountMinor,
+    Code,
+    Day,
+    ExternalId,
+    Instant,
+    Name,
+    SerialNumber,
+)
 from passferry_contracts.types import PassStatus, Role
 from passferry_pass_issuer.application.change_passes import FieldsChange
 from passferry_pass_issuer.application.issue_passes import IssueResult
@@ -59,7 +66,7 @@ class HolderBody(RequestBody):
     full_name: Name | None = None
     email: Email | None = None
     locale: Locale | None = None
-    birthday: date | None = None
+    birthday: Day | None = None
 
 
 class NewPassBody(RequestBody):
