@@ -326,6 +326,9 @@ async def test_a_dry_run_is_refused_as_the_command_would_be_and_remembers_nothin
         assert tried.json()["dry_run"] is True
         assert "Idempotency-Replayed" not in tried.headers
     assert await api.rows() == before
+    both = [("dry_run", "true"), ("dry_run", "false")]
+    torn = await api.send(till.first, "redeem", {"amount_minor": 1}, key="k", params=both)
+    assert (torn.status_code, torn.json()["errors"][0]["field"]) == (422, "dry_run")
     maybe = await api.send(till.first, "redeem", {}, key="k", params={"dry_run": "perhaps"})
     assert maybe.status_code == 422
 

@@ -24,6 +24,7 @@ from passferry_ledger.entrypoints.http_refusals import (
     refusal_headers,
 )
 from passferry_ledger.entrypoints.pass_addresses import PassReference, address_of
+from passferry_ledger.entrypoints.read_parameters import parameter_invalid
 from passferry_runtime.auth import Scope, require
 from passferry_runtime.idempotency import parse_idempotency_key
 from passferry_runtime.problems import MEDIA_TYPE
@@ -57,6 +58,7 @@ KeyHeader = Annotated[
 
 
 def wants_dry_run(
+    request: Request,
     in_query: Annotated[
         bool,
         Query(alias="dry_run", description="Tell what would become of it, and change nothing."),
@@ -65,6 +67,9 @@ def wants_dry_run(
         bool, Header(alias="Dry-Run", description="The same, as a header.")
     ] = False,
 ) -> bool:
+    if len(request.query_params.getlist("dry_run")) > 1:
+        # One of them would be believed, and whoever meant the other would have spent.
+        raise parameter_invalid("dry_run", "is given more than once")
     return in_query or in_header
 
 
