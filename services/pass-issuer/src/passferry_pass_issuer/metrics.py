@@ -40,6 +40,11 @@ TIME_DUTIES = Counter(
     "What was done without an order: passes expired, ended ones taken back, pages of holders",
     ["duty"],
 )
+TIME_DUTY_FAILURES = Counter(
+    "passferry_issuer_time_duty_failures_total",
+    "Workspaces for which one of these duties failed; it is tried again in the next round",
+    ["duty"],
+)
 MESSAGES = Counter(
     "passferry_issuer_messages_total", "Messages asked for, by what came of them", ["outcome"]
 )

@@ -833,3 +833,54 @@ async def test_the_worker_of_the_service_finds_its_work(yard):
     await asyncio.wait_for(task, 10)
     outcomes = await yard.office.rows("SELECT outcome FROM pass_issuer.job_result")
     assert Counter(row["outcome"] for row in outcomes) == {"changed": 500}
+
+
+async def test_who_repeats_an_order_after_a_transfer_is_not_given_the_next_holders_link(
+    office, yard
+):
+    # proves: J93, J71
+    file = table([HEADER[:3], ["card-1", "ana", "Ana"]])
+    first = await yard.send(file)
+    await yard.finish(first)
+    base = f"/workspaces/{yard.workspace_id}"
+    shown, _ = await yard.lines(first, "results")
+    assert shown["link"]
+    await office.call("PUT", f"{base}/holders/external:bo", status=201, json={"full_name": "Bo"})
+    office.clock.advance(timedelta(seconds=1))
+    transfer = f"{base}/passes/external:card-1/transfer"
+    moved = await office.call("POST", transfer, json={"holder": "external:bo"})
+    second = await yard.send(file)
+    await yard.finish(second)
+    for job in (first, second):
+        for what in ("results", "errors"):
+            assert moved["link"] not in (await yard.download(job, what)).text
+    refused, _ = await yard.lines(second)
+    assert refused["code"] == "external_id_taken"
+    body = {"program_id": yard.program_id, "external_id": "card-1"}
+    body |= {"holder": {"external_id": "ana", "full_name": "Ana"}}
+    problem = await office.call("POST", f"{base}/passes", status=409, json=body)
+    assert problem["code"] == "external_id_taken"
+
+
+@pytest.mark.parametrize("held", ["paused", "suspended"])
+async def test_a_file_that_does_not_go_on_is_not_kept_for_ever(office, yard, held):
+    # proves: J71, J84
+    job = await yard.send(table([HEADER[:3], ["card-1", "ana", "Ana Planted"]]))
+    path = f"{yard.path}/{job['bulk_issue_id']}"
+    if held == "paused":
+        await office.call("POST", f"{path}/pause")
+    else:
+        program = f"/workspaces/{yard.workspace_id}/programs/{yard.program_id}"
+        await office.call("PATCH", program, json={"status": "suspended"})
+    for _ in range(29):
+        await yard.step()
+        office.clock.advance(timedelta(days=1))
+    await yard.step()
+    assert await yard.count("job_chunk") == 1
+    for _ in range(3):
+        office.clock.advance(timedelta(days=1))
+        await yard.step()
+    shown = await yard.read(job)
+    assert (shown["state"], shown["failure_code"]) == ("failed", "abandoned")
+    assert await yard.count("job_chunk") == 0
+    assert (await office.call("POST", f"{path}/resume", status=409))["code"] == "job_failed"

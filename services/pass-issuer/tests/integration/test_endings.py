@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -350,3 +351,103 @@ async def test_the_audit_of_issuing_names_no_person(office, shop):
     audited = await office.rows("SELECT a::text AS row FROM pass_issuer.audit_log a")
     assert with_secrets(row["row"] for row in audited) == []
     assert len(await office.events(PassCreated)) == 2
+
+
+UNOPENED = """
+UPDATE pass_issuer.pass SET
+    authentication_token_ciphertext = authentication_token_ciphertext || 'x'::bytea
+WHERE pass_id = $1
+"""
+UNOPENED_HOLDER = """
+UPDATE pass_issuer.holder SET personal_ciphertext = personal_ciphertext || 'x'::bytea
+WHERE holder_id = $1
+"""
+
+
+@pytest.mark.parametrize("spoilt", ["pass", "holder"])
+async def test_a_row_that_does_not_open_stops_neither_upkeep_nor_the_end_of_its_pass(
+    office, spoilt
+):
+    # proves: J71
+    soon = (office.clock.now() + timedelta(hours=1)).isoformat()
+    shops = [await office.workspace() for _ in range(2)]
+    cards = []
+    for workspace_id in shops:
+        program_id = await office.program(workspace_id)
+        for name in ("ana", "bo", "cleo"):
+            body = {
+                "program_id": program_id,
+                "expires_at": None if name == "cleo" else soon,
+                "holder": {"external_id": name, "full_name": name},
+            }
+            path = f"/workspaces/{workspace_id}/passes"
+            cards.append(await office.call("POST", path, status=201, json=body))
+    for bad in (cards[0], cards[2]):
+        if spoilt == "pass":
+            await office.rows(UNOPENED, UUID(bad["pass_id"]))
+        else:
+            await office.rows(UNOPENED_HOLDER, UUID(bad["holder_id"]))
+    base = f"/workspaces/{shops[0]}"
+    stolen = f"{base}/passes/{cards[2]['pass_id']}"
+    assert (await office.call("POST", f"{stolen}/void"))["status"] == "voided"
+    office.clock.advance(timedelta(hours=2))
+    await office.issuer.life.keep_time()
+    shown = await office.rows("SELECT status FROM pass_issuer.pass ORDER BY pass_id")
+    assert [row["status"] for row in shown] == [
+        *("expired", "expired", "voided"),
+        *("expired", "expired", "active"),
+    ]
+    # Their right to be forgotten does not depend on it.
+    await office.call("POST", f"{base}/holders/external:ana/erasure")
+    await office.call("DELETE", stolen)
+    office.clock.advance(timedelta(days=2))
+    await office.issuer.life.keep_time()
+    kept = await office.compacted(LINK_CHANGED)
+    assert list(kept.values()).count(None) == 2
+
+
+async def test_a_workspace_whose_duty_fails_keeps_no_other_waiting(office):
+    soon = (office.clock.now() + timedelta(hours=1)).isoformat()
+    bad, fine = sorted([await office.workspace() for _ in range(2)])
+    issued = {}
+    for each in (bad, fine):
+        program_id = await office.program(each)
+        body = {"program_id": program_id, "expires_at": soon}
+        issued[each] = await office.call(
+            "POST", f"/workspaces/{each}/passes", status=201, json=body
+        )
+    keeper, looked = office.issuer.life.keep_time, []
+
+    class Failing:
+        def __getattr__(self, name):
+            return getattr(keeper.ended, name)
+
+        async def expired(self, transaction, named, **how):
+            looked.append(len(named))
+            if UUID(bad) in named:
+                raise RuntimeError("out of order")
+            return await keeper.ended.expired(transaction, named, **how)
+
+    office.clock.advance(timedelta(hours=2))
+    await replace(keeper, ended=Failing())()
+    path = f"/workspaces/{fine}/passes/{issued[fine]['pass_id']}"
+    assert (await office.call("GET", path))["status"] == "expired"
+    assert looked[0] > 1
+
+
+async def test_passes_with_many_links_are_taken_back_part_by_part(office, monkeypatch):
+    workspace_id = await office.workspace()
+    program_id, base = await office.program(workspace_id), f"/workspaces/{workspace_id}/passes"
+    for _ in range(3):
+        one = await office.call("POST", base, status=201, json={"program_id": program_id})
+        for _ in range(6):
+            await office.call("POST", f"{base}/{one['pass_id']}/links", status=201, json={})
+        await office.call("DELETE", f"{base}/{one['pass_id']}")
+    monkeypatch.setattr("passferry_pass_issuer.application.keep_time.MAX_RECORDS", 5)
+    # Of one pass they fit into a transaction, of two they do not.
+    monkeypatch.setattr("passferry_runtime.postgres.MAX_EVENTS_PER_TRANSACTION", 10)
+    office.clock.advance(timedelta(days=2))
+    await office.issuer.life.keep_time()
+    assert await office.rows("SELECT 1 FROM pass_issuer.pass_retirement") == []
+    kept = await office.compacted(LINK_CHANGED)
+    assert list(kept.values()) == [None] * 21

@@ -426,3 +426,25 @@ async def test_the_token_of_an_imported_pass_is_nowhere_but_in_its_pass_json(
     for envelope in await office.envelopes():
         text = envelope.data.model_dump_json()
         assert TOKEN not in text or envelope.data.event_type == "pass.rendered"
+
+
+async def test_a_repeated_import_tells_counts_and_ids_and_nobodys_name(office, workspace_id):
+    # proves: A14
+    given = json.loads((FIXTURES / "pass2u-export.json").read_bytes())
+    # More than an answer that is kept may have.
+    odd = {f"a member that this export alone has, number {n}": "x" for n in range(200)}
+    given["passes"] = [
+        given["passes"][0] | odd | {"passId": f"planted-{n}", "barcodeId": f"b-{n}"}
+        for n in range(60)
+    ]
+    program_id = await office.program(workspace_id)
+    ask = json.dumps(given).encode(), f"?program_id={program_id}"
+    headers = {"Idempotency-Key": "k-1"}
+    first = await send(office, workspace_id, *ask, headers=headers)
+    assert len(json.dumps(first)) > 1_000_000
+    again = await send(office, workspace_id, *ask, headers=headers)
+    assert again["counts"] == first["counts"]
+    ids = [each["pass_id"] for each in first["passes"]]
+    assert [each["pass_id"] for each in again["passes"]] == ids
+    assert "planted" in json.dumps(first)
+    assert "planted" not in json.dumps(again)

@@ -7,6 +7,7 @@ import hmac
 import json
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
@@ -15,6 +16,7 @@ from passferry_pass_issuer.application.ports import Cipher, NewHolder, Transacti
 from passferry_pass_issuer.domain import secret_contexts
 from passferry_pass_issuer.domain.holder import Consent, Holder
 from passferry_pass_issuer.domain.rendering_subject import HolderFacts
+from passferry_runtime.crypto import DecryptionFailed
 
 CACHED_LOOKUP_KEYS = 1_000
 EXTERNAL_PREFIX = "external:"
@@ -94,7 +96,12 @@ class PostgresHolders:
     ) -> dict[tuple[UUID, UUID], HolderFacts]:
         keys = sorted(set(wanted))
         rows = await transaction.fetch(FACTS, [key[0] for key in keys], [key[1] for key in keys])
-        return {(row["workspace_id"], row["holder_id"]): self._opened(row) for row in rows}
+        opened: dict[tuple[UUID, UUID], HolderFacts] = {}
+        for row in rows:
+            # Whose data does not open is left out, and keeps no other pass from being drawn.
+            with suppress(DecryptionFailed):
+                opened[row["workspace_id"], row["holder_id"]] = self._opened(row)
+        return opened
 
     async def find(
         self,
@@ -139,6 +146,23 @@ class PostgresHolders:
         lock = " FOR NO KEY UPDATE" if for_update else ""
         row = await transaction.fetchrow(sql + lock, workspace_id, key)
         return None if row is None else self._holder(row)
+
+    async def stub(
+        self, transaction: Transaction, workspace_id: UUID, reference: str
+    ) -> Holder | None:
+        sql, key = _lookup(reference)
+        if key is None:
+            return None
+        row = await transaction.fetchrow(sql + " FOR NO KEY UPDATE", workspace_id, key)
+        if row is None:
+            return None
+        return Holder(
+            workspace_id=workspace_id,
+            facts=HolderFacts(holder_id=row["holder_id"], external_id=row["external_id"]),
+            created_at=row["created_at"],
+            updated_at=row["updated_at"],
+            erased_at=row["erased_at"],
+        )
 
     async def with_email(
         self, transaction: Transaction, workspace_id: UUID, email: str, *, limit: int

@@ -12,7 +12,7 @@ from passferry_pass_issuer.domain.wallet_pass import WalletPass
 
 HAND_OVER = """
 UPDATE pass SET holder_id = $3, authentication_token_ciphertext = $4,
-    authentication_token_sha256 = $5, latest_message = $6
+    authentication_token_sha256 = $5, latest_message = $6, request_sha256 = $7
 WHERE workspace_id = $1 AND pass_id = $2
 """
 
@@ -64,6 +64,7 @@ class PostgresOwners:
             wallet_pass.authentication_token_ciphertext,
             wallet_pass.authentication_token_sha256,
             wallet_pass.latest_message,
+            wallet_pass.request_sha256,
         )
 
     async def replace_link(

@@ -47,11 +47,13 @@ EXISTS (SELECT FROM pass_replacement AS moving
 EXPIRED = f"""
 SELECT due.workspace_id, due.pass_id
 FROM unnest($1::uuid[]) AS named(workspace_id) CROSS JOIN LATERAL (
-    SELECT workspace_id, pass_id FROM pass
+    SELECT workspace_id, pass_id, row_number() OVER (ORDER BY expires_at, pass_id) AS turn
+    FROM pass
     WHERE pass.workspace_id = named.workspace_id AND status = 'active' AND expires_at <= $2
         AND NOT {_IS_MOVING}
     ORDER BY expires_at, pass_id LIMIT $3
 ) AS due
+ORDER BY due.turn, due.workspace_id
 """  # noqa: S608  # the condition is a constant
 
 MOVING = f"""
@@ -67,13 +69,24 @@ ON CONFLICT (workspace_id, pass_id)
     DO UPDATE SET due_at = least(pass_retirement.due_at, excluded.due_at)
 """
 
+# Each record gets a tombstone, and a transaction has room for so many. The first is always taken.
 DUE = """
-SELECT due.workspace_id, due.pass_id
-FROM unnest($1::uuid[]) AS named(workspace_id) CROSS JOIN LATERAL (
-    SELECT workspace_id, pass_id FROM pass_retirement
-    WHERE pass_retirement.workspace_id = named.workspace_id AND due_at <= $2
-    ORDER BY due_at, pass_id LIMIT $3
-) AS due
+SELECT counted.workspace_id, counted.pass_id
+FROM (
+    SELECT due.workspace_id, due.pass_id, due.turn, sum(held.links + 2)
+        OVER (ORDER BY due.turn, due.workspace_id) - held.links AS records
+    FROM unnest($1::uuid[]) AS named(workspace_id) CROSS JOIN LATERAL (
+        SELECT workspace_id, pass_id, row_number() OVER (ORDER BY due_at, pass_id) AS turn
+        FROM pass_retirement
+        WHERE pass_retirement.workspace_id = named.workspace_id AND due_at <= $2
+        ORDER BY due_at, pass_id LIMIT $3
+    ) AS due CROSS JOIN LATERAL (
+        SELECT count(*) AS links FROM link
+        WHERE link.workspace_id = due.workspace_id AND link.pass_id = due.pass_id
+    ) AS held
+) AS counted
+WHERE counted.records <= $4::bigint
+ORDER BY counted.turn, counted.workspace_id
 """
 
 FORGET = """
@@ -195,8 +208,10 @@ class PostgresEndedPasses:
         *,
         now: datetime,
         limit: int,
+        max_records: int,
     ) -> list[PassKey]:
-        return _keys(await transaction.fetch(DUE, sorted(workspace_ids), now, limit))
+        named = sorted(workspace_ids)
+        return _keys(await transaction.fetch(DUE, named, now, limit, max_records))
 
     async def forget(
         self, transaction: Transaction, keys: Collection[PassKey], *, now: datetime

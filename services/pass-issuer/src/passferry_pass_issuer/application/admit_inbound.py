@@ -35,7 +35,7 @@ from passferry_pass_issuer.domain.issuing import (
     IssueOutcome,
     IssueRequest,
 )
-from passferry_pass_issuer.domain.refusals import ContentRejected
+from passferry_pass_issuer.domain.refusals import ContentRejected, Unreadable
 from passferry_pass_issuer.domain.upstream import (
     changed_fields,
     voided_by_upstream,
@@ -206,7 +206,9 @@ class AdmitInbound:
             await self._change_together(changes, outcomes, results)
         except ContentRejected as refusal:
             if len(changes) == 1:
-                outcomes[changes[0].index] = Rejected(refusal.code, str(refusal))
+                # What does not open here is no fault of the event.
+                verdict = RetryLater if isinstance(refusal, Unreadable) else Rejected
+                outcomes[changes[0].index] = verdict(refusal.code, str(refusal))
                 return
             for each in changes:
                 await self._change([each], outcomes, results)

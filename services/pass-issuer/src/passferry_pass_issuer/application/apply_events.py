@@ -19,7 +19,7 @@ from passferry_pass_issuer.application.render_revisions import (
     RevisionStore,
     tell_status,
 )
-from passferry_pass_issuer.domain.refusals import ContentRejected
+from passferry_pass_issuer.domain.refusals import ContentRejected, Unreadable
 from passferry_pass_issuer.domain.revision import with_balance, with_redemption
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
 from passferry_pass_issuer.metrics import COALESCED_CHANGES, PASS_EVENTS
@@ -173,7 +173,11 @@ class ApplyEvents:
             }
             for change, row in zip(changes, stored, strict=True):
                 before = change.before
-                if isinstance(row, ContentRejected):
+                if isinstance(row, Unreadable):
+                    # The event is in order: it waits for who mends the row or the key ring.
+                    key = before.workspace_id, before.pass_id
+                    refused[key] = RetryLater(row.code, str(row))
+                elif isinstance(row, ContentRejected):
                     refused[before.workspace_id, before.pass_id] = Rejected(row.code, str(row))
                 else:
                     tell_status(transaction, before, row, changed_at=self.clock.now())

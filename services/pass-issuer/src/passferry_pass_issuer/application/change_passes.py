@@ -136,7 +136,12 @@ class EndPass:
             raise Conflict("reissue_moving", "its balance is being moved; try again shortly")
         after = replace(before, status=status, status_reason=reason)
         asked = _change(work, before, after, _EVENT_TYPES[status])
-        [stored] = await self.revisions.store_changed(work.transaction, [asked])
+        [drawn] = await self.revisions.store_showable(work.transaction, [asked])
+        is_drawn = isinstance(drawn, WalletPass)
+        stored = drawn if isinstance(drawn, WalletPass) else replace(after, updated_at=work.now)
+        if not is_drawn:
+            # What cannot be shown ends all the same: it may be in a thief's hands.
+            await self.ended.end_undrawn(work.transaction, [stored])
         work.transaction.emit(
             PASS_UPDATED,
             pass_status_changed(stored, changed_at=work.now),
@@ -144,7 +149,9 @@ class EndPass:
         )
         if status is PassStatus.DELETED:
             await self._revoke_link(work, stored)
-            await self.ended.retire(work.transaction, [key], due_at=work.now + self.forget_after)
+            # Nobody has to fetch a last revision that there is not.
+            wait = self.forget_after if is_drawn else timedelta()
+            await self.ended.retire(work.transaction, [key], due_at=work.now + wait)
         await work.audit(
             workspace_id,
             _EVENT_TYPES[status],

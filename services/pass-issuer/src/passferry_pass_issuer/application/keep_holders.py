@@ -135,9 +135,8 @@ class EraseHolder:
     async def __call__(self, work: Work, workspace_id: UUID, reference: str) -> tuple[Holder, bool]:
         """The stub that is left, and whether all passes are erased; doing so twice is once."""
         await self.passes.lock_issuing(work.transaction, workspace_id)
-        before = await self.holders.holder(
-            work.transaction, workspace_id, reference, for_update=True
-        )
+        # Who is forgotten need not be readable.
+        before = await self.holders.stub(work.transaction, workspace_id, reference)
         if before is None:
             raise NotFound("holder_not_found", "there is no such holder")
         if before.erased_at is not None:

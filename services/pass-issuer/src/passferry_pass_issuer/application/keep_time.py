@@ -25,7 +25,7 @@ from passferry_pass_issuer.application.render_revisions import RevisionStore, te
 from passferry_pass_issuer.application.work import Work, Workbench
 from passferry_pass_issuer.domain.status_changes import TIME_IS_OVER, may_become
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
-from passferry_pass_issuer.metrics import TIME_DUTIES
+from passferry_pass_issuer.metrics import TIME_DUTIES, TIME_DUTY_FAILURES
 from passferry_runtime.ids import uuid7
 from passferry_runtime.logging import get_logger
 
@@ -38,6 +38,8 @@ MAX_WORKSPACES = 20_000
 PER_WORKSPACE = 50
 #: Of all of them: they are drawn and signed together.
 BATCH = 256
+#: Tombstones of one transaction, which has room for more.
+MAX_RECORDS = 5_000
 #: Looks at one page of workspaces in one round; the next round goes on.
 MAX_LOOKS = 100
 CLAIMS_KEPT = timedelta(days=7)
@@ -75,7 +77,8 @@ class KeepTime:
                 await self._do(name, duty, named)
 
     async def _do(self, name: str, duty: Duty, named: Sequence[UUID]) -> None:
-        """One duty that fails keeps no other from being done."""
+        """One duty that fails keeps no other from being done, nor what a workspace cannot do
+        the others."""
         try:
             for _ in range(MAX_LOOKS):
                 async with self.workbench.open(named, actor=ACTOR) as work:
@@ -84,7 +87,17 @@ class KeepTime:
                 if not has_more:
                     return
         except Exception as error:
-            log.warning("time_duty_failed", duty=name, error=type(error).__name__)
+            if len(named) > 1:
+                for each in named:
+                    await self._do(name, duty, [each])
+                return
+            TIME_DUTY_FAILURES.labels(duty=name).inc()
+            log.warning(
+                "time_duty_failed",
+                duty=name,
+                workspace_id=str(named[0]),
+                error=type(error).__name__,
+            )
 
     async def _pages(self) -> AsyncIterator[list[UUID]]:
         after: UUID | None = None
@@ -130,7 +143,13 @@ class KeepTime:
 
     async def _retire(self, work: Work, named: Sequence[UUID]) -> tuple[int, bool]:
         """Every compacted topic that tells of these passes gets a tombstone for each record."""
-        keys = await self.ended.due(work.transaction, named, now=work.now, limit=PER_WORKSPACE)
+        keys = await self.ended.due(
+            work.transaction,
+            named,
+            now=work.now,
+            limit=PER_WORKSPACE,
+            max_records=MAX_RECORDS,
+        )
         if not keys:
             return 0, False
         keys = keys[:BATCH]

@@ -24,6 +24,11 @@ class HolderRecords(Protocol):
     ) -> Holder | None:
         """`reference` is a holder id, or `external:` and an external id."""
 
+    async def stub(
+        self, transaction: Transaction, workspace_id: UUID, reference: str
+    ) -> Holder | None:
+        """The holder without what is personal, locked until the transaction ends."""
+
     async def with_email(
         self, transaction: Transaction, workspace_id: UUID, email: str, *, limit: int
     ) -> list[Holder]: ...
@@ -93,7 +98,7 @@ class EndedPasses(Protocol):
         limit: int,
     ) -> list[PassKey]:
         """Active passes whose time is over and that are not moving, at most `limit` of each
-        workspace."""
+        workspace; each workspace has its turn."""
 
     async def moving(self, transaction: Transaction, keys: Collection[PassKey]) -> set[PassKey]:
         """Those between which the ledger moves a balance now: neither end of it may close."""
@@ -110,7 +115,10 @@ class EndedPasses(Protocol):
         *,
         now: datetime,
         limit: int,
-    ) -> list[PassKey]: ...
+        max_records: int,
+    ) -> list[PassKey]:
+        """As `expired`, and only so many that their records (of passes, links and claims) are
+        about `max_records`."""
 
     async def forget(
         self, transaction: Transaction, keys: Collection[PassKey], *, now: datetime

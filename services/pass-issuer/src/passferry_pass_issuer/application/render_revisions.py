@@ -25,7 +25,7 @@ from passferry_pass_issuer.application.ports import (
 )
 from passferry_pass_issuer.domain import secret_contexts
 from passferry_pass_issuer.domain.google_ids import vertical_of
-from passferry_pass_issuer.domain.refusals import ContentRejected
+from passferry_pass_issuer.domain.refusals import ContentRejected, Unreadable
 from passferry_pass_issuer.domain.rendering_subject import (
     HolderFacts,
     ProgramFacts,
@@ -41,6 +41,7 @@ from passferry_pass_issuer.metrics import (
     UNSIGNED_REVISIONS,
 )
 from passferry_runtime.clock import Clock
+from passferry_runtime.crypto import DecryptionFailed
 
 SIGNING_PAGE = 128
 #: The web service asks for another after twelve hours, by its own clock.
@@ -208,7 +209,14 @@ class RenderRevisions:
     def _subject(self, wallet_pass: WalletPass, facts: _Facts) -> RenderSubject:
         workspace_id = wallet_pass.workspace_id
         context = secret_contexts.authentication_token(workspace_id, wallet_pass.pass_id)
-        token = self.cipher.decrypt(wallet_pass.authentication_token_ciphertext, context=context)
+        holder = facts.holders.get((workspace_id, wallet_pass.holder_id))
+        if holder is None:
+            raise Unreadable
+        sealed = wallet_pass.authentication_token_ciphertext
+        try:
+            token = self.cipher.decrypt(sealed, context=context)
+        except DecryptionFailed as error:
+            raise Unreadable from error
         return RenderSubject(
             workspace_id=workspace_id,
             pass_id=wallet_pass.pass_id,
@@ -227,7 +235,7 @@ class RenderRevisions:
             tier=wallet_pass.tier,
             program=facts.programs[workspace_id, wallet_pass.program_id],
             template=facts.template_of(wallet_pass),
-            holder=facts.holders[workspace_id, wallet_pass.holder_id],
+            holder=holder,
             web_service_url=f"{self.public_base_url}/w/{workspace_id}",
             latest_message=wallet_pass.latest_message,
         )

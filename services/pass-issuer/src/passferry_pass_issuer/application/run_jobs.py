@@ -43,6 +43,7 @@ REFRESHED_AT = (500, 5_000, 50_000, 500_000)
 DROPPED_CHUNKS = 500
 DROPPED_RESULTS = 5_000
 UPLOAD_INCOMPLETE = "upload_incomplete"
+ABANDONED = "abandoned"
 _GOING = frozenset({JobState.WAITING, JobState.RUNNING})
 
 
@@ -138,11 +139,21 @@ class RunJobs:
             return await self._store(work, failed, work.now)
         if job.is_ended:
             return await self._clean(work, job)
+        if self._is_abandoned(job, work.now):
+            failed = ended(job, JobState.FAILED, work.now, failure_code=ABANDONED)
+            return await self._store(work, failed, work.now)
         if job.state not in _GOING:
             return work.now + PAUSED_LOOK
         if self.is_suspended(job.workspace_id):
             return await self._advance(work, job, Step(waits_for="workspace_suspended"))
         return await self._advance(work, job, await self.steps[job.kind](work, job))
+
+    def _is_abandoned(self, job: Job, now: datetime) -> bool:
+        """The rows of a file name people, and are not kept for longer than results are."""
+        if job.kind is JobKind.ROLLOUT:
+            return False
+        is_still = job.state not in _GOING or job.waits_for is not None
+        return is_still and now >= job.updated_at + self.results_kept
 
     async def _advance(self, work: Work, job: Job, step: Step) -> datetime:
         now = work.now
@@ -157,7 +168,8 @@ class RunJobs:
             refused=job.refused + step.refused,
             waits_for=step.waits_for,
             started_at=job.started_at or now,
-            updated_at=now,
+            # Of one that is held up: since when.
+            updated_at=job.updated_at if job.waits_for and step.waits_for else now,
         )
         if step.failure_code is not None:
             after = ended(after, JobState.FAILED, now, failure_code=step.failure_code)

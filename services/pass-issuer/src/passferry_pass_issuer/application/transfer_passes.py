@@ -94,6 +94,8 @@ class TransferPass:
             authentication_token_sha256=sha256,
             # The new holder's phones and accounts are not known yet.
             latest_message=None,
+            # Who repeats the order of the former holder is not given the next one's link.
+            request_sha256="",
         )
         await self.owners.hand_over(work.transaction, after)
         event_id = str(uuid7())

@@ -11,3 +11,12 @@ class ContentRejected(Exception):
         self.code = code
         self.field = field
         self.detail = detail
+
+
+class Unreadable(ContentRejected):
+    """Its ciphertext does not open: it cannot be shown, and nobody sent anything wrong."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "unreadable", "pass", "holds a ciphertext that this key ring does not open"
+        )
