@@ -340,12 +340,16 @@ def test_a_newer_look_that_lacks_something_is_doubted(template_example, examine)
 # Life, dates and relevance
 
 
-def test_a_voided_pass_of_any_style_has_no_barcode(tell, template_example):
+@pytest.mark.parametrize("status", [each for each in PassStatus if each is not PassStatus.ACTIVE])
+def test_a_pass_of_any_style_that_ended_has_nothing_that_readers_take(
+    tell, template_example, status
+):
     # proves: A4
+    assert "nfc" in tell(template_example("eventTicket"))
     for style in STYLES:
-        card = tell(template_example(style), status=PassStatus.VOIDED)
+        card = tell(template_example(style), status=status)
         assert card["voided"] is True
-        assert not {"barcode", "barcodes"} & card.keys()
+        assert not {"barcode", "barcodes", "nfc"} & card.keys()
 
 
 def test_an_interval_of_more_than_a_day_is_refused(tell, template_example):
