@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, cast
 
 from passferry_pass_issuer.domain.apple_template import FieldContent
 from passferry_pass_issuer.domain.field_mapping import Scaled, Shown, evaluate, evaluate_text
 from passferry_pass_issuer.domain.json_pattern import JsonPattern
-from passferry_pass_issuer.domain.pattern_drawing import ABSENT, draw
+from passferry_pass_issuer.domain.pattern_drawing import ABSENT, Money, draw
 from passferry_pass_issuer.domain.rendering_subject import RenderSubject
+from passferry_wallet.apple.document import Place, semantics_place
 from passferry_wallet.apple.pass_content import CurrencyAmount, ExactNumber, PassField, WrittenField
 from passferry_wallet.apple.pass_fields import FieldFrame, attributed_text
 from passferry_wallet.apple.pass_values import clean_text, exact_number, url, w3c_date
@@ -101,18 +103,32 @@ def pass_field(item: FieldContent, subject: RenderSubject) -> PassField | None:
 def _semantics(pattern: JsonPattern | None, subject: RenderSubject, key: str) -> Any:
     if pattern is None:
         return None
-    found = draw(pattern, subject, f"apple.fields.{key}.semantics", pattern_value)
+    found = draw(
+        pattern, subject, f"apple.fields.{key}.semantics", semantics_place(), pattern_value
+    )
     return None if found is ABSENT else found
 
 
-def pattern_value(shown: Shown, path: str) -> Any:
-    """A value of the pass inside a piece of JSON, as safe as in a field."""
+def pattern_value(shown: Shown | Money, path: str, place: Place) -> Any:
+    """A value of the pass inside a piece of JSON, as safe as in a field, and of the type that
+    devices want there."""
+    if place.is_text and not isinstance(shown, datetime | Money):
+        shown = str(shown)
+    if isinstance(shown, Scaled):
+        place.check(Decimal(str(shown)), path)
+        return exact_number(shown.unscaled, shown.scale, path)
+    value = _written(shown, path)
+    place.check(value, path)
+    return value
+
+
+def _written(shown: str | int | datetime | Money, path: str) -> Any:
     if isinstance(shown, str):
         if path.endswith(".attributedValue"):
             return attributed_text(shown, path)
         return url(shown, path) if path.endswith("URL") else clean_text(shown, path)
     if isinstance(shown, datetime):
         return w3c_date(shown, path)
-    if isinstance(shown, Scaled):
-        return exact_number(shown.unscaled, shown.scale, path)
+    if isinstance(shown, Money):
+        return {"amount": shown.amount, "currencyCode": shown.unit}
     return shown if isinstance(shown, bool) else exact_number(shown, 0, path)

@@ -21,6 +21,7 @@ from passferry_pass_issuer.domain.pattern_drawing import ABSENT, draw
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.rendering_subject import RenderSubject
 from passferry_pass_issuer.domain.value_expression import BarcodeContent, ValueExpression
+from passferry_wallet.apple.document import Place, document_place, semantics_place
 from passferry_wallet.apple.pass_content import (
     Barcode,
     Beacon,
@@ -173,17 +174,17 @@ def _pass_content(
             for each in apple.featured_actions
         ),
         app_launch_url=evaluate_text(apple.app_launch_url, subject),
-        semantics=_drawn(apple.semantics, subject, "apple.semantics"),
+        semantics=_drawn(apple.semantics, subject, "apple.semantics", semantics_place()),
         links=_links(apple, subject),
-        document=_drawn(apple.document, subject, "apple.document") or {},
+        document=_drawn(apple.document, subject, "apple.document", document_place()) or {},
     )
 
 
-def _drawn(pattern: JsonPattern | None, subject: RenderSubject, path: str) -> Any:
+def _drawn(pattern: JsonPattern | None, subject: RenderSubject, path: str, place: Place) -> Any:
     """None as well where it is constant: that part was written before."""
     if pattern is None or isinstance(pattern, Constant):
         return None
-    found = draw(pattern, subject, path, pattern_value)
+    found = draw(pattern, subject, path, place, pattern_value)
     return None if found is ABSENT else found
 
 

@@ -55,7 +55,7 @@ def read_pass_json(data: bytes) -> ApplePass:
     try:
         content = ApplePass.model_validate(raw)
     except ValidationError as error:
-        raise _rejection(error) from None
+        raise rejection(error) from None
     check_whole(content)
     return content
 
@@ -94,8 +94,10 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _rejection(error: ValidationError) -> PassContentRejected:
+def rejection(error: ValidationError, where: str = "") -> PassContentRejected:
+    """The first fault, with its path below `where`."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    path = ".".join(str(part) for part in first["loc"] if not str(part).startswith(_UNION_MARKS))
+    steps = [str(part) for part in first["loc"] if not str(part).startswith(_UNION_MARKS)]
+    path = ".".join([where, *steps] if where else steps)
     sentence = _SENTENCES.get(first["type"], first["msg"])
     return PassContentRejected(first["type"], path or "pass.json", sentence)

@@ -27,8 +27,8 @@ EventType = Literal[
     "PKEventTypeWorkshop",
     "PKEventTypeSocialGathering",
 ]
-#: A float would lose digits, so the amount is text.
-Amount = Annotated[str, StringConstraints(pattern=r"^-?\d{1,18}(\.\d{1,9})?$")]
+#: A float would lose digits, so the amount is text; 64 bits have up to 19.
+Amount = Annotated[str, StringConstraints(pattern=r"^-?[0-9]{1,19}(\.[0-9]{1,9})?$")]
 Texts = Annotated[list[Text], Field(max_length=100)]
 
 
