@@ -21,6 +21,7 @@ from passferry_pass_issuer.adapters.google_classes import WalletGoogleClasses
 from passferry_pass_issuer.adapters.wallet_renderer import WalletRenderer
 from passferry_pass_issuer.domain.example_pass import example_pass
 from passferry_pass_issuer.domain.google_linting import lint_google
+from passferry_pass_issuer.domain.google_pieces import taking_back
 from passferry_pass_issuer.domain.google_states import google_state
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.template_checks import TemplateVersion, check_publishable
@@ -437,3 +438,14 @@ def test_a_protocol_has_its_vertical_where_the_template_names_none():
     # proves: C10
     for vertical in ("loyalty", "giftCard", "offer", "eventTicket"):
         assert version_of(vertical, vertical=None).google_vertical == vertical
+
+
+def test_what_is_not_said_any_more_is_taken_back_from_a_saved_pass():
+    """Google merges what it is sent, so that silence would leave the old words for ever."""
+    before = {"id": "1.a", "barcode": {"value": "old"}, "state": "ACTIVE", "linksModuleData": None}
+    body = {"id": "1.a", "state": "EXPIRED"}
+    assert taking_back(before, body) == {**body, "barcode": None, "linksModuleData": None}
+    assert taking_back(None, body) == body
+    assert taking_back(before, None) is None
+    # Another object never heard of it.
+    assert taking_back(before, {"id": "1.b"}) == {"id": "1.b"}

@@ -329,3 +329,12 @@ def test_numbers_that_passes_show_are_read_exactly():
         "value": Decimal("12.50"),
         "zero": Decimal(0),
     }
+
+
+def test_comments_of_translations_are_skipped_also_one_that_never_ends():
+    assert read_strings(b'/* "a" = "1"; */ "b" = "2"; /* * / **/ "c" = "3"; /* "d" = "4";') == {
+        "b": "2",
+        "c": "3",
+    }
+    # As many beginnings as a file may hold: each one looking for its end would take minutes.
+    assert read_strings(b"/*x" * 87_000) == {}

@@ -25,6 +25,7 @@ from passferry_pass_issuer.application.ports import (
 )
 from passferry_pass_issuer.domain import secret_contexts
 from passferry_pass_issuer.domain.google_ids import vertical_of
+from passferry_pass_issuer.domain.google_pieces import taking_back
 from passferry_pass_issuer.domain.refusals import ContentRejected, Unreadable
 from passferry_pass_issuer.domain.rendering_subject import (
     HolderFacts,
@@ -198,7 +199,9 @@ class RenderRevisions:
             pass_json=rendering.pass_json,
             manifest=rendering.manifest,
             google_object_id=rendering.google_object_id,
-            google_object_body=rendering.google_object,
+            google_object_body=taking_back(
+                change.before.google_object_body, rendering.google_object
+            ),
             signature=None,
             causes=tuple(change.causes)[:MAX_CAUSES],
             caused_at=change.caused_at,

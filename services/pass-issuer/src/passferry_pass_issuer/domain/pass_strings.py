@@ -8,7 +8,8 @@ MAX_BYTES = 262_144
 MAX_ENTRIES = 1_000
 
 _ENTRY = re.compile(r'"((?:[^"\\]|\\.)*+)"\s*=\s*"((?:[^"\\]|\\.)*+)"\s*;', re.DOTALL)
-_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+#: One that never ends goes to the end: else every beginning would be looked for an end of its own.
+_COMMENT = re.compile(r"/\*(?:[^*]|\*(?!/))*+(?:\*/|\Z)")
 _ESCAPE = re.compile(r"\\(U[0-9A-Fa-f]{4}|.)", re.DOTALL)
 _NAMED = {"n": "\n", "r": "\r", "t": "\t"}
 
