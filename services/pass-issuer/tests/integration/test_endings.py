@@ -13,7 +13,7 @@ from passferry_contracts.events.balances import PassBalanceChanged
 from passferry_contracts.events.directory import LinkChanged
 from passferry_contracts.events.passes import PassCreated, PassErased, PassExpired, PassVoided
 from passferry_contracts.events.rendered import PassRendered
-from passferry_contracts.events.wallet import PassLinkOpened
+from passferry_contracts.events.wallet import DeviceRegistered, PassLinkOpened
 from passferry_contracts.registry import LINK_CHANGED, PASS_RENDERED
 from passferry_contracts.types import Platform
 from passferry_pass_issuer.adapters.wallet_renderer import WalletRenderer
@@ -451,3 +451,34 @@ async def test_passes_with_many_links_are_taken_back_part_by_part(office, monkey
     assert await office.rows("SELECT 1 FROM pass_issuer.pass_retirement") == []
     kept = await office.compacted(LINK_CHANGED)
     assert list(kept.values()) == [None] * 21
+
+
+async def test_neither_a_members_number_nor_a_trace_of_their_phone_outlives_them(office, shop):
+    # proves: J71
+    number = "planted-member-77"
+    one = await shop(serial_number=number, external_id=number, holder={"external_id": "ana"})
+    kept = await shop(holder={"external_id": "bo"})
+
+    def on_phone(issued):
+        return DeviceRegistered(
+            workspace_id=UUID(shop.workspace_id),
+            pass_id=UUID(issued["pass_id"]),
+            pass_type_identifier=issued["pass_type_identifier"],
+            device_library_identifier="planted-phone",
+            push_token_ciphertext="eA==",
+            push_token_sha256="a" * 64,
+            is_new=True,
+            seen_revision=1,
+            registered_at=office.clock.now(),
+            serial_number=issued["serial_number"],
+        )
+
+    await office.hear(on_phone(one), on_phone(kept))
+    await office.call("POST", f"{shop.base}/holders/external:ana/erasure")
+    await keep_time(office, days=2)
+    # What is told late brings nothing back.
+    await office.hear(on_phone(one))
+    assert with_secrets(await everything_stored(office)) == []
+    traces = await office.rows("SELECT pass_id, apple_devices FROM pass_issuer.funnel_pass")
+    with_trace = [str(row["pass_id"]) for row in traces if row["apple_devices"]]
+    assert with_trace == [kept["pass_id"]]

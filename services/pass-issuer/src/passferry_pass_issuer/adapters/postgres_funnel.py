@@ -32,7 +32,7 @@ FROM funnel_pass f
 JOIN unnest($1::uuid[], $2::uuid[]) AS wanted(workspace_id, pass_id)
     ON f.workspace_id = wanted.workspace_id AND f.pass_id = wanted.pass_id
 JOIN pass p ON p.workspace_id = f.workspace_id AND p.pass_id = f.pass_id
-WHERE f.workspace_id = ANY($1::uuid[])
+WHERE f.workspace_id = ANY($1::uuid[]) AND p.forgotten_at IS NULL
 ORDER BY f.workspace_id, f.pass_id
 FOR UPDATE OF f
 """

@@ -176,7 +176,8 @@ class PostgresPasses:
         sql, key = _lookup(reference)
         if key is None:
             return None
-        lock = " FOR UPDATE" if for_update else ""
+        # What others hold for their foreign keys is no reason to wait.
+        lock = " FOR NO KEY UPDATE" if for_update else ""
         row = await transaction.fetchrow(sql + lock, workspace_id, key)
         return None if row is None else wallet_pass_of(row)
 

@@ -24,7 +24,7 @@ def _page_sql(column: SecretColumn, *, is_first: bool) -> str:
     SELECT {listed}{column.column} AS sealed FROM {column.table}
     WHERE workspace_id = $1 AND {column.column} IS NOT NULL
         AND substring({column.column} FROM 1 FOR $2) <> $3 {behind}
-    {order} LIMIT $4 FOR UPDATE
+    {order} LIMIT $4 FOR NO KEY UPDATE
     """  # noqa: S608  # tables and columns are constants of the domain
 
 

@@ -89,8 +89,10 @@ WHERE counted.records <= $4::bigint
 ORDER BY counted.turn, counted.workspace_id
 """
 
+# A serial number that another tool gave may be a number of the person.
 FORGET = """
-UPDATE pass SET pass_json = NULL, manifest = NULL, signature = NULL, signed_revision = revision,
+UPDATE pass SET serial_number = CASE WHEN status_reason = 'erased'
+        THEN 'erased-' || pass.pass_id ELSE serial_number END, pass_json = NULL, manifest = NULL, signature = NULL, signed_revision = revision,
     is_on_apple = false, is_on_google = false, google_object_body = NULL, save_link = NULL,
     save_link_signed_at = NULL, field_values = '{}', latest_message = NULL, forgotten_at = $3,
     updated_at = $3
@@ -110,6 +112,12 @@ UPDATE claim SET pass_id = NULL
 FROM unnest($1::uuid[], $2::uuid[]) AS given(workspace_id, pass_id)
 WHERE claim.workspace_id = given.workspace_id AND claim.pass_id = given.pass_id
 RETURNING claim.workspace_id, claim.link_id
+"""
+
+FORGET_DEVICES = """
+UPDATE funnel_pass SET apple_devices = '{}'
+FROM unnest($1::uuid[], $2::uuid[]) AS given(workspace_id, pass_id)
+WHERE funnel_pass.workspace_id = given.workspace_id AND funnel_pass.pass_id = given.pass_id
 """
 
 RETIRED = """
@@ -218,6 +226,7 @@ class PostgresEndedPasses:
     ) -> list[tuple[UUID, UUID]]:
         columns = _columns(keys)
         await transaction.execute(FORGET, *columns, now)
+        await transaction.execute(FORGET_DEVICES, *columns)
         links = await transaction.fetch(FORGET_LINKS, *columns)
         claims = await transaction.fetch(FORGET_CLAIMS, *columns)
         await transaction.execute(RETIRED, *columns)

@@ -99,7 +99,12 @@ class DistributeLinks:
         kept = replace(link, token=None) if request.is_shown_once else link
         await self.links.insert(work.transaction, kept)
         _tell(work, wallet_pass, link)
-        after = {"pass_id": wallet_pass.pass_id, "label": link.label, "expires_at": link.expires_at}
+        # The label is the caller's own text, which stays out of what is never deleted.
+        after = {
+            "pass_id": wallet_pass.pass_id,
+            "has_label": bool(link.label),
+            "expires_at": link.expires_at,
+        }
         await work.audit(workspace_id, "link.created", link.link_id, after=after)
         return link
 
