@@ -178,6 +178,21 @@ async def test_an_expiry_is_kept_with_its_zone_and_what_ended_is_left_behind(
     assert at == datetime(2031, 12, 31, 22, 59, 59, tzinfo=UTC)
 
 
+async def test_a_time_that_does_not_exist_and_half_an_emoji_stop_no_other_pass(
+    office, workspace_id, old
+):
+    old.images = old.images | {
+        "de.lproj/pass.strings": rb'"Coffee" = "Kaffee \Ud83d\Ude00";',
+        "fr.lproj/pass.strings": rb'"Coffee" = "\Ud83d";',
+    }
+    data = old.bundle(
+        old.pkpass("s-1"), old.pkpass("s-2", expirationDate="9999-12-31T23:59:59-14:00")
+    )
+    _, report = await into_program(office, workspace_id, data)
+    codes = [each["error"] and each["error"]["code"] for each in report["passes"]]
+    assert codes == [None, "invalid"]
+
+
 async def test_importing_twice_makes_nothing_twice(office, workspace_id, old):
     # proves: J87
     data = old.bundle(old.pkpass("s-1"), old.pkpass("s-2"))

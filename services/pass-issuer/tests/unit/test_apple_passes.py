@@ -396,6 +396,7 @@ def test_a_template_says_when_its_passes_end():
         ({"associated_store_identifiers": ["1"]}, "apple.associated_store_identifiers"),
         ({"expires_after_days": 0}, "apple.expires_after_days"),
         ({"expires_at": "2030-01-01T00:00:00"}, "apple.expires_at"),
+        ({"expires_at": "9999-12-31T23:59:59-14:00"}, "apple.expires_at"),
         ({"expires_after_days": 1, "expires_at": "2030-01-01T00:00Z"}, "apple.expires_at"),
         ({"strings": {"../de": {}}}, "apple.strings"),
         ({"strings": {"de\n": {}}}, "apple.strings"),

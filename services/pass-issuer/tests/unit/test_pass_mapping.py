@@ -189,6 +189,8 @@ def test_a_code_that_is_no_code_of_ours_is_a_value():
         {"organizationName": 5},
         {"expirationDate": "2030-01-01"},
         {"expirationDate": "soon"},
+        {"expirationDate": "9999-12-31T23:59:59-14:00"},
+        {"expirationDate": "0001-01-01T00:00:00+14:00"},
     ],
 )
 def test_what_is_no_pass_is_refused(changes):
@@ -244,6 +246,13 @@ def test_strings_of_both_encodings_are_read():
     assert read_strings(text.encode("utf-16")) == read_strings(text.encode())
     assert read_strings(b"\xff\xff\xff") is None
     assert read_strings(b'"a" = "b') == {}
+
+
+def test_strings_may_write_an_emoji_as_two_halves_and_no_half_alone():
+    assert read_strings(rb'"A" = "\Ud83d\Ude00!";') == {"A": "\U0001f600!"}
+    for broken in (rb"\Ud83d", rb"\Ude00\Ud83d", rb"a\Ude00", rb"\U0000"):
+        assert read_strings(b'"A" = "%s";' % broken) is None
+        assert read_strings(b'"%s" = "A";' % broken) is None
 
 
 def test_a_pass2u_export_of_json_is_read_as_its_documentation_says():
@@ -315,6 +324,15 @@ def test_a_broken_export_is_refused_with_the_place(data, code):
     with pytest.raises(ContentRejected) as refused:
         read_export(data)
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"])
+def test_a_moment_of_an_export_that_utc_has_not_is_refused(moment):
+    export = json.loads((FIXTURES / "pass2u-export.json").read_text())
+    export["passes"][0]["expirationDate"] = moment
+    refused, thora, _ = read_export(json.dumps(export).encode()).passes
+    assert refused.refusal.field == "passes.0.expirationDate"
+    assert not isinstance(thora, RefusedPass)
 
 
 @pytest.mark.parametrize("number", ["1.5e999999999", "-1e31", "1.5e-999999999"])

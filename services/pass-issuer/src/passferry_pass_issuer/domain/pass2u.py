@@ -295,9 +295,9 @@ def _moment(given: Any, path: str) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError as broken:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError) as broken:
         raise ContentRejected("invalid", path, "is no moment in ISO 8601") from broken
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _listed(given: Any) -> list[Any]:

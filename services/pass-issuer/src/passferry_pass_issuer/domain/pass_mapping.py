@@ -25,6 +25,7 @@ from passferry_pass_issuer.domain.pass_strings import read_strings
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.template_fitting import Piece
 from passferry_pass_issuer.domain.value_expression import Scalar
+from passferry_pass_issuer.domain.zoned_moment import zoned_moment
 
 STYLES = ("boardingPass", "coupon", "eventTicket", "storeCard", "posterGeneric", "generic")
 PROTOCOLS = {
@@ -211,11 +212,8 @@ def _moment(reading: _Reading, name: str) -> datetime | None:
     text = reading.text(name, most=40)
     if text is None:
         return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+    moment = zoned_moment(text)
+    if moment is None:
         raise ContentRejected(
             "invalid", f"{reading.name}/pass.json.{name}", "is no moment with its zone"
         )

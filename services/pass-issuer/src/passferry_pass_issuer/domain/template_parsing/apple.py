@@ -29,6 +29,7 @@ from passferry_pass_issuer.domain.template_parsing.json_pattern import json_memb
 from passferry_pass_issuer.domain.template_parsing.node import MAX_TEXT, Node
 from passferry_pass_issuer.domain.template_parsing.values import barcode, optional_value, value
 from passferry_pass_issuer.domain.value_expression import BarcodeContent, ValueExpression
+from passferry_pass_issuer.domain.zoned_moment import zoned_moment
 
 MAX_BARCODES = 4
 MAX_LOCATIONS = 10
@@ -151,11 +152,8 @@ def _moment(node: Node, name: str) -> datetime | None:
     text = node.optional_text(name, most=40)
     if text is None:
         return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+    moment = zoned_moment(text)
+    if moment is None:
         raise ContentRejected(
             "invalid", node.at(name), "is a moment with its zone, such as 2030-01-31T12:00:00Z"
         )
