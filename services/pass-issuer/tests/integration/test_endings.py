@@ -11,6 +11,7 @@ import pytest
 
 from passferry_contracts.events.balances import PassBalanceChanged
 from passferry_contracts.events.directory import LinkChanged
+from passferry_contracts.events.inbound import InboundPassVoided
 from passferry_contracts.events.passes import PassCreated, PassErased, PassExpired, PassVoided
 from passferry_contracts.events.rendered import PassRendered
 from passferry_contracts.events.wallet import DeviceRegistered, PassLinkOpened
@@ -482,3 +483,33 @@ async def test_neither_a_members_number_nor_a_trace_of_their_phone_outlives_them
     traces = await office.rows("SELECT pass_id, apple_devices FROM pass_issuer.funnel_pass")
     with_trace = [str(row["pass_id"]) for row in traces if row["apple_devices"]]
     assert with_trace == [kept["pass_id"]]
+
+
+async def test_what_the_ledger_or_an_upstream_ends_ends_although_it_cannot_be_shown(
+    office, shop, monkeypatch
+):
+    # proves: J93
+    ticket = await shop("COUPON", opening_balance_minor=1)
+    program = await office.program(shop.workspace_id, balance_owner="upstream", name="Up")
+    card = await shop(program_id=program, external_id="book-1")
+
+    def refusing(self, subject):
+        raise ContentRejected("invalid", "fields.name", "cannot be shown")
+
+    monkeypatch.setattr(WalletRenderer, "render", refusing)
+    used = balance(shop, ticket, 0, 2).model_copy(update={"exhausted": True})
+    voided = InboundPassVoided(
+        workspace_id=UUID(shop.workspace_id),
+        external_id="book-1",
+        version=2,
+        occurred_at=office.clock.now(),
+    )
+    for _ in range(2):
+        assert await office.hear(used) == [None]
+        assert await office.hear(voided) == [None]
+    told = {str(each.pass_id) for each in await office.events(PassVoided)}
+    assert told == {ticket["pass_id"], card["pass_id"]}
+    assert len(await office.events(PassVoided)) == 2
+    # What ends nothing is refused, as before.
+    other = await office.call("GET", f"{shop.base}/passes/{ticket['pass_id']}")
+    assert (other["status"], other["balance_minor"], other["ledger_version"]) == ("voided", 0, 2)

@@ -136,9 +136,13 @@ WHERE pass.workspace_id = new.workspace_id AND pass.pass_id = new.pass_id
 """
 
 END_UNDRAWN = """
-UPDATE pass SET status = new.status, status_reason = new.status_reason, updated_at = new.at
-FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[])
-    AS new(workspace_id, pass_id, status, status_reason, at)
+UPDATE pass SET status = new.status, status_reason = new.status_reason, updated_at = new.at,
+    balance_minor = new.balance_minor, ledger_version = new.ledger_version,
+    redeemed_version = new.redeemed_version, upstream_version = new.upstream_version
+FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::bigint[],
+    $7::bigint[], $8::bigint[], $9::bigint[])
+    AS new(workspace_id, pass_id, status, status_reason, at, balance_minor, ledger_version,
+        redeemed_version, upstream_version)
 WHERE pass.workspace_id = new.workspace_id AND pass.pass_id = new.pass_id
 """
 
@@ -256,6 +260,10 @@ class PostgresEndedPasses:
             [each.status.value for each in passes],
             [each.status_reason for each in passes],
             [each.updated_at for each in passes],
+            [each.balance_minor for each in passes],
+            [each.ledger_version for each in passes],
+            [each.redeemed_version for each in passes],
+            [each.upstream_version for each in passes],
         )
 
     async def revoke_links(

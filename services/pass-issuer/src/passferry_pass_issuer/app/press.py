@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from passferry_pass_issuer.adapters.postgres_funnel import PostgresFunnel
 from passferry_pass_issuer.adapters.postgres_inbound_secrets import PostgresInboundSecrets
 from passferry_pass_issuer.adapters.postgres_revisions import PostgresRevisions
+from passferry_pass_issuer.adapters.postgres_upkeep import PostgresEndedPasses
 from passferry_pass_issuer.adapters.thread_signer import ThreadSigner
 from passferry_pass_issuer.adapters.wallet_renderer import WalletRenderer
 from passferry_pass_issuer.app.parts import Stores
@@ -101,7 +102,12 @@ async def open_press(
 
     def applying(effect: Effect) -> ApplyEvents:
         return ApplyEvents(
-            transactions=database, store=store, revisions=revisions, clock=clock, effect=effect
+            transactions=database,
+            store=store,
+            ended=PostgresEndedPasses(),
+            revisions=revisions,
+            clock=clock,
+            effect=effect,
         )
 
     def routes(issuer: IssuerApi) -> Sequence[Route]:
@@ -118,6 +124,7 @@ async def open_press(
                 directory=directory,
                 store=store,
                 revisions=revisions,
+                ended=PostgresEndedPasses(),
                 issue=issuer.issue_passes,
                 signatures=CheckInboundSignatures(
                     transactions=database, secrets=PostgresInboundSecrets(cipher)

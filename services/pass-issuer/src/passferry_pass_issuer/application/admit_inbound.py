@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -20,6 +20,7 @@ from passferry_contracts.events.inbound import (
 from passferry_contracts.registry import PASS_BALANCE_CHANGED, PASS_REDEEMED, PASS_UPDATED
 from passferry_contracts.types import BalanceOwner
 from passferry_pass_issuer.application.issue_passes import IssueResult
+from passferry_pass_issuer.application.life_ports import EndedPasses
 from passferry_pass_issuer.application.pass_events import pass_updated
 from passferry_pass_issuer.application.ports import PassChange, Transaction
 from passferry_pass_issuer.application.render_revisions import (
@@ -111,6 +112,7 @@ class AdmitInbound:
     directory: WorkspaceDirectory
     store: RevisionStore
     revisions: RenderRevisions
+    ended: EndedPasses
     issue: Issue
     signatures: Signatures
 
@@ -252,10 +254,17 @@ class AdmitInbound:
         return keys
 
     async def _store(self, work: Work, foldings: Sequence[_Folding]) -> None:
-        stored = await self.revisions.store_changed(
+        stored = await self.revisions.store_showable(
             work.transaction, [_change_of(folding, work.now) for folding in foldings]
         )
-        for folding, row in zip(foldings, stored, strict=True):
+        for folding, drawn in zip(foldings, stored, strict=True):
+            row = drawn
+            if isinstance(row, ContentRejected):
+                if folding.row.status is folding.before.status:
+                    raise row
+                # What cannot be shown ends all the same.
+                row = replace(folding.row, updated_at=work.now)
+                await self.ended.end_undrawn(work.transaction, [row])
             for event, before, after in folding.steps:
                 _republish(work.transaction, before, after, row, event.data, work.now)
             tell_status(work.transaction, folding.before, row, changed_at=work.now)

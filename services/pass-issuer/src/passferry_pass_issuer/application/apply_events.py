@@ -12,6 +12,7 @@ from passferry_contracts.events.balances import PassBalanceChanged, PassRedeemed
 from passferry_contracts.events.deliveries import DeliveryCompleted
 from passferry_contracts.events.wallet import DeviceRegistered, PassInstalled, PassLinkOpened
 from passferry_contracts.types import Platform
+from passferry_pass_issuer.application.life_ports import EndedPasses
 from passferry_pass_issuer.application.ports import PassChange, Transactions
 from passferry_pass_issuer.application.render_revisions import (
     PassKey,
@@ -108,6 +109,7 @@ class ApplyEvents:
 
     transactions: Transactions
     store: RevisionStore
+    ended: EndedPasses
     revisions: RenderRevisions
     clock: Clock
     effect: Effect
@@ -173,7 +175,12 @@ class ApplyEvents:
             }
             for change, row in zip(changes, stored, strict=True):
                 before = change.before
-                if isinstance(row, Unreadable):
+                if isinstance(row, ContentRejected) and change.after.status is not before.status:
+                    # What cannot be shown ends all the same: the ledger has closed its account.
+                    ended = replace(change.after, updated_at=self.clock.now())
+                    await self.ended.end_undrawn(transaction, [ended])
+                    tell_status(transaction, before, ended, changed_at=self.clock.now())
+                elif isinstance(row, Unreadable):
                     # The event is in order: it waits for who mends the row or the key ring.
                     key = before.workspace_id, before.pass_id
                     refused[key] = RetryLater(row.code, str(row))

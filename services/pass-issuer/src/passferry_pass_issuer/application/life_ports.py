@@ -129,7 +129,7 @@ class EndedPasses(Protocol):
         """Stores the names of passes after the person was taken out of them."""
 
     async def end_undrawn(self, transaction: Transaction, passes: Sequence[WalletPass]) -> None:
-        """Stores the status of passes that cannot be drawn."""
+        """Stores the status of passes that cannot be drawn, and the versions that they know."""
 
     async def revoke_links(
         self, transaction: Transaction, keys: Collection[PassKey]
