@@ -395,3 +395,19 @@ async def test_asking_for_a_replacement_while_the_ledger_answers_disturbs_neithe
         assert [each.status_code for each in answers[:-1]] == [200] * 6
         assert answers[-1] == [None]
     assert len(await office.events(PassVoided)) == 3
+
+
+async def test_a_new_pass_never_has_the_code_of_the_lost_one(office, shop, make):
+    # proves: J93
+    barcode = {"format": "qr", "message": {"source": "field.ticket", "default": "NONE"}}
+    layout = make.template_json()["apple"] | {"barcode": barcode}
+    template_id = await office.template(shop.workspace_id, apple=layout)
+    program = await office.program(shop.workspace_id, template_id=template_id, name="Ticket")
+    fields = {"ticket": "SECRET-OF-THE-LOST", "favourite": "Tea"}
+    lost = await shop(program_id=program, fields=fields)
+    path = f"{shop.base}/passes/{lost['pass_id']}/reissue"
+    problem = await office.call("POST", path, status=422)
+    assert problem["errors"][0]["field"] == "fields.ticket"
+    body = {"fields": {"ticket": "T-2"}}
+    new = (await office.call("POST", path, status=201, json=body))["pass"]
+    assert new["fields"] == {"ticket": "T-2", "favourite": "Tea"}

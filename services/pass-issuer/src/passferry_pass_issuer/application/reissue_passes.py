@@ -6,8 +6,8 @@ In whatever order things fail, nothing is spent twice and nothing is lost.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from passferry_contracts.events.ledger import CommandCompleted, TransferCommand
@@ -19,9 +19,11 @@ from passferry_pass_issuer.application.make_passes import MakePasses, PassDraft,
 from passferry_pass_issuer.application.ports import Catalogue, Passes, Programs
 from passferry_pass_issuer.application.work import Work, Workbench
 from passferry_pass_issuer.domain.holder import Holder
-from passferry_pass_issuer.domain.issuing import check_program_open
+from passferry_pass_issuer.domain.issuing import check_field_values, check_program_open
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.status_changes import REPLACED
+from passferry_pass_issuer.domain.template import TemplateContent
+from passferry_pass_issuer.domain.value_expression import Scalar
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
 from passferry_runtime.errors import Conflict, NotFound, Rejected, RetryLater
 
@@ -37,6 +39,8 @@ class ReissueRequest:
     external_id: str | None = None
     #: Whose the new pass is; absent: the same holder's.
     holder: str | None = None
+    #: In the place of those of the lost pass that have the same names; null removes one.
+    field_values: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +118,7 @@ class ReissuePass:
                 holder=holder.facts,
                 # What the old one holds comes from the ledger.
                 opening_balance_minor=0,
-                field_values=old.field_values,
+                field_values=_field_values(old, asked, template.content),
                 # Of no request: another one with its external id is a conflict.
                 request_sha256="",
                 external_id=external_id,
@@ -182,6 +186,19 @@ class ReissuePass:
                 reason=REPLACED,
             ),
         )
+
+
+def _field_values(
+    old: WalletPass, asked: ReissueRequest, content: TemplateContent
+) -> dict[str, Scalar]:
+    """Who found the lost pass knows its codes, so that the new one must not have them."""
+    for name in sorted(content.code_field_names() & old.field_values.keys()):
+        if name not in asked.field_values:
+            raise ContentRejected(
+                "required", f"fields.{name}", "is a code of the lost pass: give the new one's"
+            )
+    merged = {**old.field_values, **asked.field_values}
+    return check_field_values({name: said for name, said in merged.items() if said is not None})
 
 
 def key_of(replacement: Replacement) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from passferry_pass_issuer.domain.apple_template import AppleContent
-from passferry_pass_issuer.domain.google_template import GoogleContent
+from passferry_pass_issuer.domain.google_template import GoogleContent, expressions_in
 from passferry_pass_issuer.domain.value_expression import FIELD_PREFIX, ValueExpression
 
 
@@ -17,12 +18,18 @@ class TemplateContent:
 
     def field_names(self) -> frozenset[str]:
         """The names of the values that passes of this template can be given."""
-        found = {
-            expression.source.removeprefix(FIELD_PREFIX)
-            for expression in self.expressions()
-            if expression.source.startswith(FIELD_PREFIX)
-        }
-        return frozenset(found)
+        return _names(self.expressions())
+
+    def code_field_names(self) -> frozenset[str]:
+        """Those that codes of a pass are made of: whoever has one may use the pass."""
+        found: list[ValueExpression | None] = []
+        if self.apple is not None:
+            found += [barcode.message for barcode in self.apple.barcodes]
+            found += [self.apple.nfc.message] if self.apple.nfc is not None else []
+        if self.google is not None:
+            codes = self.google.barcode, self.google.rotating_barcode, self.google.smart_tap
+            found += expressions_in(codes)
+        return _names(found)
 
     def expiry_of(self, issued_at: datetime) -> datetime | None:
         """When a pass ends that is issued now, and for which nobody said it."""
@@ -35,3 +42,12 @@ class TemplateContent:
         if self.google is not None:
             found += self.google.expressions()
         return [expression for expression in found if expression is not None]
+
+
+def _names(expressions: Iterable[ValueExpression | None]) -> frozenset[str]:
+    found = {
+        expression.source.removeprefix(FIELD_PREFIX)
+        for expression in expressions
+        if expression is not None and expression.source.startswith(FIELD_PREFIX)
+    }
+    return frozenset(found)

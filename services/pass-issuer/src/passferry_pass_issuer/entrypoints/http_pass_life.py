@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 from starlette.responses import JSONResponse, Response
 
 from passferry_contracts.fields import ExternalId, ShortText
@@ -13,7 +13,7 @@ from passferry_contracts.types import Role
 from passferry_pass_issuer.application.reissue_passes import ReissueRequest
 from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
-from passferry_pass_issuer.entrypoints.http_passes import pass_body
+from passferry_pass_issuer.entrypoints.http_passes import Fields, pass_body
 from passferry_pass_issuer.entrypoints.http_work import (
     Body,
     RequestBody,
@@ -41,6 +41,7 @@ class ReissueBody(RequestBody):
     external_id: ExternalId | None = None
     #: Whose the new pass is; absent: the same holder's.
     holder: HolderReference | None = None
+    fields: Fields = Field(default_factory=dict)
 
 
 @router.post("/{reference:path}/transfer")
@@ -61,7 +62,9 @@ async def reissue_pass(
 ) -> Response:
     """Replace a lost pass: its balance moves, then it is void. Asking again shows how far it is."""
     given = body or ReissueBody()
-    asked = ReissueRequest(external_id=given.external_id, holder=given.holder)
+    asked = ReissueRequest(
+        external_id=given.external_id, holder=given.holder, field_values=given.fields
+    )
     async with working(request, [scope.workspace_id], actor=scope.principal.actor) as work:
         reissued = await issuer_of(request).life.reissue_pass(
             work, scope.workspace_id, reference, asked
