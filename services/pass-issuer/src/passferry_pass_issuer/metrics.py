@@ -40,9 +40,9 @@ TIME_DUTIES = Counter(
     "What was done without an order: passes expired, ended ones taken back, pages of holders",
     ["duty"],
 )
-TIME_DUTY_FAILURES = Counter(
-    "passferry_issuer_time_duty_failures_total",
-    "Workspaces for which one of these duties failed; it is tried again in the next round",
+TIME_DUTY_FAILURES = Gauge(
+    "passferry_issuer_time_duty_failures",
+    "Passes and holders that the last round of the upkeep left for the next, because they failed",
     ["duty"],
 )
 MESSAGES = Counter(

@@ -29,12 +29,17 @@ ON CONFLICT (workspace_id, holder_id) DO UPDATE SET
 """
 
 WAITING = """
-SELECT page.workspace_id, page.holder_id, page.after_pass_id, page.is_erasure
+SELECT page.workspace_id, page.holder_id
 FROM unnest($1::uuid[]) AS named(workspace_id) CROSS JOIN LATERAL (
-    SELECT workspace_id, holder_id, after_pass_id, is_erasure FROM holder_pages
-    WHERE holder_pages.workspace_id = named.workspace_id
-    ORDER BY requested_at, holder_id LIMIT $2 FOR UPDATE
+    SELECT workspace_id, holder_id FROM holder_pages
+    WHERE holder_pages.workspace_id = named.workspace_id AND holder_id <> ALL($3::uuid[])
+    ORDER BY requested_at, holder_id LIMIT $2
 ) AS page
+"""
+
+PAGE = """
+SELECT workspace_id, holder_id, after_pass_id, is_erasure FROM holder_pages
+WHERE workspace_id = $1 AND holder_id = $2 FOR UPDATE
 """
 
 FINISH = "DELETE FROM holder_pages WHERE workspace_id = $1 AND holder_id = $2"
@@ -50,7 +55,7 @@ FROM unnest($1::uuid[]) AS named(workspace_id) CROSS JOIN LATERAL (
     SELECT workspace_id, pass_id, row_number() OVER (ORDER BY expires_at, pass_id) AS turn
     FROM pass
     WHERE pass.workspace_id = named.workspace_id AND status = 'active' AND expires_at <= $2
-        AND NOT {_IS_MOVING}
+        AND pass_id <> ALL($4::uuid[]) AND NOT {_IS_MOVING}
     ORDER BY expires_at, pass_id LIMIT $3
 ) AS due
 ORDER BY due.turn, due.workspace_id
@@ -79,6 +84,7 @@ FROM (
         SELECT workspace_id, pass_id, row_number() OVER (ORDER BY due_at, pass_id) AS turn
         FROM pass_retirement
         WHERE pass_retirement.workspace_id = named.workspace_id AND due_at <= $2
+            AND pass_id <> ALL($5::uuid[])
         ORDER BY due_at, pass_id LIMIT $3
     ) AS due CROSS JOIN LATERAL (
         SELECT count(*) AS links FROM link
@@ -87,6 +93,13 @@ FROM (
 ) AS counted
 WHERE counted.records <= $4::bigint
 ORDER BY counted.turn, counted.workspace_id
+"""
+
+COUNT_LINKS = """
+SELECT link.workspace_id, link.pass_id, count(*) AS links FROM link
+JOIN unnest($1::uuid[], $2::uuid[]) AS given(workspace_id, pass_id)
+    ON link.workspace_id = given.workspace_id AND link.pass_id = given.pass_id
+GROUP BY link.workspace_id, link.pass_id
 """
 
 # A serial number that another tool gave may be a number of the person.
@@ -177,18 +190,28 @@ class PostgresPassesOfHolders:
         )
 
     async def waiting(
-        self, transaction: Transaction, workspace_ids: Collection[UUID], *, limit: int
-    ) -> list[HolderPage]:
-        rows = await transaction.fetch(WAITING, sorted(workspace_ids), limit)
-        return [
-            HolderPage(
-                workspace_id=row["workspace_id"],
-                holder_id=row["holder_id"],
-                after=row["after_pass_id"],
-                is_erasure=row["is_erasure"],
-            )
-            for row in rows
-        ]
+        self,
+        transaction: Transaction,
+        workspace_ids: Collection[UUID],
+        *,
+        limit: int,
+        passing_over: Sequence[UUID],
+    ) -> list[PassKey]:
+        rows = await transaction.fetch(WAITING, sorted(workspace_ids), limit, list(passing_over))
+        return [(row["workspace_id"], row["holder_id"]) for row in rows]
+
+    async def page(
+        self, transaction: Transaction, workspace_id: UUID, holder_id: UUID
+    ) -> HolderPage | None:
+        row = await transaction.fetchrow(PAGE, workspace_id, holder_id)
+        if row is None:
+            return None
+        return HolderPage(
+            workspace_id=row["workspace_id"],
+            holder_id=row["holder_id"],
+            after=row["after_pass_id"],
+            is_erasure=row["is_erasure"],
+        )
 
     async def finish(self, transaction: Transaction, page: HolderPage) -> None:
         await transaction.execute(FINISH, page.workspace_id, page.holder_id)
@@ -202,8 +225,10 @@ class PostgresEndedPasses:
         *,
         now: datetime,
         limit: int,
+        passing_over: Sequence[UUID],
     ) -> list[PassKey]:
-        return _keys(await transaction.fetch(EXPIRED, sorted(workspace_ids), now, limit))
+        given = sorted(workspace_ids), now, limit, list(passing_over)
+        return _keys(await transaction.fetch(EXPIRED, *given))
 
     async def moving(self, transaction: Transaction, keys: Collection[PassKey]) -> set[PassKey]:
         return set(_keys(await transaction.fetch(MOVING, *_columns(keys))))
@@ -221,9 +246,16 @@ class PostgresEndedPasses:
         now: datetime,
         limit: int,
         max_records: int,
+        passing_over: Sequence[UUID],
     ) -> list[PassKey]:
-        named = sorted(workspace_ids)
-        return _keys(await transaction.fetch(DUE, named, now, limit, max_records))
+        given = sorted(workspace_ids), now, limit, max_records, list(passing_over)
+        return _keys(await transaction.fetch(DUE, *given))
+
+    async def count_links(
+        self, transaction: Transaction, keys: Collection[PassKey]
+    ) -> dict[PassKey, int]:
+        rows = await transaction.fetch(COUNT_LINKS, *_columns(keys))
+        return {(row["workspace_id"], row["pass_id"]): row["links"] for row in rows}
 
     async def forget(
         self, transaction: Transaction, keys: Collection[PassKey], *, now: datetime

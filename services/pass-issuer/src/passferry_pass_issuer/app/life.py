@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from passferry_pass_issuer.adapters.postgres_claims import PostgresClaims, PostgresMessages
 from passferry_pass_issuer.adapters.postgres_idempotency import PostgresIdempotency
+from passferry_pass_issuer.adapters.postgres_load import StepErrors
 from passferry_pass_issuer.adapters.postgres_owners import PostgresOwners, PostgresReplacements
 from passferry_pass_issuer.adapters.postgres_upkeep import (
     PostgresPassesOfHolders,
@@ -11,6 +12,7 @@ from passferry_pass_issuer.adapters.postgres_upkeep import (
 from passferry_pass_issuer.app.parts import Stores, Surroundings
 from passferry_pass_issuer.application.answer_enrolments import AnswerEnrolments
 from passferry_pass_issuer.application.change_passes import EndPass
+from passferry_pass_issuer.application.do_duties import DoDuty
 from passferry_pass_issuer.application.draw_holder_passes import DrawHolderPasses
 from passferry_pass_issuer.application.issue_passes import IssuePasses
 from passferry_pass_issuer.application.keep_holders import EraseHolder, SaveHolder
@@ -90,7 +92,7 @@ def build_life(
             end_pass=end_pass,
         ),
         keep_time=KeepTime(
-            workbench=workbench,
+            do_duty=DoDuty(workbench=workbench, errors=StepErrors()),
             workspaces=stores.workspaces,
             transactions=around.database,
             store=stores.revisions,

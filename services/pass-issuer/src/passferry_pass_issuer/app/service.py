@@ -44,6 +44,7 @@ from passferry_pass_issuer.entrypoints import (
     http_workspaces,
 )
 from passferry_pass_issuer.entrypoints.check_credentials import CredentialCheck
+from passferry_pass_issuer.entrypoints.check_upkeep import upkeep_check
 from passferry_pass_issuer.entrypoints.worker_jobs import JobWorker
 from passferry_pass_issuer.entrypoints.worker_signing_queue import (
     SigningQueue,
@@ -150,6 +151,7 @@ async def service(settings: PassIssuerSettings) -> AsyncIterator[Service]:
             issuer.life.keep_time,
             interval_s=settings.time_interval_s,
             turn=Turn(database, "time"),
+            otherwise=issuer.life.keep_time.failures.clear,
         )
         consumer = Consumer(
             service=SERVICE,
@@ -193,6 +195,7 @@ async def service(settings: PassIssuerSettings) -> AsyncIterator[Service]:
                 consumer.check,
                 relay.check,
                 CredentialCheck(issuer.watch_credentials, clock).check,
+                upkeep_check(issuer.life.keep_time.failures),
                 *press.checks,
             ],
         )

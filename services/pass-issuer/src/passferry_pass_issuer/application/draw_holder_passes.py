@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
@@ -14,6 +14,7 @@ from passferry_pass_issuer.application.life_ports import (
     EndedPasses,
     HolderPage,
     PassesOfHolders,
+    PassKey,
     RememberedAnswers,
 )
 from passferry_pass_issuer.application.pass_events import (
@@ -29,6 +30,8 @@ from passferry_pass_issuer.domain.wallet_pass import WalletPass
 from passferry_runtime.ids import uuid7
 
 PAGE_PASSES = 100
+#: Of the passes that one transaction erases: each is an event, and a transaction has room for more.
+MAX_LINKS = 5_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,26 +59,30 @@ class DrawHolderPasses:
         await self.passes.put_off(work.transaction, page, now=work.now)
         return await self.step(work, page)
 
-    async def step(self, work: Work, page: HolderPage) -> bool:
-        """One page; whether it was the last."""
+    async def step(self, work: Work, page: HolderPage, *, limit: int | None = None) -> bool:
+        """One page, of at most `limit` passes; whether it was the last."""
+        limit = PAGE_PASSES if limit is None else limit
         ids = await self.passes.ids(
             work.transaction,
             page.workspace_id,
             page.holder_id,
             after=page.after,
-            limit=PAGE_PASSES,
+            limit=limit,
             only_active=not page.is_erasure,
         )
-        keys = [(page.workspace_id, pass_id) for pass_id in ids]
+        found = [(page.workspace_id, pass_id) for pass_id in ids]
+        keys = found
+        if page.is_erasure and found:
+            keys = _within_links(found, await self.ended.count_links(work.transaction, found))
         rows = list((await self.store.lock(work.transaction, keys)).values()) if keys else []
         if page.is_erasure:
             await self._erase(work, page.workspace_id, rows)
         else:
             await self._draw(work, rows)
-        if len(ids) < PAGE_PASSES:
+        if len(keys) == len(found) < limit:
             await self.passes.finish(work.transaction, page)
             return True
-        await self.passes.put_off(work.transaction, replace(page, after=ids[-1]), now=work.now)
+        await self.passes.put_off(work.transaction, replace(page, after=keys[-1][1]), now=work.now)
         return False
 
     async def _draw(self, work: Work, rows: Sequence[WalletPass]) -> None:
@@ -128,6 +135,17 @@ class DrawHolderPasses:
                 changed_at=work.now,
             )
             work.transaction.emit(LINK_CHANGED, told)
+
+
+def _within_links(keys: Sequence[PassKey], links: Mapping[PassKey, int]) -> list[PassKey]:
+    """As many of the first as have `MAX_LINKS` links together; at least one."""
+    taken, count = list[PassKey](), 0
+    for key in keys:
+        count += links.get(key, 0)
+        if taken and count > MAX_LINKS:
+            break
+        taken.append(key)
+    return taken
 
 
 def _nameless(row: WalletPass) -> WalletPass:

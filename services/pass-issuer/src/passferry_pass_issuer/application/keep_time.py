@@ -3,57 +3,47 @@ off is done, and what need not be remembered is forgotten."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from uuid import UUID
 
 from passferry_contracts.registry import LINK_CHANGED, PASS_RENDERED
 from passferry_contracts.types import PassStatus
 from passferry_pass_issuer.application.administer_workspaces import Workspaces
+from passferry_pass_issuer.application.do_duties import DoDuty, Duty, Failures, Key
 from passferry_pass_issuer.application.draw_holder_passes import DrawHolderPasses
 from passferry_pass_issuer.application.life_ports import (
     Claims,
     EndedPasses,
     Messages,
     PassesOfHolders,
-    PassKey,
     RememberedAnswers,
 )
 from passferry_pass_issuer.application.ports import PassChange, RevisionWriter, Transactions
 from passferry_pass_issuer.application.render_revisions import RevisionStore, tell_status
-from passferry_pass_issuer.application.work import Work, Workbench
+from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain.status_changes import TIME_IS_OVER, may_become
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
-from passferry_pass_issuer.metrics import TIME_DUTIES, TIME_DUTY_FAILURES
 from passferry_runtime.ids import uuid7
-from passferry_runtime.logging import get_logger
 
-log = get_logger(__name__)
-
-ACTOR = "issuer:scheduler"
 PAGE_WORKSPACES = 200
 MAX_WORKSPACES = 20_000
-#: Of each workspace in one transaction: a large one does not keep the others waiting.
+#: Of each workspace in one look: a large one does not keep the others waiting.
 PER_WORKSPACE = 50
-#: Of all of them: they are drawn and signed together.
+#: In one transaction: they are drawn and signed together.
 BATCH = 256
 #: Tombstones of one transaction, which has room for more.
 MAX_RECORDS = 5_000
-#: Looks at one page of workspaces in one round; the next round goes on.
-MAX_LOOKS = 100
 CLAIMS_KEPT = timedelta(days=7)
 MESSAGES_KEPT = timedelta(days=30)
-
-#: Does some of what is due in these workspaces; how much was done, and whether more may be due.
-Duty = Callable[[Work, Sequence[UUID]], Awaitable[tuple[int, bool]]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeepTime:
     """`__call__` is one round; one replica at a time does them."""
 
-    workbench: Workbench
+    do_duty: DoDuty
     workspaces: Workspaces
     transactions: Transactions
     store: RevisionStore
@@ -64,40 +54,29 @@ class KeepTime:
     claims: Claims
     messages: Messages
     answers: RememberedAnswers
+    failures: Failures = field(default_factory=Failures)
 
     async def __call__(self) -> None:
-        duties: dict[str, Duty] = {
-            "expire": self._expire,
-            "holder_pages": self._holder_pages,
-            "retire": self._retire,
-            "forget": self._forget,
-        }
+        duties = self._duties()
+        left: dict[str, list[Key]] = {duty.name: [] for duty in duties}
         async for named in self._pages():
-            for name, duty in duties.items():
-                await self._do(name, duty, named)
+            for duty in duties:
+                left[duty.name] += await self.do_duty(duty, named)
+        self.failures.show(left)
 
-    async def _do(self, name: str, duty: Duty, named: Sequence[UUID]) -> None:
-        """One duty that fails keeps no other from being done, nor what a workspace cannot do
-        the others."""
-        try:
-            for _ in range(MAX_LOOKS):
-                async with self.workbench.open(named, actor=ACTOR) as work:
-                    done, has_more = await duty(work, named)
-                TIME_DUTIES.labels(duty=name).inc(done)
-                if not has_more:
-                    return
-        except Exception as error:
-            if len(named) > 1:
-                for each in named:
-                    await self._do(name, duty, [each])
-                return
-            TIME_DUTY_FAILURES.labels(duty=name).inc()
-            log.warning(
-                "time_duty_failed",
-                duty=name,
-                workspace_id=str(named[0]),
-                error=type(error).__name__,
-            )
+    def _duties(self) -> list[Duty]:
+        return [
+            Duty(name="expire", find=self._expired, do=self._expire, at_once=BATCH),
+            Duty(
+                name="holder_pages",
+                find=self._waiting,
+                do=self._draw_page,
+                at_once=1,
+                narrow=self._draw_one,
+            ),
+            Duty(name="retire", find=self._due, do=self._retire, at_once=BATCH),
+            Duty(name="forget", find=_all_of, do=self._forget, at_once=PAGE_WORKSPACES),
+        ]
 
     async def _pages(self) -> AsyncIterator[list[UUID]]:
         after: UUID | None = None
@@ -109,11 +88,15 @@ class KeepTime:
             yield ids
             after = ids[-1]
 
-    async def _expire(self, work: Work, named: Sequence[UUID]) -> tuple[int, bool]:
-        keys = await self.ended.expired(work.transaction, named, now=work.now, limit=PER_WORKSPACE)
-        if not keys:
-            return 0, False
-        locked = await self.store.lock(work.transaction, keys[:BATCH])
+    async def _expired(
+        self, work: Work, named: Sequence[UUID], *, passing_over: Sequence[UUID]
+    ) -> list[Key]:
+        return await self.ended.expired(
+            work.transaction, named, now=work.now, limit=PER_WORKSPACE, passing_over=passing_over
+        )
+
+    async def _expire(self, work: Work, keys: Sequence[Key]) -> int:
+        locked = await self.store.lock(work.transaction, keys)
         # Between the look and the lock one may have got more time, a follower, or another end.
         moving = await self.ended.moving(work.transaction, locked)
         over = [row for key, row in locked.items() if _is_over(row, work) and key not in moving]
@@ -133,26 +116,42 @@ class KeepTime:
                 work.transaction, change.before, ended, changed_at=work.now, event_id=event_id
             )
             await _audit_expiry(work, change.before, ended)
-        return len(changes), _has_more(keys)
+        return len(changes)
 
-    async def _holder_pages(self, work: Work, named: Sequence[UUID]) -> tuple[int, bool]:
-        pages = await self.holder_pages.waiting(work.transaction, named, limit=1)
-        for page in pages:
-            await self.draw.step(work, page)
-        return len(pages), bool(pages)
+    async def _waiting(
+        self, work: Work, named: Sequence[UUID], *, passing_over: Sequence[UUID]
+    ) -> list[Key]:
+        return await self.holder_pages.waiting(
+            work.transaction, named, limit=1, passing_over=passing_over
+        )
 
-    async def _retire(self, work: Work, named: Sequence[UUID]) -> tuple[int, bool]:
-        """Every compacted topic that tells of these passes gets a tombstone for each record."""
-        keys = await self.ended.due(
+    async def _draw_page(self, work: Work, keys: Sequence[Key]) -> int:
+        return await self._step(work, keys[0])
+
+    async def _draw_one(self, work: Work, keys: Sequence[Key]) -> int:
+        return await self._step(work, keys[0], limit=1)
+
+    async def _step(self, work: Work, key: Key, *, limit: int | None = None) -> int:
+        page = await self.holder_pages.page(work.transaction, *key)
+        if page is None:
+            return 0
+        await self.draw.step(work, page, limit=limit)
+        return 1
+
+    async def _due(
+        self, work: Work, named: Sequence[UUID], *, passing_over: Sequence[UUID]
+    ) -> list[Key]:
+        return await self.ended.due(
             work.transaction,
             named,
             now=work.now,
             limit=PER_WORKSPACE,
             max_records=MAX_RECORDS,
+            passing_over=passing_over,
         )
-        if not keys:
-            return 0, False
-        keys = keys[:BATCH]
+
+    async def _retire(self, work: Work, keys: Sequence[Key]) -> int:
+        """Every compacted topic that tells of these passes gets a tombstone for each record."""
         # Under lock, so that nothing is told of them between here and their tombstones.
         await self.store.lock(work.transaction, keys)
         links = await self.ended.forget(work.transaction, keys, now=work.now)
@@ -160,10 +159,10 @@ class KeepTime:
             work.transaction.emit_tombstone(PASS_RENDERED, str(pass_id), workspace_id)
         for workspace_id, link_id in links:
             work.transaction.emit_tombstone(LINK_CHANGED, str(link_id), workspace_id)
-        # So many at most were taken, so there may be more.
-        return len(keys), True
+        return len(keys)
 
-    async def _forget(self, work: Work, named: Sequence[UUID]) -> tuple[int, bool]:
+    async def _forget(self, work: Work, keys: Sequence[Key]) -> int:
+        named = [workspace_id for workspace_id, _ in keys]
         old = await self.claims.take_old(
             work.transaction, named, before=work.now - CLAIMS_KEPT, limit=PER_WORKSPACE
         )
@@ -175,8 +174,12 @@ class KeepTime:
         answers = await self.answers.forget_old(
             work.transaction, named, now=work.now, limit=PER_WORKSPACE
         )
-        forgotten = len(old), messages, answers
-        return sum(forgotten), max(forgotten) >= PER_WORKSPACE
+        return len(old) + messages + answers
+
+
+async def _all_of(work: Work, named: Sequence[UUID], *, passing_over: Sequence[UUID]) -> list[Key]:
+    """What is forgotten has no keys: a workspace stands for all that is old in it."""
+    return [(each, each) for each in named if each not in passing_over]
 
 
 def _is_over(row: WalletPass, work: Work) -> bool:
@@ -198,7 +201,3 @@ async def _audit_expiry(work: Work, before: WalletPass, after: WalletPass) -> No
         before={"status": before.status.value, "revision": before.revision},
         after={"status": after.status.value, "revision": after.revision, "reason": TIME_IS_OVER},
     )
-
-
-def _has_more(found: Sequence[PassKey]) -> bool:
-    return len(found) >= PER_WORKSPACE

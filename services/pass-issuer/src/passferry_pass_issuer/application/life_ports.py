@@ -73,9 +73,19 @@ class PassesOfHolders(Protocol):
         """The rest is done later. An erasure stays one, whatever else is asked for."""
 
     async def waiting(
-        self, transaction: Transaction, workspace_ids: Collection[UUID], *, limit: int
-    ) -> list[HolderPage]:
-        """At most `limit` of each workspace, the oldest first."""
+        self,
+        transaction: Transaction,
+        workspace_ids: Collection[UUID],
+        *,
+        limit: int,
+        passing_over: Sequence[UUID],
+    ) -> list[PassKey]:
+        """(workspace_id, holder_id): at most `limit` of each workspace, the oldest first."""
+
+    async def page(
+        self, transaction: Transaction, workspace_id: UUID, holder_id: UUID
+    ) -> HolderPage | None:
+        """Locked until the transaction ends."""
 
     async def finish(self, transaction: Transaction, page: HolderPage) -> None: ...
 
@@ -96,6 +106,7 @@ class EndedPasses(Protocol):
         *,
         now: datetime,
         limit: int,
+        passing_over: Sequence[UUID],
     ) -> list[PassKey]:
         """Active passes whose time is over and that are not moving, at most `limit` of each
         workspace; each workspace has its turn."""
@@ -116,9 +127,15 @@ class EndedPasses(Protocol):
         now: datetime,
         limit: int,
         max_records: int,
+        passing_over: Sequence[UUID],
     ) -> list[PassKey]:
         """As `expired`, and only so many that their records (of passes, links and claims) are
         about `max_records`."""
+
+    async def count_links(
+        self, transaction: Transaction, keys: Collection[PassKey]
+    ) -> dict[PassKey, int]:
+        """Of those that have any."""
 
     async def forget(
         self, transaction: Transaction, keys: Collection[PassKey], *, now: datetime
