@@ -59,14 +59,14 @@ async def published(office, workspace_id, body):
     return str(made["template_id"]), answer["warnings"]
 
 
-async def give_nfc_identity(office, workspace_id, authority):
-    issued = authority.issue_pass_certificate(PASS_TYPE, TEAM, nfc=True)
+async def give_nfc_identity(office, workspace_id, authority, *, nfc=True, team=TEAM):
+    issued = authority.issue_pass_certificate(PASS_TYPE, team, nfc=nfc)
     body = {
         "certificate_pem": issued.certificate_pem.decode(),
         "private_key_pem": issued.private_key_pem.decode(),
     }
     path = f"/workspaces/{workspace_id}/signing-identities"
-    await office.call("POST", path, status=201, json=body)
+    return await office.call("POST", path, status=201, json=body)
 
 
 async def opened_on_an_iphone(office, workspace_id, issued):
@@ -129,15 +129,66 @@ async def bundled(office, apple):
     )
 
 
-async def test_an_identity_without_nfc_that_takes_over_shows_in_health(office, authority, make):
+async def test_an_identity_that_devices_would_refuse_says_so_and_signs_nothing(
+    office, authority, make
+):
     # proves: A23 (Apple's pass format: P12)
+    workspace_id = await office.workspace()
+    assert (await give_nfc_identity(office, workspace_id, authority))["warnings"] == []
+    template_id, _ = await published(office, workspace_id, example("eventTicket"))
+    program_id = await office.program(
+        workspace_id, template_id=template_id, protocol="EVENT_TICKET"
+    )
+    health = f"/workspaces/{workspace_id}/health"
+    assert (await office.call("GET", health))["state"] == "ok"
+    base = f"/workspaces/{workspace_id}/passes"
+    fields = {"starts": "2030-01-01T12:00:00Z"}
+    tickets = [
+        await office.call(
+            "POST", base, status=201, json={"program_id": program_id, "fields": fields}
+        )
+        for _ in range(2)
+    ]
+    for nfc, team, code in (
+        (False, TEAM, "signing_identity_without_nfc"),
+        (True, "OTHERTEAM1", "signing_identity_of_another_team"),
+    ):
+        renewed = await give_nfc_identity(office, workspace_id, authority, nfc=nfc, team=team)
+        assert [each["code"] for each in renewed["warnings"]] == [code]
+        told = await office.call("GET", health)
+        assert (told["state"], [each["code"] for each in told["findings"]]) == ("degraded", [code])
+        ticket = tickets.pop()
+        assert (await opened_on_an_iphone(office, workspace_id, ticket)).signature is None
+        assert await office.press.find_unsigned() == []
+        assert await office.press.sign_waiting(UUID(workspace_id), PASS_TYPE) == 0
+    draft = await office.call(
+        "POST",
+        f"/workspaces/{workspace_id}/templates",
+        status=201,
+        json=example("coupon"),
+    )
+    lint = await office.call(
+        "GET", f"/workspaces/{workspace_id}/templates/{draft['template_id']}/lint"
+    )
+    assert "team_mismatch" in {each["code"] for each in lint["findings"]}
+    assert (await give_nfc_identity(office, workspace_id, authority))["warnings"] == []
+    assert await office.press.find_unsigned() == [(UUID(workspace_id), PASS_TYPE)]
+    assert await office.press.sign_waiting(UUID(workspace_id), PASS_TYPE) == 2
+
+
+async def test_what_has_no_nfc_any_more_is_signed_without_its_right(office, authority):
     workspace_id = await office.workspace()
     await give_nfc_identity(office, workspace_id, authority)
     template_id, _ = await published(office, workspace_id, example("eventTicket"))
-    await office.program(workspace_id, template_id=template_id, protocol="EVENT_TICKET")
-    health = f"/workspaces/{workspace_id}/health"
-    assert (await office.call("GET", health))["state"] == "ok"
-    await office.give_identity(workspace_id, authority, pass_type=PASS_TYPE, team=TEAM)
-    told = await office.call("GET", health)
-    assert told["state"] == "degraded"
-    assert [each["code"] for each in told["findings"]] == ["signing_identity_without_nfc"]
+    program_id = await office.program(
+        workspace_id, template_id=template_id, protocol="EVENT_TICKET"
+    )
+    given = {"program_id": program_id, "fields": {"starts": "2030-01-01T12:00:00Z"}}
+    base = f"/workspaces/{workspace_id}/passes"
+    issued = await office.call("POST", base, status=201, json=given)
+    await opened_on_an_iphone(office, workspace_id, issued)
+    await give_nfc_identity(office, workspace_id, authority, nfc=False)
+    await office.call("POST", f"{base}/{issued['pass_id']}/void", json={"reason": "used"})
+    apple = (await office.events(PassRendered))[-1].apple
+    assert "nfc" not in json.loads(apple.pass_json)
+    assert apple.signature is not None

@@ -202,6 +202,23 @@ async def test_translations_travel_as_files_and_leave_with_the_version_that_had_
     assert "icon@3x.png" in second.assets
 
 
+async def test_a_large_answer_is_kept_under_its_idempotency_key(office):
+    body = example("storeCard")
+    body["apple"]["strings"] = {
+        language: {f"{n} {language}": "\u3042\u3044" * 80 for n in range(450)}
+        for language in ("ja", "ko", "th")
+    }
+    path = f"/workspaces/{await office.workspace()}/templates"
+    content = json.dumps(body, ensure_ascii=False).encode()
+    assert len(content) < 1_000_000 < len(json.dumps(body))
+    headers = {"Idempotency-Key": "large", "Content-Type": "application/json"}
+    first, again = [
+        await office.call("POST", path, status=201, content=content, headers=headers)
+        for _ in range(2)
+    ]
+    assert first == again
+
+
 async def test_a_published_version_takes_no_more_images(office, drafted):
     draft = await drafted()
     await with_images(draft)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -34,7 +35,7 @@ CARD = {
     },
     "barcode": {"format": "qr"},
 }
-PLAIN = IdentityFacts(has_nfc=False)
+PLAIN = IdentityFacts(has_nfc=False, team_identifier="CAFE123456", template_team="CAFE123456")
 
 
 def images(*more, side=38):
@@ -121,8 +122,13 @@ def test_nfc_needs_a_certificate_that_allows_it():
     nfc = {"nfc": {"message": {"source": "pass.code"}, "encryption_public_key": "AAAA"}}
     error = ("error", "apple.nfc", "nfc_certificate_missing")
     assert error in linted(**nfc)
-    assert error not in linted(identity=IdentityFacts(has_nfc=True), **nfc)
+    assert error not in linted(identity=replace(PLAIN, has_nfc=True), **nfc)
     assert linted(identity=None) == {("warning", "pass_type_identifier", "identity_missing")}
+
+
+def test_a_certificate_of_another_team_is_an_error():
+    other = replace(PLAIN, team_identifier="OTHERTEAM1")
+    assert linted(identity=other) == {("error", "team_identifier", "team_mismatch")}
 
 
 @pytest.mark.parametrize("missing", ["icon.png", "icon@2x.png", "icon@3x.png", "logo@2x.png"])

@@ -92,7 +92,9 @@ def test_the_examples_of_the_page_lint_without_errors_and_lack_nothing(
 ):
     body = template_example(style)
     apple = parse_template_content({"apple": body["apple"]}).apple
-    findings = examine(body) + lint_apple(apple, [], IdentityFacts(has_nfc=True))
+    findings = examine(body) + lint_apple(
+        apple, [], IdentityFacts(has_nfc=True, team_identifier="A", template_team="A")
+    )
     images = {f"files.{role}{mark}.png" for role in ("icon", "logo") for mark in ("", "@2x", "@3x")}
     assert {each.path for each in findings if each.severity == "error"} == images
     assert not [each for each in findings if each.code == "style_scheme_incomplete"]

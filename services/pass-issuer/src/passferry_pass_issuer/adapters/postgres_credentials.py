@@ -24,7 +24,8 @@ KEPT_S = 30.0
 
 MATERIAL = """
 SELECT workspace_id, signing_identity_id, pass_type_identifier, team_identifier,
-    fingerprint_sha256, certificate_pem, wwdr_pem, private_key_ciphertext, not_after
+    fingerprint_sha256, certificate_pem, wwdr_pem, private_key_ciphertext, not_after,
+    has_nfc
 FROM signing_identity WHERE workspace_id = $1 AND is_active
 ORDER BY pass_type_identifier
 """
@@ -128,6 +129,7 @@ class PostgresCredentials:
             private_key_pem=self._cipher.decrypt(row["private_key_ciphertext"], context=context),
             wwdr_pem=row["wwdr_pem"].encode(),
             not_after=row["not_after"],
+            has_nfc=row["has_nfc"],
         )
 
     def _opened_key(self, row: Any) -> ProviderKey:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+import zlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +13,13 @@ from uuid import UUID
 from passferry_pass_issuer.application.life_ports import ANSWERS_KEPT
 from passferry_pass_issuer.application.ports import Cipher, Transaction
 from passferry_pass_issuer.domain import secret_contexts
+from passferry_pass_issuer.domain.refusals import ContentRejected
+
+MAX_ANSWER_BYTES = 8_000_000
+#: What a key ring seals at once.
+MAX_SEALED_BYTES = 1_000_000
+#: A longer answer is packed; shorter ones are not worth it.
+PACKED_FROM_BYTES = 100_000
 
 # The second of two equal calls waits here until the first has committed its answer.
 LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1, 1))"
@@ -71,7 +79,7 @@ class PostgresIdempotency:
         if row is None:
             return None
         context = secret_contexts.idempotent_answer(workspace_id, key)
-        body = json.loads(self._cipher.decrypt(row["answer_ciphertext"], context=context))
+        body = _unpacked(self._cipher.decrypt(row["answer_ciphertext"], context=context))
         return RememberedAnswer(fingerprint=row["fingerprint"], status=row["status"], body=body)
 
     async def remember(
@@ -89,7 +97,7 @@ class PostgresIdempotency:
         """`subject_id` is the pass or holder that the answer is about."""
         await transaction.execute(FORGET_KEY, workspace_id, key, now - ANSWERS_KEPT)
         context = secret_contexts.idempotent_answer(workspace_id, key)
-        sealed = self._cipher.encrypt(json.dumps(body).encode(), context=context)
+        sealed = self._cipher.encrypt(_packed(body), context=context)
         await transaction.execute(
             INSERT, workspace_id, key, fingerprint, status, sealed, now, subject_id
         )
@@ -110,3 +118,23 @@ class PostgresIdempotency:
     ) -> None:
         """What was answered about these holders and passes is gone."""
         await transaction.execute(FORGET_SUBJECTS, workspace_id, sorted(subject_ids))
+
+
+def _packed(body: Mapping[str, Any]) -> bytes:
+    told = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    if len(told) < PACKED_FROM_BYTES:
+        return told
+    packed = zlib.compress(told, level=1) if len(told) <= MAX_ANSWER_BYTES else told
+    if len(packed) > MAX_SEALED_BYTES:
+        raise ContentRejected(
+            "answer_too_large",
+            "Idempotency-Key",
+            "cannot keep an answer that large: ask for less at once, or without the key",
+        )
+    return packed
+
+
+def _unpacked(kept: bytes) -> dict[str, Any]:
+    told = kept if kept.startswith(b"{") else zlib.decompress(kept)
+    body: dict[str, Any] = json.loads(told)
+    return body

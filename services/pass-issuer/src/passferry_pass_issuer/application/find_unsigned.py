@@ -47,6 +47,6 @@ class FindUnsigned:
         signable = {
             (need.workspace_id, need.pass_type_identifier)
             for need in needs
-            if need.identity_not_after is not None and need.identity_not_after > now
+            if need.is_signable(now)
         }
         return [each for each in waiting if each in signable]

@@ -93,5 +93,9 @@ class LintTemplate:
         records = await self.identities.identities(work.transaction, version.workspace_id)
         for record in records:
             if record.is_active and record.pass_type_identifier == version.pass_type_identifier:
-                return IdentityFacts(has_nfc=record.has_nfc)
+                return IdentityFacts(
+                    has_nfc=record.has_nfc,
+                    team_identifier=record.team_identifier,
+                    template_team=version.team_identifier,
+                )
         return None

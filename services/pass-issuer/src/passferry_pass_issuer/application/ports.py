@@ -81,6 +81,8 @@ class SigningMaterial:
     private_key_pem: bytes = field(repr=False)
     wwdr_pem: bytes
     not_after: datetime
+    #: Its certificate is one for NFC.
+    has_nfc: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

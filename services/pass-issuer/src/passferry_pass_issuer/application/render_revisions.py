@@ -24,6 +24,7 @@ from passferry_pass_issuer.application.ports import (
     Transactions,
 )
 from passferry_pass_issuer.domain import secret_contexts
+from passferry_pass_issuer.domain.credentials import is_taken_from
 from passferry_pass_issuer.domain.google_ids import vertical_of
 from passferry_pass_issuer.domain.google_pieces import taking_back
 from passferry_pass_issuer.domain.refusals import ContentRejected, Unreadable
@@ -258,8 +259,8 @@ class RenderRevisions:
             if key not in opened:
                 opened[key] = await self.credentials.signing_material(transaction, *key)
             material = opened[key]
-            if material is None or material.not_after <= now:
-                # No device takes what an expired certificate signed. Told by the health check; signed when the identity is uploaded.
+            if material is None or not _can_sign(material, row, now):
+                # Told by the health check; signed when an identity is uploaded that devices take.
                 UNSIGNED_REVISIONS.inc()
                 continue
             jobs.append((index, material, row.manifest))
@@ -316,6 +317,15 @@ class RenderRevisions:
         )
 
 
+def _can_sign(material: SigningMaterial, row: WalletPass, now: datetime) -> bool:
+    """No device takes what an expired certificate signed, or one that the pass is not for."""
+    return (
+        material.not_after > now
+        and row.pass_json is not None
+        and is_taken_from(material.team_identifier, row.pass_json, has_nfc=material.has_nfc)
+    )
+
+
 def _is_news(before: WalletPass, after: WalletPass) -> bool:
     return (
         after.revision != before.revision
@@ -368,13 +378,16 @@ class SignWaiting:
                     for row in locked.values()
                 ]
                 stored = await self.revisions.store_showable(transaction, changes)
+                material = await self.revisions.credentials.signing_material(
+                    transaction, workspace_id, pass_type_identifier
+                )
             signed_now = sum(
                 isinstance(row, WalletPass) and row.signed_revision == row.revision
                 for row in stored
             )
             signed += signed_now
-            is_gone = not signed_now and all(isinstance(row, WalletPass) for row in stored)
-            # None signed, though each could be: the identity is gone again.
+            # Others than these may be what the identity can sign.
+            is_gone = material is None or material.not_after <= self.clock.now()
             if len(page) < SIGNING_PAGE or is_gone:
                 return signed
             after = page[-1]

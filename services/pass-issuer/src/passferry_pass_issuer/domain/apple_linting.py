@@ -42,6 +42,9 @@ class IdentityFacts:
     """Of the active signing identity of the template's pass type."""
 
     has_nfc: bool
+    #: The certificate's own, and the one that the template names.
+    team_identifier: str
+    template_team: str | None
 
 
 def lint_apple(
@@ -208,7 +211,15 @@ def _lint_identity(apple: AppleContent, identity: IdentityFacts | None) -> Itera
             "has no signing identity yet: its passes cannot be put on a device",
             "identity_missing",
         )
-    elif apple.nfc is not None and not identity.has_nfc:
+        return
+    if identity.team_identifier != identity.template_team:
+        yield _error(
+            "team_identifier",
+            f"is not the signing certificate's, which is of team {identity.team_identifier}: "
+            "devices would refuse the whole pass",
+            "team_mismatch",
+        )
+    if apple.nfc is not None and not identity.has_nfc:
         yield _error(
             "apple.nfc",
             "the signing certificate is not one for NFC: devices would refuse the whole pass",

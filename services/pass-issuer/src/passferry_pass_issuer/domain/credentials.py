@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -79,6 +80,12 @@ class ProviderKeyRecord:
     created_at: datetime
 
 
+def is_taken_from(team_identifier: str, pass_json: str, *, has_nfc: bool) -> bool:
+    """Devices refuse a pass of another team than its certificate's, and NFC without its right."""
+    told = json.loads(pass_json)
+    return bool(told["teamIdentifier"] == team_identifier) and (has_nfc or "nfc" not in told)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialNeed:
     """What the published templates of a workspace name, with what is there for it."""
@@ -92,6 +99,11 @@ class CredentialNeed:
     has_google_account: bool
     #: The template has NFC and the certificate does not allow it.
     lacks_nfc: bool = False
+
+    def is_signable(self, now: datetime) -> bool:
+        """Whether devices take what the identity signs now."""
+        is_valid = self.identity_not_after is not None and self.identity_not_after > now
+        return is_valid and self.identity_team == self.team_identifier and not self.lacks_nfc
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

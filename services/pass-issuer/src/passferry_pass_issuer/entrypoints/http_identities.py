@@ -76,6 +76,18 @@ def signing_request_body(record: SigningRequestRecord, now: datetime) -> Body:
     }
 
 
+async def _told(request: Request, record: SigningIdentityRecord, now: datetime) -> Body:
+    """With what the published templates of its pass type need and it has not."""
+    report = await issuer_of(request).watch_credentials.of_workspace(record.workspace_id, now)
+    faults = [
+        each
+        for each in report.findings
+        if each.is_degraded and each.subject == record.pass_type_identifier
+    ]
+    warnings = [{"code": each.code, "detail": each.detail} for each in faults]
+    return signing_identity_body(record, now) | {"warnings": warnings}
+
+
 @router.post(
     "", status_code=201, openapi_extra=request_schema(SigningIdentityBody, _IDENTITY_FILES)
 )
@@ -93,7 +105,7 @@ async def upload_signing_identity(request: Request, scope: Owner) -> Body:
         raise problem_of(refusal) from None
     async with working(request, [workspace_id], actor=scope.principal.actor) as work:
         record = await issuer.desk.store_identity(work, workspace_id, checked)
-    return signing_identity_body(record, work.now)
+    return await _told(request, record, work.now)
 
 
 @router.get("")
@@ -148,7 +160,7 @@ async def complete_signing_request(
         record = await issuer_of(request).desk.complete_signing_request(
             work, scope.workspace_id, signing_request_id, body.certificate()
         )
-    return signing_identity_body(record, work.now)
+    return await _told(request, record, work.now)
 
 
 @router.delete("/requests/{signing_request_id}", status_code=204)
@@ -169,7 +181,7 @@ async def activate_signing_identity(
         record = await issuer_of(request).desk.activate_identity(
             work, scope.workspace_id, signing_identity_id
         )
-    return signing_identity_body(record, work.now)
+    return await _told(request, record, work.now)
 
 
 @router.delete("/{signing_identity_id}", status_code=204)
