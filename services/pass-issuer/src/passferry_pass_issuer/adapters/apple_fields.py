@@ -16,6 +16,7 @@ from passferry_pass_issuer.domain.field_mapping import (
 from passferry_pass_issuer.domain.json_pattern import JsonPattern
 from passferry_pass_issuer.domain.pattern_drawing import ABSENT, draw
 from passferry_pass_issuer.domain.rendering_subject import RenderSubject
+from passferry_wallet.apple.document.semantics import wants_text
 from passferry_wallet.apple.pass_content import CurrencyAmount, ExactNumber, PassField, WrittenField
 from passferry_wallet.apple.pass_fields import FieldFrame, attributed_text
 from passferry_wallet.apple.pass_values import clean_text, exact_number, url, w3c_date
@@ -125,6 +126,9 @@ def pattern_value(shown: Shown, path: str) -> Any:
         return url(shown, path) if path.endswith("URL") else clean_text(shown, path)
     if isinstance(shown, datetime):
         return w3c_date(shown, path)
+    if ".semantics." in path and wants_text(path):
+        # A shop may send the number of a seat as a number.
+        return str(shown)
     if isinstance(shown, Scaled):
         return exact_number(shown.unscaled, shown.scale, path)
     return shown if isinstance(shown, bool) else exact_number(shown, 0, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.rendering_subject import RenderSubject
 from passferry_pass_issuer.domain.value_expression import ValueExpression
 
+_CURRENCY = re.compile(r"[A-Z]{3}")
 _NUMBERS = frozenset({"integer", "decimal", "currency"})
 
 
@@ -73,6 +75,9 @@ def _computed(expression: ValueExpression, subject: RenderSubject, path: str, wr
         wanted = "a date" if expression.format == "date" else "a number"
         raise ContentRejected("value_invalid", path, f"is {wanted}, and the pass has a text there")
     if expression.format == "currency":
+        if not _CURRENCY.fullmatch(subject.unit):
+            # Points are no money, and devices would refuse the whole pass for them.
+            return ABSENT
         # Apple's meaning of an amount: text, so that no digit is lost.
         amount = str(shown) if isinstance(shown, Scaled | int) else ""
         return {"amount": amount, "currencyCode": subject.unit}

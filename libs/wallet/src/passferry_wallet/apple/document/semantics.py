@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import functools
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -190,3 +192,25 @@ class Semantics(EventSemantics, JourneySemantics):
     silence_requested: bool | None = None
     total_price: CurrencyAmount | None = None
     wifi_access: Annotated[list[WifiNetwork], Field(max_length=20)] | None = None
+
+
+def wants_text(path: str) -> bool:
+    """Whether the tag at the end of a path, such as `seats.0.seatNumber`, is a text or one of several."""
+    names = [part for part in path.rsplit(".", 2) if not part.isdigit()]
+    return bool(names) and names[-1] in _text_tags()
+
+
+@functools.cache
+def _text_tags() -> frozenset[str]:
+    schema = Semantics.model_json_schema(by_alias=True)
+    found: dict[str, bool] = {}
+    for each in (schema, *schema["$defs"].values()):
+        for name, member in each.get("properties", {}).items():
+            found[name] = found.get(name, True) and _is_text(member)
+    return frozenset(name for name, is_text in found.items() if is_text)
+
+
+def _is_text(member: Mapping[str, Any]) -> bool:
+    kinds = [each for each in member.get("anyOf", [member]) if each.get("type") != "null"]
+    kinds = [each["items"] if each.get("type") == "array" else each for each in kinds]
+    return all(each.get("type") == "string" for each in kinds)
