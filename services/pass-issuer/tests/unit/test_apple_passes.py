@@ -358,12 +358,12 @@ def test_a_newer_look_that_lacks_something_is_doubted(template_example, examine)
 # Life, dates and relevance
 
 
-def test_a_voided_pass_of_any_style_has_no_barcode(tell, template_example):
+def test_a_voided_pass_of_any_style_has_no_barcode_and_opens_no_door(tell, template_example):
     # proves: A4
     for style in STYLES:
         card = tell(template_example(style), status=PassStatus.VOIDED)
         assert card["voided"] is True
-        assert not {"barcode", "barcodes"} & card.keys()
+        assert not {"barcode", "barcodes", "nfc"} & card.keys()
 
 
 def test_an_interval_of_more_than_a_day_is_refused(tell, template_example):

@@ -78,8 +78,9 @@ def build_pass_json(content: PassContent, *, constant: Mapping[str, Any] = _NOTH
     _add_style(written, content)
     _add_looks(written, content)
     if not content.is_voided:
+        # What is spent opens no door, neither by its code nor held to a reader.
         add_barcodes(written, content.barcodes)
-    add_nfc(written, content)
+        add_nfc(written, content)
     add_relevance(written, content)
     _add_life(written, content)
     _add_extras(written, content)
