@@ -149,6 +149,18 @@ def test_what_a_pass_has_no_value_for_is_left_out_with_the_object_that_was_all_o
     assert ticket["semantics"]["eventName"] == "Ferry against Tug"
 
 
+def test_a_number_where_apple_wants_a_text_is_written_as_one(tell, template_example):
+    example = template_example("eventTicket")
+    seats = {"starts": "2030-01-01T12:00:00Z", "seat": 12, "row": 7, "block": True}
+    ticket = tell(example, field_values=seats)
+    said = [value for seat in ticket["semantics"]["seats"] for value in seat.values()]
+    assert said
+    assert all(isinstance(value, str) for value in said)
+    read_pass_json(json.dumps(ticket, default=float).encode())
+    # Where it wants a number, it stays one.
+    assert tell(template_example("boardingPass"))["semantics"]["flightNumber"] == 123
+
+
 def test_a_semantic_boarding_pass_has_numbers_dates_and_names(tell, template_example):
     flight = tell(template_example("boardingPass"))
     assert flight["boardingPass"]["transitType"] == "PKTransitTypeAir"
