@@ -475,3 +475,23 @@ def test_this_service_hears_what_changes_passes(office):
         LEDGER_RESULTS.name,
         DELIVERY_COMPLETED.name,
     }
+
+
+async def test_days_are_those_of_the_program_when_a_pass_is_issued_and_when_it_is_drawn_again(
+    office, make
+):
+    workspace_id = await office.workspace()
+    layout = make.template_json()["apple"]
+    layout["fields"]["auxiliary"] = [{"key": "until", "value": {"source": "pass.expires_at"}}]
+    program_id = await office.program(
+        workspace_id,
+        template_id=await office.template(workspace_id, apple=layout),
+        rules={"time_zone": "Asia/Tokyo"},
+    )
+    body = {"program_id": program_id, "expires_at": "2039-12-31T15:30:00Z"}
+    path = f"/workspaces/{workspace_id}/passes"
+    issued = await office.call("POST", path, status=201, json=body)
+    await office.hear(Card(office, workspace_id, issued).balance(7, 1))
+    drawn = [json.loads(each.apple.pass_json) for each in await office.events(PassRendered)]
+    days = [each["storeCard"]["auxiliaryFields"][0]["value"] for each in drawn]
+    assert days == ["2040-01-01"] * 2

@@ -256,7 +256,11 @@ def test_a_code_that_its_barcode_cannot_hold_is_refused_with_its_field():
         ({"source": "field.drink", "default": "Water"}, {"drink": ""}, "Water"),
         ({"source": "field.drink"}, {"drink": "Tea"}, "Tea"),
         ({"source": "field.count", "format": "integer"}, {"count": "12"}, 12),
+        ({"source": "field.count", "format": "integer"}, {"count": "-7"}, -7),
         ({"source": "field.count", "format": "integer"}, {"count": "many"}, "many"),
+        ({"source": "field.count", "format": "integer"}, {"count": "1_000"}, "1_000"),
+        ({"source": "field.count", "format": "integer"}, {"count": " 7 "}, " 7 "),
+        ({"source": "field.count", "format": "integer"}, {"count": "٣"}, "٣"),
         ({"source": "balance", "format": "integer"}, {}, 100),
         ({"source": "balance", "format": "text"}, {}, "100.00"),
         ({"source": "text", "text": "Welcome"}, {}, "Welcome"),
@@ -280,6 +284,80 @@ def test_a_birthday_is_shown_as_a_day():
     born = HolderFacts(holder_id=UUID(int=5), birthday=date(1990, 5, 17))
     expression = ValueExpression(source="holder.birthday")
     assert evaluate(expression, subject(holder=born)) == "1990-05-17"
+
+
+def day_pass(expression, *, styles=None, **changes):
+    """What a field of Apple's and a text of Google's show of one value."""
+    content = json.loads(json.dumps(COUPON))
+    field = {"key": "day", "value": expression, **(styles or {})}
+    content["apple"]["fields"]["secondary"] = [field]
+    module = {"key": "day", "header": "Day", "body": expression}
+    content["google"]["text_modules"] = [module]
+    drawn = rendered(template=template(content), **changes)
+    [field] = json.loads(drawn.pass_json)["coupon"]["secondaryFields"]
+    return field, drawn.google_object["textModulesData"][-1]["body"]
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("2026-06-01T00:30:00+02:00", "2026-06-01"),
+        ("2026-05-31T23:30:00-07:00", "2026-05-31"),
+        ("2026-06-01", "2026-06-01"),
+        ("9999-12-31T23:59:59-14:00", "9999-12-31"),
+    ],
+)
+def test_the_day_of_a_time_is_the_one_that_its_own_zone_has(text, day):
+    expression = {"source": "field.start", "format": "date"}
+    _, told = day_pass(expression, field_values={"start": text})
+    assert told == day
+
+
+NEW_YEAR_IN_TOKYO = datetime(2029, 12, 31, 15, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("holder_zone", "program_zone", "day"),
+    [
+        ("Asia/Tokyo", "America/New_York", "2030-01-01"),
+        (None, "Asia/Tokyo", "2030-01-01"),
+        (None, "UTC", "2029-12-31"),
+        (None, None, "2029-12-31"),
+    ],
+)
+def test_our_own_times_are_told_in_the_days_of_the_holder(holder_zone, program_zone, day):
+    facts = {
+        "expires_at": NEW_YEAR_IN_TOKYO,
+        "holder": HolderFacts(holder_id=UUID(int=5), time_zone=holder_zone),
+        "program": replace(subject().program, time_zone=program_zone),
+    }
+    field, told = day_pass({"source": "pass.expires_at"}, **facts)
+    assert (field["value"], told) == (day, day)
+    field, told = day_pass({"source": "pass.expires_at", "format": "date"}, **facts)
+    assert datetime.fromisoformat(field["value"]) == NEW_YEAR_IN_TOKYO
+    assert told == day
+
+
+def test_a_time_at_the_end_of_the_calendar_is_told_in_any_zone():
+    holder = HolderFacts(holder_id=UUID(int=5), time_zone="Asia/Tokyo")
+    ends = datetime(9999, 12, 31, 23, 59, tzinfo=UTC)
+    _, told = day_pass({"source": "pass.expires_at"}, expires_at=ends, holder=holder)
+    assert told == "9999-12-31"
+
+
+def test_a_day_without_a_time_is_the_same_day_on_every_phone():
+    holder = HolderFacts(holder_id=UUID(int=5), birthday=date(1990, 5, 17))
+    born = {"source": "holder.birthday", "format": "date"}
+    field, _ = day_pass(born, holder=holder)
+    assert (field["value"][:10], field["ignoresTimeZone"]) == ("1990-05-17", True)
+    given = {"source": "field.day", "format": "date"}
+    field, _ = day_pass(given, field_values={"day": "2030-05-01"})
+    assert field["ignoresTimeZone"] is True
+    # A moment is one, and a template that says otherwise is taken at its word.
+    field, _ = day_pass(given, field_values={"day": "2030-05-01T12:00:00Z"})
+    assert "ignoresTimeZone" not in field
+    field, _ = day_pass(born, styles={"ignores_time_zone": False}, holder=holder)
+    assert "ignoresTimeZone" not in field
 
 
 def test_a_change_of_the_mapping_alters_the_pass_only_where_it_is_mapped():

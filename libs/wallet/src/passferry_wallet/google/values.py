@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -125,7 +125,8 @@ def moment(value: datetime, where: str) -> str:
 
 
 def day(value: datetime) -> str:
-    return value.astimezone(UTC).strftime("%Y-%m-%d")
+    """The one that its own zone has then."""
+    return value.date().isoformat()
 
 
 def interval(start: datetime | None, end: datetime | None, where: str) -> dict[str, Any]:

@@ -7,7 +7,13 @@ from decimal import Decimal
 from typing import Any, cast
 
 from passferry_pass_issuer.domain.apple_template import FieldContent
-from passferry_pass_issuer.domain.field_mapping import Scaled, Shown, evaluate, evaluate_text
+from passferry_pass_issuer.domain.field_mapping import (
+    PlainDay,
+    Scaled,
+    Shown,
+    evaluate,
+    evaluate_text,
+)
 from passferry_pass_issuer.domain.json_pattern import JsonPattern
 from passferry_pass_issuer.domain.pattern_drawing import ABSENT, Money, draw
 from passferry_pass_issuer.domain.rendering_subject import RenderSubject
@@ -94,10 +100,16 @@ def pass_field(item: FieldContent, subject: RenderSubject) -> PassField | None:
         number_style=cast("Any", item.number_style if is_number else None),
         data_detector_types=cast("Any", item.data_detectors),
         is_relative=item.is_relative and is_date,
-        ignores_time_zone=item.ignores_time_zone and is_date,
+        ignores_time_zone=is_date and _ignores_time_zone(item, shown),
         row=cast("Any", item.row),
         semantics=_semantics(item.semantics, subject, item.key),
     )
+
+
+def _ignores_time_zone(item: FieldContent, shown: Shown) -> bool:
+    """Midnight of a birthday in UTC is the evening before in New York."""
+    said = item.ignores_time_zone
+    return isinstance(shown, PlainDay) if said is None else said
 
 
 def _semantics(pattern: JsonPattern | None, subject: RenderSubject, key: str) -> Any:

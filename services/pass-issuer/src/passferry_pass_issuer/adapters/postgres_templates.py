@@ -138,7 +138,8 @@ GROUP BY template_id
 """
 
 SELECT_PROGRAMS = """
-SELECT p.workspace_id, p.program_id, p.name, p.protocol FROM program p
+SELECT p.workspace_id, p.program_id, p.name, p.protocol, p.rules ->> 'time_zone' AS time_zone
+FROM program p
 JOIN unnest($1::uuid[], $2::uuid[]) AS wanted(workspace_id, program_id)
     ON p.workspace_id = wanted.workspace_id AND p.program_id = wanted.program_id
 """
@@ -313,6 +314,7 @@ class PostgresCatalogue:
                 program_id=row["program_id"],
                 name=row["name"],
                 protocol=Protocol(row["protocol"]),
+                time_zone=row["time_zone"],
             )
             for row in rows
         }

@@ -85,7 +85,10 @@ class MakePasses:
             expires_at=draft.expires_at,
             created_at=work.now,
             program=ProgramFacts(
-                program_id=program.program_id, name=program.name, protocol=program.protocol
+                program_id=program.program_id,
+                name=program.name,
+                protocol=program.protocol,
+                time_zone=program.rules.get("time_zone"),
             ),
             template=draft.template,
             holder=draft.holder,

@@ -64,7 +64,8 @@ class FieldContent:
     date_style: str | None = None
     time_style: str | None = None
     is_relative: bool = False
-    ignores_time_zone: bool = False
+    #: None: a day without a time does.
+    ignores_time_zone: bool | None = None
     number_style: str | None = None
     text_alignment: str | None = None
     #: None: as the system likes; empty: nothing is detected.

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, tzinfo
 from decimal import Decimal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from passferry_pass_issuer.domain.rendering_subject import RenderSubject
 from passferry_pass_issuer.domain.value_expression import FIELD_PREFIX, Scalar, ValueExpression
+
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+class PlainDay(datetime):
+    """A day without a time, which is the same day wherever it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +95,31 @@ _KNOWN: Mapping[str, Callable[[RenderSubject], Scalar | date]] = {
     "pass.code": lambda subject: subject.code,
     "pass.status": lambda subject: subject.status.value,
     "pass.status_reason": lambda subject: subject.status_reason,
-    "pass.expires_at": lambda subject: subject.expires_at,
+    "pass.expires_at": lambda subject: _where_it_is_read(subject.expires_at, subject),
     "pass.tier": lambda subject: subject.tier,
-    "pass.created_at": lambda subject: subject.created_at,
+    "pass.created_at": lambda subject: _where_it_is_read(subject.created_at, subject),
 }
+
+
+def _where_it_is_read(moment: datetime | None, subject: RenderSubject) -> datetime | None:
+    """In the holder's time zone, or else in the one whose days the program counts."""
+    name = subject.holder.time_zone or subject.program.time_zone
+    if moment is None or name is None or name == "UTC":
+        return moment
+    try:
+        return moment.astimezone(_time_zone(name))
+    except OverflowError:
+        # The last or first hours of the calendar.
+        return moment
+
+
+@functools.lru_cache(maxsize=1_000)
+def _time_zone(name: str) -> tzinfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        # It was known where it was stored.
+        return UTC
 
 
 def _integer(raw: Scalar | date, expression: ValueExpression, subject: RenderSubject) -> int | str:
@@ -97,10 +128,8 @@ def _integer(raw: Scalar | date, expression: ValueExpression, subject: RenderSub
         scale = subject.unit_scale if expression.source == "balance" else 0
         whole = abs(raw) // int(10**scale)
         return -whole if raw < 0 else whole
-    try:
-        return int(str(raw))
-    except ValueError:
-        return _text(raw)
+    text = str(raw)
+    return int(text) if _WHOLE.fullmatch(text) else _text(raw)
 
 
 def _plain(raw: Scalar | date, expression: ValueExpression, subject: RenderSubject) -> Shown:
@@ -121,15 +150,17 @@ def _moment(raw: Scalar | date) -> datetime | str:
     if isinstance(raw, datetime):
         return raw
     if isinstance(raw, date):
-        return datetime.combine(raw, time(), UTC)
+        return PlainDay.combine(raw, time(), UTC)
+    text = str(raw)
     try:
-        moment = datetime.fromisoformat(str(raw))
+        if _DAY.fullmatch(text):
+            return PlainDay.combine(date.fromisoformat(text), time(), UTC)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         return _text(raw)
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _text(value: Shown | Scalar | date) -> str:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%d")
-    return str(value)
+    # The day that its own zone has then.
+    return value.date().isoformat() if isinstance(value, datetime) else str(value)

@@ -34,6 +34,8 @@ class ProgramFacts:
     program_id: UUID
     name: str
     protocol: Protocol
+    #: A name of the tz database, in which its days begin and end.
+    time_zone: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,7 +68,7 @@ def _field(node: Node) -> FieldContent:
         date_style=_style(node, "date_style", "PKDateStyle", _DATE_STYLES),
         time_style=_style(node, "time_style", "PKDateStyle", _DATE_STYLES),
         is_relative=node.flag("is_relative"),
-        ignores_time_zone=node.flag("ignores_time_zone"),
+        ignores_time_zone=node.optional_flag("ignores_time_zone"),
         number_style=_style(node, "number_style", "PKNumberStyle", _NUMBER_STYLES),
         text_alignment=_style(node, "text_alignment", "PKTextAlignment", _ALIGNMENTS),
         data_detectors=detectors,

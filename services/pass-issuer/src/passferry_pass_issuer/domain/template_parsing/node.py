@@ -79,6 +79,9 @@ class Node:
             raise ContentRejected("invalid", self.at(name), "must be true or false")
         return bool(value)
 
+    def optional_flag(self, name: str) -> bool | None:
+        return None if self.get(name) is None else self.flag(name)
+
     def optional_integer(self, name: str, *, least: int, most: int) -> int | None:
         value = self.get(name)
         if value is None:
