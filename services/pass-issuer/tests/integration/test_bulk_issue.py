@@ -352,6 +352,19 @@ async def test_times_that_a_spreadsheet_made_of_days_are_refused_row_by_row(yard
     assert lines[2]["code"] == "expires_at_past"
 
 
+async def test_a_row_that_no_json_can_hold_stops_no_other(yard):
+    deep = "[" * 300 + "]" * 300
+    lines = [
+        '{"external_id": "m-1"}',
+        f'{{"external_id": "m-2", "fields": {{"x": {deep}}}}}',
+        '{"external_id": "m-3"}',
+    ]
+    job = await yard.send("\n".join(lines).encode(), media_type="application/x-ndjson")
+    done = await yard.finish(job)
+    assert (done["created"], done["refused"]) == (2, 1)
+    assert (await yard.lines(done))[0]["field"] == "fields.x"
+
+
 def http_header():
     return [
         "external_id",

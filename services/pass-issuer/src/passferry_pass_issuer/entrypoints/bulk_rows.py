@@ -60,6 +60,8 @@ class NewPassRows:
             return refused(number, "program_id", "invalid", "is another than the file's")
         body = NewPassBody.model_validate({**given, "program_id": self._program_id})
         request = body.asked()
+        # Now: what JSON cannot tell again would stop the whole file when its rows are kept.
+        check_field_values(request.field_values)
         unrepeatable = check_repeatable(self._program, number, request)
         return unrepeatable or StagedRow(number=number, request=request)
 
