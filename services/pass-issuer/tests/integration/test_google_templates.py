@@ -191,3 +191,31 @@ async def test_templates_of_two_workspaces_share_nothing_at_google(office, make)
     assert mine in first.google_class.class_id
     assert theirs in second.google_class.class_id
     assert mine not in json.dumps(second.google_class.class_body)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        {"object": {"source": "field.x"}},
+        {"class": {"source": "field.x"}},
+        {"class": {"valueAddedModuleData": True}},
+        {"object": {"valueAddedModuleData": {"source": "field.x"}}},
+    ],
+)
+async def test_a_piece_of_the_wrong_kind_is_refused_and_never_a_fault_of_ours(office, make, piece):
+    workspace_id = await office.workspace()
+    base = f"/workspaces/{workspace_id}/templates"
+    body = template_body(make, "loyalty", **piece)
+    answer = await office.client.post(
+        f"/api/v1{base}",
+        json=body,
+        headers={"Authorization": f"Bearer {office.administrator_key}"},
+    )
+    if answer.status_code == 201:
+        path = f"{base}/{answer.json()['template_id']}"
+        findings = (await office.call("GET", f"{path}/lint"))["findings"]
+        assert any(each["severity"] == "error" for each in findings)
+        answer_body = await office.call("POST", f"{path}/publish", status=422)
+        assert "google" in str(answer_body)
+    else:
+        assert answer.status_code == 422

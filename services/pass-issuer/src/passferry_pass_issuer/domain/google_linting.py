@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from passferry_pass_issuer.domain.google_pieces import class_tree, object_tree
@@ -102,21 +102,27 @@ def _lint_required(
 def _lint_limits(trees: Mapping[str, Mapping[str, Any]]) -> Iterator[LintFinding]:
     for kind, tree in trees.items():
         for name, most in SHOWN_MODULES.items():
-            if len(tree.get(name, ())) > most:
+            if len(_items(tree, name)) > most:
                 yield _warning(
                     f"google.{kind}.{name}",
                     f"Google shows {most} of them of the {kind}, and no more.",
                     "too_many_shown",
                 )
         for name, what in (("merchantLocations", "places"), ("messages", "messages")):
-            if len(tree.get(name, ())) > MAX_LOCATIONS:
+            if len(_items(tree, name)) > MAX_LOCATIONS:
                 yield _error(
                     f"google.{kind}.{name}",
                     f"Google refuses a pass with more than {MAX_LOCATIONS} {what}.",
                     "too_many",
                 )
-        for place, module in enumerate(tree.get("valueAddedModuleData", ())):
+        for place, module in enumerate(_items(tree, "valueAddedModuleData")):
             yield from _lint_module(module, f"google.{kind}.valueAddedModuleData.{place}")
+
+
+def _items(tree: Mapping[str, Any], name: str) -> Sequence[Any]:
+    """None where a piece says something else than a list: drawing the example tells of that."""
+    found = tree.get(name)
+    return found if isinstance(found, list | tuple) else ()
 
 
 def _lint_module(module: Any, path: str) -> Iterator[LintFinding]:

@@ -36,7 +36,7 @@ def _piece(node: Node, name: str, *, may_change: bool) -> Piece:
     if given is None:
         return {}
     where = node.at(name)
-    if not isinstance(given, Mapping):
+    if not isinstance(given, Mapping) or "source" in given:
         raise ContentRejected("invalid", where, "must be an object")
     for own in given:
         if own in OURS:
