@@ -410,3 +410,25 @@ async def test_an_answer_is_remembered_for_a_day_without_the_key_it_shows(office
     await office.issuer.life.keep_time()
     assert await office.rows("SELECT 1 FROM pass_issuer.idempotency") == []
     assert (await office.call("POST", path, **ask))["key_id"] != first["key_id"]
+
+
+@pytest.mark.parametrize("value", ["\x00", "\x1b[2J"])
+async def test_an_example_value_that_cannot_be_stored_is_refused(office, make, value):
+    workspace_id = await office.workspace()
+    body = make.template_json()
+    body["apple"]["example_values"] = {"a": value}
+    problem = await office.call(
+        "POST", f"/workspaces/{workspace_id}/templates", status=422, json=body
+    )
+    assert "example_values" in str(problem)
+
+
+async def test_a_body_that_is_nested_without_end_is_refused(office, make):
+    workspace_id = await office.workspace()
+    body = make.template_json()
+    document = body["apple"]["document"] = {}
+    for _ in range(500):
+        document["a"] = {}
+        document = document["a"]
+    path = f"/workspaces/{workspace_id}/templates"
+    await office.call("POST", path, status=422, json=body)

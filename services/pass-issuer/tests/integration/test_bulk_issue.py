@@ -362,7 +362,7 @@ async def test_a_row_that_no_json_can_hold_stops_no_other(yard):
     job = await yard.send("\n".join(lines).encode(), media_type="application/x-ndjson")
     done = await yard.finish(job)
     assert (done["created"], done["refused"]) == (2, 1)
-    assert (await yard.lines(done))[0]["field"] == "fields.x"
+    assert (await yard.lines(done))[0]["row"] == "2"
 
 
 def http_header():

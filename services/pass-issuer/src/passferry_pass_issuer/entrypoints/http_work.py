@@ -61,6 +61,8 @@ if TYPE_CHECKING:
 
 MAX_PAGE = 200
 DEFAULT_PAGE = 50
+#: More than any template needs.
+MAX_BODY_DEPTH = 50
 
 Body = dict[str, Any]
 _HALF_SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -74,16 +76,19 @@ class RequestBody(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _is_storable(cls, given: Any) -> Any:
-        """JSON can write half a surrogate pair; UTF-8, and so whatever stores it, cannot."""
-        pending = [given]
+        """JSON can write half a surrogate pair; UTF-8, and so whatever stores it, cannot. Nor can
+        any depth be written again."""
+        pending = [(given, 1)]
         while pending:
-            item = pending.pop()
+            item, depth = pending.pop()
+            if depth > MAX_BODY_DEPTH:
+                raise ValueError(f"is nested deeper than {MAX_BODY_DEPTH} levels")
             if isinstance(item, str) and not item.isascii() and _HALF_SURROGATE.search(item):
                 raise ValueError("holds half a surrogate pair, which cannot be stored")
             if isinstance(item, dict):
-                pending.extend((*item.keys(), *item.values()))
+                pending.extend((each, depth + 1) for each in (*item.keys(), *item.values()))
             elif isinstance(item, list):
-                pending.extend(item)
+                pending.extend((each, depth + 1) for each in item)
         return given
 
 

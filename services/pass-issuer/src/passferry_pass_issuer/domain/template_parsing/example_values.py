@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from passferry_contracts.text import is_storable
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.template_parsing.node import MAX_TEXT, Node
 
@@ -17,7 +18,8 @@ def example_values(node: Node) -> Mapping[str, str | int | bool]:
     found: dict[str, str | int | bool] = {}
     for name in names:
         given = node.get(name)
-        if not isinstance(given, str | int) or len(str(given)) > MAX_TEXT:
+        is_text = isinstance(given, str | int) and len(str(given)) <= MAX_TEXT
+        if not is_text or not is_storable(f"{name}{given}"):
             raise ContentRejected("invalid", node.at(name[:64]), "is a text, a number or a flag")
         found[name] = given
     return found
