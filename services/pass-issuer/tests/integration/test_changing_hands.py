@@ -110,6 +110,37 @@ async def test_a_pass_changes_hands_and_the_former_holders_name_leaves_it(office
     assert json.loads(audited["after"])["holder_id"] == bo["holder_id"]
 
 
+async def test_what_a_pass_says_of_its_former_holder_can_leave_it_with_the_transfer(office, shop):
+    # proves: J71
+    await shop.holder("bo")
+    body = {
+        "program_id": shop.program_id,
+        "holder": {"external_id": "ana"},
+        "fields": {"favourite": "planted words of ana", "size": "L", "note": "planted"},
+    }
+    key = {"Idempotency-Key": "first"}
+    path = f"{shop.base}/passes"
+    one = await office.call("POST", path, status=201, json=body, headers=key)
+    given = {"holder": "external:bo", "fields": {"favourite": "tea", "note": None}}
+    moved = await office.call("POST", f"{path}/{one['pass_id']}/transfer", json=given)
+    assert moved["fields"] == {"favourite": "tea", "size": "L"}
+    last = (await office.events(PassRendered))[-1]
+    assert "tea" in last.apple.pass_json
+    assert "planted" not in last.apple.pass_json
+    [told] = await office.events(PassUpdated)
+    assert told.changed_fields == ["favourite", "holder_id", "note"]
+    # Nor is what was answered about ana kept, where her erasure would not find it.
+    assert await office.rows("SELECT 1 FROM pass_issuer.idempotency") == []
+    wrong = {"holder": "external:bo", "fields": {"no name": "x"}}
+    two = await shop(holder={"external_id": "cleo"})
+    refused = await office.call("POST", f"{path}/{two['pass_id']}/transfer", status=409, json=wrong)
+    assert refused["code"] == "holder_is_member"
+    await shop.holder("dan")
+    wrong["holder"] = "external:dan"
+    refused = await office.call("POST", f"{path}/{two['pass_id']}/transfer", status=422, json=wrong)
+    assert refused["errors"][0]["field"] == "fields.no name"
+
+
 async def test_a_message_to_the_former_holder_is_not_shown_to_the_next(office, shop):
     await shop.holder("bo")
     one = await shop(holder={"full_name": "Ana"})

@@ -65,6 +65,7 @@ def build_life(
             owners=PostgresOwners(around.cipher),
             revisions=around.revisions,
             cipher=around.cipher,
+            answers=answers,
         ),
         reissue_pass=ReissuePass(
             passes=stores.passes,

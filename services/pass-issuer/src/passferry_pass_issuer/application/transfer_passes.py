@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from uuid import UUID
 
 from passferry_contracts.registry import LINK_CHANGED, PASS_UPDATED
 from passferry_contracts.types import Protocol as PassProtocol
-from passferry_pass_issuer.application.life_ports import HolderRecords, Owners
+from passferry_pass_issuer.application.life_ports import (
+    HolderRecords,
+    Owners,
+    RememberedAnswers,
+)
 from passferry_pass_issuer.application.make_passes import (
     link_event,
     new_authentication_token,
@@ -23,6 +28,7 @@ from passferry_pass_issuer.application.ports import (
 )
 from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain.holder import Holder
+from passferry_pass_issuer.domain.issuing import with_field_values
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
 from passferry_runtime.errors import Conflict, NotFound
 from passferry_runtime.ids import uuid7
@@ -37,9 +43,16 @@ class TransferPass:
     owners: Owners
     revisions: RevisionWriter
     cipher: Cipher
+    answers: RememberedAnswers
 
     async def __call__(
-        self, work: Work, workspace_id: UUID, reference: str, holder_reference: str
+        self,
+        work: Work,
+        workspace_id: UUID,
+        reference: str,
+        holder_reference: str,
+        *,
+        field_values: Mapping[str, object] | None = None,
     ) -> WalletPass:
         """The pass, with a new link; unchanged when it is that holder's already."""
         # Nobody becomes a member meanwhile.
@@ -58,7 +71,9 @@ class TransferPass:
             # What somebody saved there stays theirs, and would show the next holder's name.
             raise Conflict("pass_on_google", "reissue it to the other holder instead")
         await self._check_membership(work, before, holder)
-        stored = await self._hand_over(work, before, holder)
+        stored = await self._hand_over(work, before, holder, field_values or {})
+        # They name the former holder, whose erasure would not find them any more.
+        await self.answers.forget_subjects(work.transaction, workspace_id, [before.pass_id])
         await work.audit(
             workspace_id,
             "pass.transferred",
@@ -83,7 +98,13 @@ class TransferPass:
         if await self.passes.memberships(work.transaction, before.workspace_id, [wanted]):
             raise Conflict("holder_is_member", "the holder has a pass of this program")
 
-    async def _hand_over(self, work: Work, before: WalletPass, holder: Holder) -> WalletPass:
+    async def _hand_over(
+        self,
+        work: Work,
+        before: WalletPass,
+        holder: Holder,
+        field_values: Mapping[str, object],
+    ) -> WalletPass:
         ciphertext, sha256 = sealed_token(
             self.cipher, before.workspace_id, before.pass_id, new_authentication_token()
         )
@@ -96,6 +117,7 @@ class TransferPass:
             latest_message=None,
             # Who repeats the order of the former holder is not given the next one's link.
             request_sha256="",
+            field_values=with_field_values(before.field_values, field_values),
         )
         await self.owners.hand_over(work.transaction, after)
         event_id = str(uuid7())
@@ -108,7 +130,7 @@ class TransferPass:
             PASS_UPDATED,
             pass_updated(
                 stored,
-                changed_fields=["holder_id"],
+                changed_fields=["holder_id", *field_values],
                 changed_at=work.now,
                 holder_id=stored.holder_id,
             ),

@@ -135,6 +135,14 @@ def check_field_values(values: Mapping[str, object]) -> dict[str, Scalar]:
     return {name: _checked(name, value) for name, value in values.items()}
 
 
+def with_field_values(
+    before: Mapping[str, object], given: Mapping[str, object]
+) -> dict[str, Scalar]:
+    """Given values take the place of the old ones, null removes one."""
+    merged = {**before, **check_field_values(given)}
+    return check_field_values({name: value for name, value in merged.items() if value is not None})
+
+
 def _checked(name: str, value: object) -> Scalar:
     where = f"fields.{name[:64]}"
     if not _FIELD_NAME.match(name):

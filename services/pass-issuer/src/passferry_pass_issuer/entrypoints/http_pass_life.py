@@ -34,6 +34,8 @@ HolderReference = Annotated[ShortText, StringConstraints(min_length=1, max_lengt
 
 class TransferBody(RequestBody):
     holder: HolderReference
+    #: In the place of what the pass says of the former holder; null removes a field.
+    fields: Fields = Field(default_factory=dict)
 
 
 class ReissueBody(RequestBody):
@@ -51,7 +53,7 @@ async def transfer_pass(
     """Give a pass to another holder; links and devices of the former one see it no more."""
     async with working(request, [scope.workspace_id], actor=scope.principal.actor) as work:
         stored = await issuer_of(request).life.transfer_pass(
-            work, scope.workspace_id, reference, body.holder
+            work, scope.workspace_id, reference, body.holder, field_values=body.fields
         )
         return await _shown(request, work, stored)
 
