@@ -462,6 +462,8 @@ async def test_what_is_wrong_with_a_row_is_said_of_that_row(yard):
     [
         (b"", "header_missing"),
         (b"external_id,colour\r\nm-1,red\r\n", "header_invalid"),
+        (b"external_id,field.a b\r\nm-1,red\r\n", "header_invalid"),
+        (b"external_id,field.<name>\r\nm-1,red\r\n", "header_invalid"),
         (b"external_id,external_id\r\nm-1,m-1\r\n", "header_invalid"),
         (b"opening_balance,opening_balance_minor\r\n1,1\r\n", "header_invalid"),
         (b"external_id,a\x00\r\nm-1,red\r\n", "header_invalid"),

@@ -128,6 +128,10 @@ def check_end(expires_at: datetime | None, now: datetime) -> None:
         )
 
 
+def is_field_name(name: str) -> bool:
+    return _FIELD_NAME.match(name) is not None
+
+
 def check_field_values(values: Mapping[str, object]) -> dict[str, Scalar]:
     """Values for the template's mapping: text, whole numbers, true or false, or nothing."""
     if len(values) > MAX_FIELDS:
@@ -145,7 +149,7 @@ def with_field_values(
 
 def _checked(name: str, value: object) -> Scalar:
     where = f"fields.{name[:64]}"
-    if not _FIELD_NAME.match(name):
+    if not is_field_name(name):
         raise ContentRejected("invalid", where, "is no name of a field")
     if value is None or isinstance(value, bool):
         return value

@@ -9,7 +9,7 @@ import orjson
 from pydantic import ValidationError
 
 from passferry_pass_issuer.application.accept_bulk import Row
-from passferry_pass_issuer.domain.issuing import MAX_FIELDS
+from passferry_pass_issuer.domain.issuing import MAX_FIELDS, is_field_name
 from passferry_pass_issuer.domain.jobs import Outcome, Refusal, RowResult
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.row_lines import (
@@ -165,9 +165,9 @@ class CsvRows:
 
 
 def _is_known(name: str, row_format: RowFormat) -> bool:
-    return name in row_format.columns or (
-        ANY_FIELD in row_format.columns and name.startswith(FIELD_COLUMN)
-    )
+    if name.startswith(FIELD_COLUMN) and ANY_FIELD in row_format.columns:
+        return is_field_name(name.removeprefix(FIELD_COLUMN))
+    return name in row_format.columns
 
 
 def _columns(header: Sequence[str], row_format: RowFormat) -> list[str]:
