@@ -91,6 +91,10 @@ class PlainRenderer:
             content_sha256=hashlib.sha256(text.encode()).hexdigest(),
         )
 
+    def render_bare(self, subject: RenderSubject) -> Rendering:
+        nobody = replace(subject.holder, full_name=None)
+        return self.render(replace(subject, field_values={}, code="", holder=nobody))
+
 
 UPDATE = """
 UPDATE pass SET status = $3, status_reason = $4, field_values = $5::jsonb, expires_at = $6,

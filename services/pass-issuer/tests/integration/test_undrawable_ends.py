@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from passferry_contracts.events.balances import PassBalanceChanged
 from passferry_contracts.events.inbound import InboundPassVoided, InboundRedeemed
 from passferry_contracts.events.ledger import CommandCompleted, TransferCommand
 from passferry_contracts.events.passes import PassDeleted, PassVoided
+from passferry_contracts.events.rendered import PassRendered
 from passferry_contracts.registry import LINK_CHANGED, PASS_RENDERED
 from passferry_pass_issuer.adapters.wallet_renderer import WalletRenderer
 from passferry_pass_issuer.domain.refusals import ContentRejected
@@ -82,9 +84,13 @@ async def test_a_stolen_card_that_cannot_be_drawn_is_blocked(office, shop, undra
     undrawable()
     path = f"{shop.base}/passes/{one['pass_id']}/void"
     answer = await office.call("POST", path, json={"reason": "fraud"})
-    assert (answer["status"], answer["revision"]) == ("voided", 1)
+    assert (answer["status"], answer["revision"]) == ("voided", 2)
     [told] = await office.events(PassVoided)
-    assert (str(told.pass_id), told.reason, told.revision) == (one["pass_id"], "fraud", 1)
+    assert (str(told.pass_id), told.reason, told.revision) == (one["pass_id"], "fraud", 2)
+    # A thief's wallet is told, with a last revision that shows nothing of the card.
+    last = (await office.events(PassRendered))[-1]
+    assert json.loads(last.apple.pass_json)["voided"] is True
+    assert last.google.object_body["state"] == "INACTIVE"
     await office.call("POST", path, json={"reason": "fraud"})
     assert len(await office.events(PassVoided)) == 1
 

@@ -546,3 +546,21 @@ def test_every_moment_keeps_its_zone(apple_press, template_example, moment):
     assert datetime.fromisoformat(told) == moment
     assert datetime.fromisoformat(told).utcoffset() == moment.utcoffset()
     assert datetime.fromisoformat(read.fields["until"]) == moment
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_bare_pass_of_any_style_ended_and_shows_nothing_of_its_own(
+    template_example, as_version, style
+):
+    # proves: J93
+    version = as_version(template_example(style))
+    example = example_pass(version, {}, "https://passes.example/w/1")
+    subject = replace(example, status=PassStatus.DELETED)
+    told = json.loads(WalletRenderer().render_bare(subject).pass_json)
+    assert told["voided"] is True
+    assert (told["serialNumber"], "authenticationToken" in told) == (subject.serial_number, True)
+    assert not {"barcode", "barcodes", "nfc", "expirationDate"} & told.keys()
+    left = json.dumps(told, ensure_ascii=False)
+    personal = (subject.holder.full_name, subject.holder.email, subject.code, subject.external_id)
+    assert not [each for each in personal if each in left]
+    read_pass_json(json.dumps(told).encode())

@@ -449,3 +449,24 @@ def test_what_is_not_said_any_more_is_taken_back_from_a_saved_pass():
     assert taking_back(before, None) is None
     # Another object never heard of it.
     assert taking_back(before, {"id": "1.b"}) == {"id": "1.b"}
+
+
+@verticals
+def test_a_bare_object_ends_at_google_and_names_nobody(vertical):
+    # proves: J93
+    version = version_of(vertical)
+    catalogue = GoogleSimulator().catalogue
+    kinds = [TYPES[schema(vertical, kind).lower()] for kind in ("Class", "Object")]
+    for body in classes_of(version):
+        catalogue.insert(kinds[0], body, issuer_id=ISSUER)
+    subject = subject_of(version, status=PassStatus.DELETED, status_reason="erased")
+    shown = drawn(version)
+    held = catalogue.insert(kinds[1], shown, issuer_id=ISSUER)
+    bare = RENDERER.render_bare(subject).google_object
+    assert violations(vertical, "Object", told(bare)) == []
+    catalogue.patch(kinds[1], bare["id"], taking_back(shown, bare), issuer_id=ISSUER)
+    assert held.body["state"] == "INACTIVE"
+    left = json.dumps(held.body, ensure_ascii=False)
+    personal = (subject.holder.full_name, subject.holder.email, subject.code, subject.external_id)
+    assert not [each for each in personal if each in left]
+    assert "barcode" not in held.body

@@ -63,6 +63,19 @@ class AppleDrawings:
         content = _pass_content(subject, apple, layout.groups, pass_type_identifier)
         return build_pass_json(content, constant=layout.constant)
 
+    def bare_pass_json(
+        self, subject: RenderSubject, apple: AppleContent, pass_type_identifier: str
+    ) -> bytes:
+        """A voided pass that shows what its template says, and nothing of its own."""
+        content = PassContent(
+            identity=_identity(subject, apple, pass_type_identifier),
+            style=cast("Any", apple.style),
+            transit_type=cast("Any", apple.transit_type),
+            is_voided=True,
+            is_sharing_prohibited=apple.is_sharing_prohibited,
+        )
+        return build_pass_json(content, constant=self._layout(apple).constant)
+
     def _layout(self, apple: AppleContent) -> _Layout:
         kept = self._kept.get(id(apple))
         if kept is None:
@@ -137,17 +150,7 @@ def _pass_content(
         for group, items in groups.items()
     }
     return PassContent(
-        identity=PassIdentity(
-            pass_type_identifier=pass_type_identifier,
-            team_identifier=subject.template.team_identifier or "",
-            serial_number=subject.serial_number,
-            organization_name=apple.organization_name,
-            description=apple.description,
-            web_service_url=subject.web_service_url,
-            authentication_token=subject.authentication_token,
-            # Publishing compares the template with the certificate.
-            has_nfc_certificate=apple.nfc is not None,
-        ),
+        identity=_identity(subject, apple, pass_type_identifier),
         # The template was checked for its style and groups when it was parsed.
         style=cast("Any", apple.style),
         transit_type=cast("Any", apple.transit_type),
@@ -177,6 +180,22 @@ def _pass_content(
         semantics=_drawn(apple.semantics, subject, "apple.semantics", semantics_place()),
         links=_links(apple, subject),
         document=_drawn(apple.document, subject, "apple.document", document_place()) or {},
+    )
+
+
+def _identity(
+    subject: RenderSubject, apple: AppleContent, pass_type_identifier: str
+) -> PassIdentity:
+    return PassIdentity(
+        pass_type_identifier=pass_type_identifier,
+        team_identifier=subject.template.team_identifier or "",
+        serial_number=subject.serial_number,
+        organization_name=apple.organization_name,
+        description=apple.description,
+        web_service_url=subject.web_service_url,
+        authentication_token=subject.authentication_token,
+        # Publishing compares the template with the certificate.
+        has_nfc_certificate=apple.nfc is not None,
     )
 
 

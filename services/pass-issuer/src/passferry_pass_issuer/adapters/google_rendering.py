@@ -52,15 +52,18 @@ class GoogleDrawings:
         """Raises GoogleContentRejected for values that Google would refuse."""
         compiled = self._compiled_for(subject, google, issuer_id)
         tier = evaluate_text(google.tiers.source, subject) if google.tiers is not None else None
-        body = {
-            "id": f"{compiled.object_prefix}{subject.pass_id}",
-            "classId": compiled.class_ids.get(tier) or compiled.class_ids[None],
-            "state": google_state(subject.status, subject.status_reason),
-            **compiled.draw(subject),
-        }
+        body = {**_names(compiled, subject, tier), **compiled.draw(subject)}
         if subject.status is not PassStatus.ACTIVE:
             body.update(dict.fromkeys(body.keys() & KEYS_OF_DOORS))
         return body
+
+    def bare_object_body(
+        self, subject: RenderSubject, google: GoogleContent, issuer_id: str
+    ) -> dict[str, Any]:
+        """An object that ended and shows nothing of its pass; what Google requires is neutral."""
+        compiled = self._compiled_for(subject, google, issuer_id)
+        vertical = vertical_of(subject.program.protocol, google)
+        return {**_names(compiled, subject, None), **_neutral(vertical, subject, google)}
 
     def _compiled_for(
         self, subject: RenderSubject, google: GoogleContent, issuer_id: str
@@ -75,6 +78,33 @@ class GoogleDrawings:
         while len(self._compiled) > MAX_COMPILED:
             self._compiled.popitem(last=False)
         return compiled
+
+
+def _names(compiled: _Compiled, subject: RenderSubject, tier: str | None) -> dict[str, Any]:
+    return {
+        "id": f"{compiled.object_prefix}{subject.pass_id}",
+        "classId": compiled.class_ids.get(tier) or compiled.class_ids[None],
+        "state": google_state(subject.status, subject.status_reason),
+    }
+
+
+def _neutral(vertical: str, subject: RenderSubject, google: GoogleContent) -> dict[str, Any]:
+    """What a vertical requires of its objects, in words that name nobody."""
+    name = subject.program.name
+    match vertical:
+        case "generic":
+            words = {"defaultValue": {"language": google.language, "value": name}}
+            return {"cardTitle": words, "header": words}
+        case "giftCard":
+            return {"cardNumber": str(subject.pass_id)}
+        case "flight":
+            # Google merges: what is not said again stays.
+            gone = dict.fromkeys(("eticketNumber", "frequentFlyerInfo"))
+            return {"passengerName": name, "reservationInfo": {"confirmationCode": "-", **gone}}
+        case "transit":
+            return {"tripType": "ONE_WAY"}
+        case _:
+            return {}
 
 
 def _compiled(subject: RenderSubject, google: GoogleContent, issuer_id: str) -> _Compiled:

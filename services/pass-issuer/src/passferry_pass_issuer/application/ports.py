@@ -67,6 +67,9 @@ class RevisionRenderer(Protocol):
         """Pure, CPU only. Raises `ContentRejected` when the values cannot be shown, such as a
         code that its barcode cannot encode."""
 
+    def render_bare(self, subject: RenderSubject) -> Rendering:
+        """Of a pass that ended: that it did, and no value of it, so that nothing is refused."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SigningMaterial:

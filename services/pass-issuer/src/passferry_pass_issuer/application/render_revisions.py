@@ -9,6 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from passferry_contracts.registry import PASS_RENDERED, PASS_UPDATED
+from passferry_contracts.types import PassStatus
 from passferry_pass_issuer.application.pass_events import pass_rendered, pass_status_changed
 from passferry_pass_issuer.application.ports import (
     Catalogue,
@@ -31,6 +32,7 @@ from passferry_pass_issuer.domain.refusals import ContentRejected, Unreadable
 from passferry_pass_issuer.domain.rendering_subject import (
     HolderFacts,
     ProgramFacts,
+    Rendering,
     RenderSubject,
     TemplateFacts,
 )
@@ -190,7 +192,7 @@ class RenderRevisions:
         if change.before.forgotten_at is not None:
             # Its records are gone everywhere: drawing it would bring them back.
             return change.before
-        rendering = self.renderer.render(self._subject(after, facts))
+        rendering = self._rendering(after, facts)
         if rendering.content_sha256 == change.before.content_sha256:
             return replace(after, updated_at=now)
         return replace(
@@ -209,6 +211,16 @@ class RenderRevisions:
             rendered_at=now,
             updated_at=now,
         )
+
+    def _rendering(self, wallet_pass: WalletPass, facts: _Facts) -> Rendering:
+        subject = self._subject(wallet_pass, facts)
+        try:
+            return self.renderer.render(subject)
+        except ContentRejected:
+            if wallet_pass.status is PassStatus.ACTIVE:
+                raise
+            # What it shows cannot be shown any more. That it ended must be, in both wallets.
+            return self.renderer.render_bare(subject)
 
     def _subject(self, wallet_pass: WalletPass, facts: _Facts) -> RenderSubject:
         workspace_id = wallet_pass.workspace_id
