@@ -18,6 +18,11 @@ def calls(world: Any) -> list[str]:
     return [f"{each['call']} {each['status']}" for each in world.google.log.since(0, 1_000)]
 
 
+async def class_is_there(world: Any) -> None:
+    """Topics have no order among them: what comes after its template waits for it."""
+    await eventually(lambda: any(each.startswith("loyaltyclass") for each in calls(world)))
+
+
 async def delivered(shop: Any, heard: Any, pass_id: Any, revision: int, **rendering: Any) -> Any:
     await shop.tell_rendered(pass_id, revision, points=revision * 10, **rendering)
     found = await heard.expect(
@@ -35,6 +40,7 @@ async def test_the_first_wanted_revision_inserts_class_and_object_later_ones_pat
     shop, pass_id = await world.workspace(google=True), uuid4()
     await shop.tell_template()
     async with world.notifier(), world.harness.recording(DELIVERY_COMPLETED) as heard:
+        await class_is_there(world)
         await shop.tell_rendered(pass_id, 1, points=5, is_wanted=False)
         first = await delivered(shop, heard, pass_id, 2)
         second = await delivered(shop, heard, pass_id, 3)
@@ -118,6 +124,7 @@ async def test_what_exists_already_is_patched_and_what_vanished_is_inserted(worl
     lost = GoogleFault(scope="loyaltyobject.insert", status=503, when="after", count=1)
     world.google.faults.add([lost])
     async with world.notifier(), world.harness.recording(DELIVERY_COMPLETED) as heard:
+        await class_is_there(world)
         done = await delivered(shop, heard, pass_id, 1)
     assert done.outcome is DeliveryOutcome.DELIVERED
     assert calls(world).count("loyaltyobject.insert 409") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,6 +84,8 @@ class SendToGoogle:
     gateway: GoogleGateway
     budget: NotificationBudget
     clock: Clock
+    #: Classes that are being written, each with who waits for it.
+    writing: dict[tuple[UUID, str], asyncio.Lock] = field(default_factory=dict)
 
     async def __call__(self, work: Work[UpdateDetail]) -> Verdict:
         credential, target = work.detail.credential, work.detail.object
@@ -124,10 +127,17 @@ class SendToGoogle:
 
     async def _insert(self, credential: GoogleCredential, target: GoogleObject) -> GoogleAnswer:
         path = f"{target.vertical}Object"
+        before = await self.store.class_of(target.workspace_id, target.class_id)
         answer = await self.gateway.call(credential, "POST", path, target.body)
         if is_class_missing(answer.status, answer.message, answer.reason):
             known = await self.store.class_of(target.workspace_id, target.class_id)
-            if known is None or await self.write_class(credential, known) is not None:
+            if known is None:
+                return answer
+            was_brought = _is_synced(known) and (before is None or not _is_synced(before))
+            refusal = (
+                None if was_brought else await self.write_class(credential, known, is_missing=True)
+            )
+            if refusal is not None:
                 return answer
             answer = await self.gateway.call(credential, "POST", path, target.body)
         return answer
@@ -137,11 +147,29 @@ class SendToGoogle:
     ) -> Verdict | None:
         """Nothing when the class is as it should be, or is not known here yet."""
         known = await self.store.class_of(target.workspace_id, target.class_id)
-        if known is None or known.synced_sha256 == known.body_sha256:
+        if known is None or _is_synced(known):
             return None
         return await self.write_class(credential, known)
 
     async def write_class(
+        self, credential: GoogleCredential, known: GoogleClassRow, *, is_missing: bool = False
+    ) -> Verdict | None:
+        """Once, also when its template and its first objects come together. `is_missing`: Google
+        said that it has it not, whatever was told it before."""
+        key = known.workspace_id, known.class_id
+        turn = self.writing.setdefault(key, asyncio.Lock())
+        is_being_written = turn.locked()
+        try:
+            async with turn:
+                known = await self.store.class_of(*key) or known
+                if _is_synced(known) and (is_being_written or not is_missing):
+                    return None
+                return await self._write_class(credential, known)
+        finally:
+            if not turn.locked():
+                self.writing.pop(key, None)
+
+    async def _write_class(
         self, credential: GoogleCredential, known: GoogleClassRow
     ) -> Verdict | None:
         path = f"{known.vertical}Class"
@@ -187,6 +215,10 @@ def dispatcher_for(
         per_credential=per_credential,
         in_total=200,
     )
+
+
+def _is_synced(known: GoogleClassRow) -> bool:
+    return known.synced_sha256 == known.body_sha256
 
 
 def _verdict(answer: GoogleAnswer, target: GoogleObject, *, is_silent: bool = False) -> Verdict:
