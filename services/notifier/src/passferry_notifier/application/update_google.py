@@ -89,17 +89,26 @@ class SendToGoogle:
 
     async def __call__(self, work: Work[UpdateDetail]) -> Verdict:
         credential, target = work.detail.credential, work.detail.object
-        refusal = await self._bring_class(credential, target)
-        if refusal is not None:
-            return refusal
+        known = await self.store.class_of(target.workspace_id, target.class_id)
+        if known is not None and not _is_synced(known):
+            refusal = await self.write_class(credential, known)
+            if refusal is not None:
+                return refusal
         if target.synced_sha256 is None:
-            answer = await self._insert(credential, target)
+            answer = await self._insert(credential, target, was_class_known=known is not None)
             if answer.status != 409:
                 return _verdict(answer, target)
-        return await self._patch(credential, target, work.delivery)
+        return await self._patch(
+            credential, target, work.delivery, was_class_known=known is not None
+        )
 
     async def _patch(
-        self, credential: GoogleCredential, target: GoogleObject, delivery: Delivery
+        self,
+        credential: GoogleCredential,
+        target: GoogleObject,
+        delivery: Delivery,
+        *,
+        was_class_known: bool,
     ) -> Verdict:
         wants_notice = (
             target.vertical not in NEVER_NOTIFYING
@@ -113,7 +122,8 @@ class SendToGoogle:
             may_notify = False
             answer = await self._send_patch(credential, target, may_notify=False)
         if answer.status == 404:
-            return _verdict(await self._insert(credential, target), target)
+            answer = await self._insert(credential, target, was_class_known=was_class_known)
+            return _verdict(answer, target)
         return _verdict(answer, target, is_silent=wants_notice and not may_notify)
 
     async def _send_patch(
@@ -125,31 +135,22 @@ class SendToGoogle:
         path = f"{target.vertical}Object/{target.object_id}"
         return await self.gateway.call(credential, "PATCH", path, body)
 
-    async def _insert(self, credential: GoogleCredential, target: GoogleObject) -> GoogleAnswer:
+    async def _insert(
+        self, credential: GoogleCredential, target: GoogleObject, *, was_class_known: bool
+    ) -> GoogleAnswer:
         path = f"{target.vertical}Object"
-        before = await self.store.class_of(target.workspace_id, target.class_id)
         answer = await self.gateway.call(credential, "POST", path, target.body)
-        if is_class_missing(answer.status, answer.message, answer.reason):
-            known = await self.store.class_of(target.workspace_id, target.class_id)
-            if known is None:
-                return answer
-            was_brought = _is_synced(known) and (before is None or not _is_synced(before))
-            refusal = (
-                None if was_brought else await self.write_class(credential, known, is_missing=True)
-            )
+        if not is_class_missing(answer.status, answer.message, answer.reason):
+            return answer
+        known = await self.store.class_of(target.workspace_id, target.class_id)
+        if known is None:
+            return answer
+        # A class that was not known a moment ago may have come with its template meanwhile.
+        if was_class_known or not _is_synced(known):
+            refusal = await self.write_class(credential, known, is_missing=True)
             if refusal is not None:
                 return answer
-            answer = await self.gateway.call(credential, "POST", path, target.body)
-        return answer
-
-    async def _bring_class(
-        self, credential: GoogleCredential, target: GoogleObject
-    ) -> Verdict | None:
-        """Nothing when the class is as it should be, or is not known here yet."""
-        known = await self.store.class_of(target.workspace_id, target.class_id)
-        if known is None or _is_synced(known):
-            return None
-        return await self.write_class(credential, known)
+        return await self.gateway.call(credential, "POST", path, target.body)
 
     async def write_class(
         self, credential: GoogleCredential, known: GoogleClassRow, *, is_missing: bool = False
