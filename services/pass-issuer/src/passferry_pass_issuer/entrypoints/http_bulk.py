@@ -11,7 +11,7 @@ from starlette.responses import Response
 from passferry_contracts.types import Role
 from passferry_pass_issuer.application.accept_bulk import BulkRequest
 from passferry_pass_issuer.application.job_ports import ShownResult
-from passferry_pass_issuer.domain.jobs import MAX_PER_SECOND, Job, JobAction, JobKind
+from passferry_pass_issuer.domain.jobs import MAX_PER_SECOND, JobAction, JobKind
 from passferry_pass_issuer.entrypoints.bulk_files import FILE_SCHEMA, MAX_FILE_BYTES, take_file
 from passferry_pass_issuer.entrypoints.http_passes import link_url
 from passferry_pass_issuer.entrypoints.http_work import (
@@ -19,7 +19,6 @@ from passferry_pass_issuer.entrypoints.http_work import (
     MAX_PAGE,
     Body,
     issuer_of,
-    working,
 )
 from passferry_pass_issuer.entrypoints.job_answers import (
     DEFAULT_PER_SECOND,
@@ -28,8 +27,8 @@ from passferry_pass_issuer.entrypoints.job_answers import (
     bulk_body,
     download,
     file_responses,
-    find_job,
     job_page,
+    read_job,
     steer,
 )
 from passferry_pass_issuer.entrypoints.result_lines import (
@@ -83,7 +82,7 @@ async def list_bulk_issues(
 @router.get("/{bulk_issue_id}")
 async def read_bulk_issue(request: Request, bulk_issue_id: UUID, scope: Viewer) -> Body:
     """How far it is."""
-    return bulk_body(await _found(request, scope, bulk_issue_id))
+    return bulk_body(await read_job(request, scope, JobKind.BULK_ISSUE, bulk_issue_id))
 
 
 @router.get("/{bulk_issue_id}/errors", responses=file_responses("Refused rows, in their order."))
@@ -91,7 +90,7 @@ async def download_errors(
     request: Request, bulk_issue_id: UUID, scope: Viewer, file_format: Format = FileFormat.CSV
 ) -> Response:
     """The refused rows so far: row, field, code and what to do."""
-    job = await _found(request, scope, bulk_issue_id)
+    job = await read_job(request, scope, JobKind.BULK_ISSUE, bulk_issue_id)
     return download(
         request,
         job,
@@ -108,7 +107,7 @@ async def download_results(
     request: Request, bulk_issue_id: UUID, scope: Manager, file_format: Format = FileFormat.CSV
 ) -> Response:
     """What came of each row so far, with the pass and its link."""
-    job = await _found(request, scope, bulk_issue_id)
+    job = await read_job(request, scope, JobKind.BULK_ISSUE, bulk_issue_id)
     base_url = issuer_of(request).public_base_url
 
     def line_of(shown: ShownResult) -> Line:
@@ -134,8 +133,3 @@ async def steer_bulk_issue(
 ) -> Body:
     """Pause, resume or cancel: what was issued stays issued."""
     return bulk_body(await steer(request, scope, JobKind.BULK_ISSUE, bulk_issue_id, action))
-
-
-async def _found(request: Request, scope: Scope, job_id: UUID) -> Job:
-    async with working(request, [scope.workspace_id], actor=scope.principal.actor) as work:
-        return await find_job(request, work, scope.workspace_id, JobKind.BULK_ISSUE, job_id)

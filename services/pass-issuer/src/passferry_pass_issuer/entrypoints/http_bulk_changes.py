@@ -12,13 +12,12 @@ from passferry_contracts.types import Role
 from passferry_pass_issuer.application.accept_bulk import BulkRequest
 from passferry_pass_issuer.application.job_ports import ShownResult
 from passferry_pass_issuer.domain.bulk_changes import ChangeAction
-from passferry_pass_issuer.domain.jobs import MAX_PER_SECOND, Job, JobAction, JobKind
+from passferry_pass_issuer.domain.jobs import MAX_PER_SECOND, JobAction, JobKind
 from passferry_pass_issuer.entrypoints.bulk_files import FILE_SCHEMA, MAX_FILE_BYTES, take_file
 from passferry_pass_issuer.entrypoints.http_work import (
     DEFAULT_PAGE,
     MAX_PAGE,
     Body,
-    working,
 )
 from passferry_pass_issuer.entrypoints.job_answers import (
     FileFormat,
@@ -26,8 +25,8 @@ from passferry_pass_issuer.entrypoints.job_answers import (
     change_body,
     download,
     file_responses,
-    find_job,
     job_page,
+    read_job,
     steer,
 )
 from passferry_pass_issuer.entrypoints.result_lines import (
@@ -87,7 +86,7 @@ async def list_bulk_changes(
 @router.get("/{bulk_change_id}")
 async def read_bulk_change(request: Request, bulk_change_id: UUID, scope: Viewer) -> Body:
     """How far it is."""
-    return change_body(await _found(request, scope, bulk_change_id))
+    return change_body(await read_job(request, scope, JobKind.BULK_CHANGE, bulk_change_id))
 
 
 @router.get("/{bulk_change_id}/errors", responses=file_responses("Refused rows, in their order."))
@@ -95,7 +94,7 @@ async def download_change_errors(
     request: Request, bulk_change_id: UUID, scope: Viewer, file_format: Format = FileFormat.CSV
 ) -> Response:
     """The refused rows so far: row, field, code and what to do."""
-    job = await _found(request, scope, bulk_change_id)
+    job = await read_job(request, scope, JobKind.BULK_CHANGE, bulk_change_id)
     return download(
         request,
         job,
@@ -112,7 +111,7 @@ async def download_change_results(
     request: Request, bulk_change_id: UUID, scope: Viewer, file_format: Format = FileFormat.CSV
 ) -> Response:
     """What came of each row so far, with the pass."""
-    job = await _found(request, scope, bulk_change_id)
+    job = await read_job(request, scope, JobKind.BULK_CHANGE, bulk_change_id)
     return download(
         request, job, file_format, CHANGE_COLUMNS, _line, name="results", only_refused=False
     )
@@ -132,8 +131,3 @@ async def steer_bulk_change(
 ) -> Body:
     """Pause, resume or cancel: what was changed stays changed."""
     return change_body(await steer(request, scope, JobKind.BULK_CHANGE, bulk_change_id, action))
-
-
-async def _found(request: Request, scope: Scope, job_id: UUID) -> Job:
-    async with working(request, [scope.workspace_id], actor=scope.principal.actor) as work:
-        return await find_job(request, work, scope.workspace_id, JobKind.BULK_CHANGE, job_id)

@@ -24,8 +24,8 @@ from passferry_pass_issuer.entrypoints.job_answers import (
     FileFormat,
     download,
     file_responses,
-    find_job,
     job_page,
+    read_job,
     rollout_body,
     steer,
 )
@@ -131,8 +131,7 @@ async def steer_rollout(
 
 
 async def _found(request: Request, scope: Scope, template_id: UUID, rollout_id: UUID) -> Job:
-    async with working(request, [scope.workspace_id], actor=scope.principal.actor) as work:
-        job = await find_job(request, work, scope.workspace_id, JobKind.ROLLOUT, rollout_id)
+    job = await read_job(request, scope, JobKind.ROLLOUT, rollout_id)
     if job.template_id != template_id:
         raise NotFound("job_not_found", "there is no such job")
     return job

@@ -11,7 +11,6 @@ from fastapi import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from passferry_pass_issuer.application.job_ports import ShownResult
-from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain.jobs import Job, JobAction, JobKind
 from passferry_pass_issuer.entrypoints.http_work import (
     Body,
@@ -108,13 +107,12 @@ def rollout_body(job: Job) -> Body:
     }
 
 
-async def find_job(
-    request: Request, work: Work, workspace_id: UUID, kind: JobKind, job_id: UUID
-) -> Job:
+async def read_job(request: Request, scope: Scope, kind: JobKind, job_id: UUID) -> Job:
     """Raises `NotFound`: of another workspace it is as unknown as if there were none."""
-    found = await issuer_of(request).jobs.jobs.find(
-        work.transaction, workspace_id, job_id, for_update=False
-    )
+    async with working(request, [scope.workspace_id], actor=scope.principal.actor) as work:
+        found = await issuer_of(request).jobs.jobs.find(
+            work.transaction, scope.workspace_id, job_id, for_update=False
+        )
     if found is None or found.kind is not kind:
         raise NotFound("job_not_found", "there is no such job")
     return found
