@@ -27,6 +27,10 @@ class PassIssuerSettings(ServiceSettings):
     #: Phones have so long to fetch the last revision of a deleted or erased pass; then its records
     #: are taken back everywhere.
     forget_after_s: int = Field(default=86_400, ge=1, le=2_592_000)
+    #: Erased people are known for so long by keyed hashes of their ids, so that nothing older brings
+    #: them back: an event waits up to 7 days in its topic, 7 as a dead letter and 7 again when it is
+    #: replayed. Files that were sent before an erasure are known for as long as they wait.
+    erasures_remembered_days: int = Field(default=30, ge=22, le=365)
     #: Passes that expire, and whatever else the clock decides, are looked for so often.
     time_interval_s: float = Field(default=15.0, gt=0, le=3_600)
     signing_threads: int = Field(default=2, ge=1, le=64)

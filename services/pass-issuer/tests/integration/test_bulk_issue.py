@@ -204,8 +204,8 @@ async def test_a_step_that_is_killed_in_the_middle_is_undone_and_taken_over(yard
         def __init__(self, issue):
             self.issue = issue
 
-        async def __call__(self, work, workspace_id, requests):
-            await self.issue(work, workspace_id, requests)
+        async def __call__(self, work, workspace_id, requests, **how):
+            await self.issue(work, workspace_id, requests, **how)
             reached.set()
             await never.wait()
 
@@ -669,8 +669,8 @@ async def test_a_row_at_fault_is_found_and_its_neighbours_are_issued(yard):
         def __init__(self, issue):
             self.issue = issue
 
-        async def __call__(self, work, workspace_id, requests):
-            results = await self.issue(work, workspace_id, requests)
+        async def __call__(self, work, workspace_id, requests, **how):
+            results = await self.issue(work, workspace_id, requests, **how)
             if any(request.external_id == "m-77" for request in requests):
                 raise EventTooLarge("pass.rendered does not fit")
             return results
@@ -691,10 +691,10 @@ async def test_a_passing_fault_is_tried_again_and_blames_no_row(yard):
         def __init__(self, issue):
             self.issue = issue
 
-        async def __call__(self, work, workspace_id, requests):
+        async def __call__(self, work, workspace_id, requests, **how):
             for failure in failures:
                 raise failure
-            return await self.issue(work, workspace_id, requests)
+            return await self.issue(work, workspace_id, requests, **how)
 
     steps = issuing_by(yard.runner, Shaky)
     shaky = replace(yard, runner=replace(yard.runner, steps=steps))

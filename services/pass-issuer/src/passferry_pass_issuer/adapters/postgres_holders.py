@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
-from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
+from passferry_pass_issuer.adapters.postgres_lookup_keys import PostgresLookupKeys
 from passferry_pass_issuer.application.ports import Cipher, NewHolder, Transaction
 from passferry_pass_issuer.domain import secret_contexts
 from passferry_pass_issuer.domain.holder import Consent, Holder
 from passferry_pass_issuer.domain.rendering_subject import HolderFacts
 from passferry_runtime.crypto import DecryptionFailed
 
-CACHED_LOOKUP_KEYS = 1_000
 EXTERNAL_PREFIX = "external:"
 
 FACTS = """
@@ -83,13 +80,11 @@ ON CONFLICT (workspace_id, holder_id) DO UPDATE SET external_id = excluded.exter
     erased_at = excluded.erased_at, is_address_proven = excluded.is_address_proven
 """
 
-LOOKUP_KEY = "SELECT lookup_key_ciphertext FROM workspace WHERE workspace_id = $1"
-
 
 class PostgresHolders:
     def __init__(self, cipher: Cipher) -> None:
         self._cipher = cipher
-        self._lookup_keys: OrderedDict[UUID, bytes] = OrderedDict()
+        self._lookup_keys = PostgresLookupKeys(cipher)
 
     async def facts(
         self, transaction: Transaction, wanted: Collection[tuple[UUID, UUID]]
@@ -205,16 +200,8 @@ class PostgresHolders:
         )
 
     async def email_hmac(self, transaction: Transaction, workspace_id: UUID, email: str) -> bytes:
-        key = self._lookup_keys.get(workspace_id)
-        if key is None:
-            sealed = await transaction.fetchval(LOOKUP_KEY, workspace_id)
-            if sealed is None:
-                raise LookupError("the workspace is not among those of the transaction")
-            key = self._cipher.decrypt(sealed, context=secret_contexts.lookup_key(workspace_id))
-            self._lookup_keys[workspace_id] = key
-            if len(self._lookup_keys) > CACHED_LOOKUP_KEYS:
-                self._lookup_keys.popitem(last=False)
-        return hmac.digest(key, email.strip().casefold().encode(), hashlib.sha256)
+        text = email.strip().casefold().encode()
+        return await self._lookup_keys.digest(transaction, workspace_id, text)
 
     def _sealed(self, workspace_id: UUID, facts: HolderFacts) -> bytes:
         personal = {

@@ -69,6 +69,7 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
         programs=stores.programs,
         catalogue=stores.catalogue,
         make=build_maker(around),
+        erased_names=stores.erased_names,
         may_name_serial_number=around.may_name_serial_number,
     )
     create_template = CreateTemplate(templates=stores.templates)

@@ -82,6 +82,7 @@ def build_job_runner(
                     change_fields=issuer.change_fields,
                     end_pass=issuer.end_pass,
                     send_message=issuer.life.send_message,
+                    erased_names=stores.erased_names,
                 )
             ),
             JobKind.ROLLOUT: RollOut(

@@ -47,6 +47,7 @@ def build_life(
         passes=holder_pages,
         ended=stores.ended,
         answers=answers,
+        erased_names=stores.erased_names,
         store=stores.revisions,
         revisions=around.revisions,
         forget_after=around.forget_after,
@@ -55,7 +56,11 @@ def build_life(
         holders=stores.holders,
         save_holder=SaveHolder(passes=stores.passes, holders=stores.holders, draw=draw),
         erase_holder=EraseHolder(
-            passes=stores.passes, holders=stores.holders, answers=answers, draw=draw
+            passes=stores.passes,
+            holders=stores.holders,
+            answers=answers,
+            draw=draw,
+            erased_names=stores.erased_names,
         ),
         send_message=SendMessage(passes=stores.passes, put=put),
         send_class_message=SendClassMessage(catalogue=stores.catalogue, messages=messages),
@@ -104,6 +109,8 @@ def build_life(
             claims=claims,
             messages=messages,
             answers=answers,
+            erased_names=stores.erased_names,
+            erasures_remembered=around.erasures_remembered,
         ),
     )
 

@@ -11,12 +11,14 @@ from cryptography.x509 import Certificate
 
 from passferry_pass_issuer.adapters.postgres_credential_store import PostgresCredentialStore
 from passferry_pass_issuer.adapters.postgres_credentials import PostgresCredentials
+from passferry_pass_issuer.adapters.postgres_erased_names import PostgresErasedNames
 from passferry_pass_issuer.adapters.postgres_holders import PostgresHolders
 from passferry_pass_issuer.adapters.postgres_job_rows import (
     PostgresJobResults,
     PostgresStagedRows,
 )
 from passferry_pass_issuer.adapters.postgres_jobs import PostgresJobs
+from passferry_pass_issuer.adapters.postgres_lookup_keys import PostgresLookupKeys
 from passferry_pass_issuer.adapters.postgres_passes import PostgresPasses
 from passferry_pass_issuer.adapters.postgres_programs import PostgresPrograms
 from passferry_pass_issuer.adapters.postgres_revisions import PostgresRevisions
@@ -66,6 +68,7 @@ class Stores:
     jobs: PostgresJobs
     staged_rows: PostgresStagedRows
     job_results: PostgresJobResults
+    erased_names: PostgresErasedNames
 
     @classmethod
     def build(cls, cipher: Cipher) -> Stores:
@@ -84,6 +87,7 @@ class Stores:
             jobs=PostgresJobs(),
             staged_rows=PostgresStagedRows(cipher),
             job_results=PostgresJobResults(cipher),
+            erased_names=PostgresErasedNames(PostgresLookupKeys(cipher)),
         )
 
 
@@ -111,6 +115,8 @@ class Surroundings:
     sign_waiting: Callable[[UUID, str], None]
     #: How long phones have to fetch the last revision of a deleted pass.
     forget_after: timedelta = timedelta(days=1)
+    #: What was asked for before an erasure may still be heard for so long.
+    erasures_remembered: timedelta = timedelta(days=30)
     wake_jobs: Callable[[], None] = lambda: None
     rollout_max_per_second: int = 200
     #: WWDR intermediates that imported passes may be signed under.

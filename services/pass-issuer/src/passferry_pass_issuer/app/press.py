@@ -129,6 +129,7 @@ async def open_press(
                 signatures=CheckInboundSignatures(
                     transactions=database, secrets=PostgresInboundSecrets(cipher)
                 ),
+                erased_names=stores.erased_names,
             ),
         )
 

@@ -129,6 +129,7 @@ async def service(settings: PassIssuerSettings) -> AsyncIterator[Service]:
                 service_account_checker=WalletServiceAccountChecker(),
                 sign_waiting=queue.request,
                 forget_after=timedelta(seconds=settings.forget_after_s),
+                erasures_remembered=timedelta(days=settings.erasures_remembered_days),
                 wake_jobs=jobs.wake,
                 rollout_max_per_second=settings.rollout_max_per_second,
                 authorities=authorities,

@@ -19,6 +19,7 @@ from passferry_contracts.events.inbound import (
 )
 from passferry_contracts.registry import PASS_BALANCE_CHANGED, PASS_REDEEMED, PASS_UPDATED
 from passferry_contracts.types import BalanceOwner
+from passferry_pass_issuer.application.erased_people import ErasedNames
 from passferry_pass_issuer.application.issue_passes import IssueResult
 from passferry_pass_issuer.application.life_ports import EndedPasses
 from passferry_pass_issuer.application.pass_events import pass_updated
@@ -30,6 +31,7 @@ from passferry_pass_issuer.application.render_revisions import (
     tell_status,
 )
 from passferry_pass_issuer.application.work import Work, Workbench
+from passferry_pass_issuer.domain.erased_names import ERASED_CODE, ERASED_DETAIL, pass_name
 from passferry_pass_issuer.domain.inbound_signature import RecordProof
 from passferry_pass_issuer.domain.issuing import (
     HolderRequest,
@@ -65,7 +67,12 @@ class WorkspaceDirectory(Protocol):
 
 class Issue(Protocol):
     async def __call__(
-        self, work: Work, workspace_id: UUID, requests: Sequence[IssueRequest]
+        self,
+        work: Work,
+        workspace_id: UUID,
+        requests: Sequence[IssueRequest],
+        *,
+        asked_at: datetime | None = None,
     ) -> list[IssueResult]: ...
 
 
@@ -115,6 +122,7 @@ class AdmitInbound:
     ended: EndedPasses
     issue: Issue
     signatures: Signatures
+    erased_names: ErasedNames
 
     async def __call__(self, events: Sequence[GivenInbound]) -> list[Verdict]:
         """One outcome per event; one that is refused stops no other."""
@@ -192,7 +200,9 @@ class AdmitInbound:
             async with self.workbench.open(
                 [workspace_id], actor=f"event:{data.event_type}"
             ) as work:
-                [result] = await self.issue(work, workspace_id, [_issue_request(data)])
+                [result] = await self.issue(
+                    work, workspace_id, [_issue_request(data)], asked_at=data.occurred_at
+                )
                 _check_issued(result)
         except ContentRejected as refusal:
             return Rejected(refusal.code, str(refusal))
@@ -222,11 +232,17 @@ class AdmitInbound:
         async with self.workbench.open(workspaces, actor="event:pass.inbound") as work:
             keys = await self._keys(work.transaction, changes)
             found = await self.store.lock(work.transaction, set(keys.values()))
+            # After the look for passes, so that no later pass is taken for the erased one.
+            late = await self._of_erased(work.transaction, changes)
             foldings: dict[PassKey, _Folding] = {}
             for each in changes:
                 key = keys.get(each.index)
                 wallet_pass = found.get(key) if key is not None else None
-                outcomes[each.index] = verdict = _verdict_on_pass(wallet_pass, each.event.data)
+                outcomes[each.index] = verdict = (
+                    Rejected(ERASED_CODE, f"external_id: {ERASED_DETAIL}")
+                    if each.index in late
+                    else _verdict_on_pass(wallet_pass, each.event.data)
+                )
                 if verdict is not None or key is None or wallet_pass is None:
                     continue
                 folding = foldings.setdefault(key, _Folding(wallet_pass, wallet_pass))
@@ -252,6 +268,23 @@ class AdmitInbound:
             if pass_id is not None:
                 keys[each.index] = (each.workspace_id, pass_id)
         return keys
+
+    async def _of_erased(self, transaction: Transaction, changes: Sequence[_Addressed]) -> set[int]:
+        """Events about a pass whose holder was erased after they happened: whoever has its name
+        now is somebody else."""
+        named = {
+            each.index: (each.workspace_id, pass_name(each.event.data.external_id))
+            for each in changes
+            if each.event.data.external_id is not None
+        }
+        erased = await self.erased_names.erased_at(transaction, set(named.values()))
+        return {
+            each.index
+            for each in changes
+            if each.index in named
+            and named[each.index] in erased
+            and each.event.data.occurred_at <= erased[named[each.index]]
+        }
 
     async def _store(self, work: Work, foldings: Sequence[_Folding]) -> None:
         stored = await self.revisions.store_showable(

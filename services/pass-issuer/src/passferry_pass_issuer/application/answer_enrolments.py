@@ -81,7 +81,9 @@ class AnswerEnrolments:
             return ADDRESS_INVALID, None
         if await self._is_member(work, request):
             return ALREADY_MEMBER, None
-        [result] = await self.issue(work, request.workspace_id, [_asked(request)])
+        [result] = await self.issue(
+            work, request.workspace_id, [_asked(request)], asked_at=request.requested_at
+        )
         if result.refusal is not None:
             return result.refusal.code, None
         return ISSUED, result.wallet_pass

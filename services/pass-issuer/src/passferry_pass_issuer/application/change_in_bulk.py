@@ -10,11 +10,13 @@ from uuid import UUID
 
 from passferry_contracts.types import PassStatus
 from passferry_pass_issuer.application.change_passes import ChangeFields, EndPass, FieldsChange
+from passferry_pass_issuer.application.erased_people import ErasedNames, erased_since
 from passferry_pass_issuer.application.job_ports import StagedRow, Step
 from passferry_pass_issuer.application.ports import Transaction
 from passferry_pass_issuer.application.send_messages import Message, SendMessage
 from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain.bulk_changes import ChangeAction, ChangeRequest
+from passferry_pass_issuer.domain.erased_names import ERASED_CODE, ERASED_DETAIL, pass_name
 from passferry_pass_issuer.domain.jobs import Job, Outcome, Refusal, RowResult
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.status_changes import REQUESTED
@@ -42,6 +44,7 @@ class ChangeInBulk:
     change_fields: ChangeFields
     end_pass: EndPass
     send_message: SendMessage
+    erased_names: ErasedNames
 
     async def blocked(self, work: Work, job: Job) -> Step | None:
         return None
@@ -55,8 +58,12 @@ class ChangeInBulk:
         ids = await self._ids(work, job, [request for _, request in given])
         # All at once, in the order of everybody else who locks several.
         rows = await self.named.lock(work.transaction, ids.values())
+        erased = await self._erased(work, job, [request for _, request in given])
         results = []
         for number, request in given:
+            if request.external_id in erased:
+                results.append(_refused(number, _ERASED))
+                continue
             key = ids.get(_name_of(request))
             if key is None or key not in rows:
                 results.append(_refused(number, _UNKNOWN))
@@ -86,6 +93,21 @@ class ChangeInBulk:
                 ids[each.pass_id] = workspace_id, each.pass_id
         return ids
 
+    async def _erased(
+        self, work: Work, job: Job, requests: Sequence[ChangeRequest]
+    ) -> set[str | None]:
+        """External ids that named passes of people who were erased after the file came: whoever
+        has one now is somebody else."""
+        names = {
+            pass_name(each.external_id): each.external_id
+            for each in requests
+            if each.external_id is not None
+        }
+        found = await erased_since(
+            self.erased_names, work.transaction, job.workspace_id, names, job.created_at
+        )
+        return {names[name] for name in found}
+
     async def _apply(
         self, work: Work, row: WalletPass, request: ChangeRequest
     ) -> tuple[WalletPass, bool]:
@@ -113,6 +135,7 @@ class ChangeInBulk:
         return row, is_new
 
 
+_ERASED = Refusal(field="external_id", code=ERASED_CODE, detail=ERASED_DETAIL)
 _UNKNOWN = Refusal(field="external_id", code="pass_not_found", detail="is of no pass")
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from passferry_contracts.registry import LINK_CHANGED, PASS_UPDATED
 from passferry_contracts.types import PassStatus
+from passferry_pass_issuer.application.erased_people import ErasedNames
 from passferry_pass_issuer.application.life_ports import (
     NO_PASS,
     EndedPasses,
@@ -25,6 +26,7 @@ from passferry_pass_issuer.application.pass_events import (
 from passferry_pass_issuer.application.ports import PassChange, RevisionWriter
 from passferry_pass_issuer.application.render_revisions import RevisionStore
 from passferry_pass_issuer.application.work import Work
+from passferry_pass_issuer.domain.erased_names import pass_names
 from passferry_pass_issuer.domain.status_changes import ERASED
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
 from passferry_runtime.ids import uuid7
@@ -44,6 +46,7 @@ class DrawHolderPasses:
     passes: PassesOfHolders
     ended: EndedPasses
     answers: RememberedAnswers
+    erased_names: ErasedNames
     store: RevisionStore
     revisions: RevisionWriter
     #: How long phones have to fetch the last revision.
@@ -76,6 +79,7 @@ class DrawHolderPasses:
             keys = _within_links(found, await self.ended.count_links(work.transaction, found))
         rows = list((await self.store.lock(work.transaction, keys)).values()) if keys else []
         if page.is_erasure:
+            await self._remember(work, page, rows)
             await self._erase(work, page.workspace_id, rows)
         else:
             await self._draw(work, rows)
@@ -96,6 +100,18 @@ class DrawHolderPasses:
                     pass_updated(row, changed_fields=["holder"], changed_at=work.now),
                     event_id=change.causes[0]["event_id"],
                 )
+
+    async def _remember(self, work: Work, page: HolderPage, rows: Sequence[WalletPass]) -> None:
+        names = [
+            name
+            for row in rows
+            # Erased before: its names are not the person's any more.
+            if row.status_reason != ERASED
+            for name in pass_names(
+                program_id=row.program_id, external_id=row.external_id, code=row.code
+            )
+        ]
+        await self.erased_names.remember(work.transaction, page.workspace_id, page.holder_id, names)
 
     async def _erase(self, work: Work, workspace_id: UUID, rows: Sequence[WalletPass]) -> None:
         if not rows:

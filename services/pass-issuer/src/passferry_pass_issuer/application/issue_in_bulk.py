@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -25,7 +26,12 @@ _OUTCOMES = {
 
 class Issue(Protocol):
     async def __call__(
-        self, work: Work, workspace_id: UUID, requests: Sequence[IssueRequest]
+        self,
+        work: Work,
+        workspace_id: UUID,
+        requests: Sequence[IssueRequest],
+        *,
+        asked_at: datetime | None = None,
     ) -> list[IssueResult]: ...
 
 
@@ -51,7 +57,8 @@ class IssueInBulk:
         self, work: Work, job: Job, chunk: Sequence[StagedRow]
     ) -> Sequence[RowResult]:
         requests = [row.request for row in chunk if isinstance(row.request, IssueRequest)]
-        issued = await self.issue(work, job.workspace_id, requests)
+        # A file may have waited for long: who was erased meanwhile is not in it any more.
+        issued = await self.issue(work, job.workspace_id, requests, asked_at=job.created_at)
         work.after_commit.append(lambda: _count(issued))
         return [
             _result(row.number, each, is_dry_run=job.is_dry_run)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from uuid import UUID
 
 from passferry_contracts.types import Protocol as PassProtocol
+from passferry_pass_issuer.application.erased_people import ErasedNames, erased_since
 from passferry_pass_issuer.application.make_passes import MakePasses, PassDraft, tell_new_pass
 from passferry_pass_issuer.application.ports import (
     Catalogue,
@@ -19,6 +21,15 @@ from passferry_pass_issuer.application.ports import (
     Transaction,
 )
 from passferry_pass_issuer.application.work import Work
+from passferry_pass_issuer.domain.erased_names import (
+    ERASED_CODE,
+    ERASED_DETAIL,
+    FIELDS,
+    Name,
+    asked_holder_names,
+    first_of,
+    pass_names,
+)
 from passferry_pass_issuer.domain.issuing import (
     MAX_PASSES_PER_CALL,
     IssueOutcome,
@@ -60,6 +71,8 @@ class _Known:
     holders_by_external_id: dict[str, HolderFacts]
     holders_by_email: dict[bytes, HolderFacts]
     email_hmacs: dict[str, bytes]
+    #: Names of people who were erased after these requests were made.
+    erased: frozenset[Name]
     new_passes: list[tuple[NewPass, HolderFacts, TemplateFacts]] = field(default_factory=list)
     new_holders: list[NewHolder] = field(default_factory=list)
 
@@ -73,12 +86,21 @@ class IssuePasses:
     programs: Programs
     catalogue: Catalogue
     make: MakePasses
+    erased_names: ErasedNames
     may_name_serial_number: bool = False
 
     async def __call__(
-        self, work: Work, workspace_id: UUID, requests: Sequence[IssueRequest]
+        self,
+        work: Work,
+        workspace_id: UUID,
+        requests: Sequence[IssueRequest],
+        *,
+        asked_at: datetime | None = None,
     ) -> list[IssueResult]:
         """One result per request, in their order; a refused one does not stop its neighbours.
+
+        `asked_at` is when they were made, unless that is now: nothing is issued to who was erased
+        since.
 
         Equal requests (by external id, or by holder in a membership program) give the same pass
         again. Whoever issues in several workspaces within one transaction goes through them in
@@ -87,13 +109,17 @@ class IssuePasses:
         if len(requests) > MAX_PASSES_PER_CALL:
             raise ContentRejected("too_many", "passes", f"at most {MAX_PASSES_PER_CALL} in a call")
         await self.passes.lock_issuing(work.transaction, workspace_id)
-        known = await self._look_up(work.transaction, workspace_id, requests)
+        known = await self._look_up(work.transaction, workspace_id, requests, asked_at)
         results = [self._take(work, workspace_id, request, known) for request in requests]
         await self._store(work, workspace_id, known)
         return await self._with_links(work.transaction, workspace_id, results, known)
 
     async def _look_up(
-        self, transaction: Transaction, workspace_id: UUID, requests: Sequence[IssueRequest]
+        self,
+        transaction: Transaction,
+        workspace_id: UUID,
+        requests: Sequence[IssueRequest],
+        asked_at: datetime | None,
     ) -> _Known:
         programs = await self.programs.by_ids(
             transaction, workspace_id, sorted({request.program_id for request in requests})
@@ -112,6 +138,12 @@ class IssuePasses:
             external_ids=[r.holder.external_id for r in requests if r.holder.external_id],
             email_hmacs=list(hmacs.values()),
         )
+        erased: frozenset[Name] = frozenset()
+        if asked_at is not None:
+            names = {name for request in requests for name in _names(request, hmacs)}
+            erased = await erased_since(
+                self.erased_names, transaction, workspace_id, names, asked_at
+            )
         found = {facts.holder_id for facts in (*by_external_id.values(), *by_email.values())}
         wanted = [(program_id, holder_id) for program_id in programs for holder_id in found]
         return _Known(
@@ -134,6 +166,7 @@ class IssuePasses:
             holders_by_external_id=by_external_id,
             holders_by_email=by_email,
             email_hmacs=hmacs,
+            erased=erased,
         )
 
     def _take(
@@ -141,6 +174,7 @@ class IssuePasses:
     ) -> IssueResult:
         try:
             check_field_values(request.field_values)
+            _check_not_erased(request, known)
             existing = self._existing(request, known)
             if existing is not None:
                 return IssueResult(outcome=IssueOutcome.EXISTED, wallet_pass=existing)
@@ -299,6 +333,23 @@ async def _audit(work: Work, workspace_id: UUID, created: Sequence[NewPass]) -> 
         return
     ids = [str(new.wallet_pass.pass_id) for new in created]
     await work.audit(workspace_id, "passes.issued", f"{len(ids)} passes", after={"pass_ids": ids})
+
+
+def _names(request: IssueRequest, email_hmacs: Mapping[str, bytes]) -> list[Name]:
+    """Whom the request is about."""
+    holder = request.holder
+    return [
+        *asked_holder_names(holder.external_id, email_hmacs.get(holder.email or "")),
+        *pass_names(
+            program_id=request.program_id, external_id=request.external_id, code=request.code
+        ),
+    ]
+
+
+def _check_not_erased(request: IssueRequest, known: _Known) -> None:
+    name = first_of(_names(request, known.email_hmacs), known.erased) if known.erased else None
+    if name is not None:
+        raise IssueRefused(ERASED_CODE, FIELDS[name.kind], ERASED_DETAIL, 409)
 
 
 def _holder_of(request: IssueRequest, known: _Known) -> tuple[HolderFacts, bool]:

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from passferry_pass_issuer.application.draw_holder_passes import DrawHolderPasses
+from passferry_pass_issuer.application.erased_people import ErasedNames
 from passferry_pass_issuer.application.life_ports import HolderRecords, RememberedAnswers
 from passferry_pass_issuer.application.ports import Passes
 from passferry_pass_issuer.application.work import Work
@@ -131,6 +132,7 @@ class EraseHolder:
     holders: HolderRecords
     answers: RememberedAnswers
     draw: DrawHolderPasses
+    erased_names: ErasedNames
 
     async def __call__(self, work: Work, workspace_id: UUID, reference: str) -> tuple[Holder, bool]:
         """The stub that is left, and whether all passes are erased; doing so twice is once."""
@@ -148,7 +150,9 @@ class EraseHolder:
             updated_at=work.now,
             erased_at=work.now,
         )
+        names = await self.erased_names.of_holder(work.transaction, workspace_id, before.holder_id)
         await self.holders.save(work.transaction, erased)
+        await self.erased_names.remember(work.transaction, workspace_id, before.holder_id, names)
         await self.answers.forget_subjects(work.transaction, workspace_id, [before.holder_id])
         is_complete = await self.draw.start(work, workspace_id, before.holder_id, is_erasure=True)
         await work.audit(workspace_id, "holder.erased", before.holder_id)

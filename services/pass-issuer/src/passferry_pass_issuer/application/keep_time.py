@@ -13,6 +13,7 @@ from passferry_contracts.types import PassStatus
 from passferry_pass_issuer.application.administer_workspaces import Workspaces
 from passferry_pass_issuer.application.do_duties import DoDuty, Duty, Failures, Key
 from passferry_pass_issuer.application.draw_holder_passes import DrawHolderPasses
+from passferry_pass_issuer.application.erased_people import ErasedNames
 from passferry_pass_issuer.application.life_ports import (
     Claims,
     EndedPasses,
@@ -54,6 +55,8 @@ class KeepTime:
     claims: Claims
     messages: Messages
     answers: RememberedAnswers
+    erased_names: ErasedNames
+    erasures_remembered: timedelta
     failures: Failures = field(default_factory=Failures)
 
     async def __call__(self) -> None:
@@ -174,7 +177,13 @@ class KeepTime:
         answers = await self.answers.forget_old(
             work.transaction, named, now=work.now, limit=PER_WORKSPACE
         )
-        return len(old) + messages + answers
+        erased = await self.erased_names.forget_old(
+            work.transaction,
+            named,
+            before=work.now - self.erasures_remembered,
+            limit=PER_WORKSPACE,
+        )
+        return len(old) + messages + answers + erased
 
 
 async def _all_of(work: Work, named: Sequence[UUID], *, passing_over: Sequence[UUID]) -> list[Key]:

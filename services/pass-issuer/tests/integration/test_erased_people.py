@@ -1,0 +1,372 @@
+"""Erased people stay erased, whatever was asked for before and is heard later; on real Postgres."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+from datetime import timedelta
+from types import SimpleNamespace
+from uuid import UUID
+
+import pytest
+
+from passferry_contracts.events.directory import EnrolmentRequested, LinkChanged
+from passferry_contracts.events.inbound import (
+    InboundBalanceChanged,
+    InboundHolder,
+    InboundPassCreated,
+    InboundPassUpdated,
+)
+from passferry_contracts.events.passes import PassCreated
+from passferry_pass_issuer.app import build_job_runner
+from passferry_testing.pki import DemoAuthority
+
+pytestmark = pytest.mark.integration
+
+NAME, ADDRESS, ID, CARD = "Anna Planted", "anna@planted.example", "planted-1", "planted-card"
+SECRETS = ("planted", "anna")
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return DemoAuthority.create(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture
+async def office(harness, make, authority):
+    async with make.open_office(harness, authority=authority) as opened:
+        yield opened
+
+
+class NothingWaits:
+    async def is_long(self) -> bool:
+        return False
+
+
+@pytest.fixture
+async def shop(office):
+    return await new_shop(office)
+
+
+async def new_shop(office):
+    workspace_id = await office.workspace()
+    base = f"/workspaces/{workspace_id}"
+    shop = SimpleNamespace(workspace_id=UUID(workspace_id), base=base)
+    shop.programs = {
+        "ledger": await office.program(workspace_id),
+        "upstream": await office.program(
+            workspace_id,
+            name="Upstream",
+            protocol="GIFT_CARD",
+            unit="EUR",
+            unit_scale=2,
+            balance_owner="upstream",
+        ),
+    }
+
+    async def issue(status=201, program="ledger", **body):
+        given = {"program_id": shop.programs[program], **body}
+        return await office.call("POST", f"{base}/passes", status=status, json=given)
+
+    shop.issue = issue
+    runner = build_job_runner(
+        office.issuer.workbench.transactions,
+        office.stores,
+        issuer=office.issuer,
+        press=office.press,
+        directory=office.directory,
+        results_kept_days=30,
+    )
+    shop.runner = replace(runner, backlog=NothingWaits())
+    return shop
+
+
+async def erase(office, shop, reference=f"external:{ID}"):
+    office.clock.advance(timedelta(minutes=1))
+    erased = await office.call("POST", f"{shop.base}/holders/{reference}/erasure")
+    office.clock.advance(timedelta(minutes=1))
+    return erased
+
+
+async def send_file(office, shop, kind, query, *rows):
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return await office.call(
+        "POST",
+        f"{shop.base}/{kind}?{query}&max_per_second=10000",
+        status=202,
+        content=text.getvalue().encode(),
+        headers={"Content-Type": "text/csv"},
+    )
+
+
+async def work_off(office, shop, job):
+    for _ in range(20):
+        office.clock.advance(timedelta(seconds=1))
+        await shop.runner.once()
+    key = {"Authorization": f"Bearer {office.administrator_key}"}
+    shown = (await office.client.get(job["self"], headers=key)).json()
+    assert shown["state"] == "done", shown
+    answer = await office.client.get(f"{job['self']}/errors", headers=key)
+    return shown, list(csv.DictReader(io.StringIO(answer.text)))[:-1]
+
+
+async def named_in(office, *, without=()):
+    """Rows of the schema that name the person; the outbox keeps what is sent until it is."""
+    tables = await office.rows(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = 'pass_issuer'"
+    )
+    assert len(tables) > 20
+    found = []
+    for table in {each["table_name"] for each in tables} - {"outbox", *without}:
+        rows = await office.rows(f'SELECT lower(t::text) AS row FROM pass_issuer."{table}" t')
+        found += [
+            f"{table}: {row['row']}"
+            for row in rows
+            if any(each in row["row"] or each.encode().hex() in row["row"] for each in SECRETS)
+        ]
+    return found
+
+
+ISSUE_HEADER = ("external_id", "holder.external_id", "holder.full_name", "holder.email")
+
+
+async def test_a_file_that_waited_brings_nobody_back_who_was_erased_meanwhile(office, shop):
+    # proves: J71, J84
+    await shop.issue(
+        external_id=CARD, holder={"external_id": ID, "full_name": NAME, "email": ADDRESS}
+    )
+    rows = [
+        (CARD, "", "", ""),
+        ("n-1", ID, NAME, ""),
+        ("n-2", "", NAME, ADDRESS.upper()),
+        # Two ids are two people, even with one address; and whoever else is in it gets a pass.
+        ("n-3", "bo", "Bo", ADDRESS),
+        ("n-4", "cleo", "Cleo", "cleo@example.org"),
+    ]
+    query = f"program_id={shop.programs['ledger']}"
+    job = await send_file(office, shop, "bulk-issues", query, ISSUE_HEADER, *rows)
+    await office.call("POST", f"{shop.base}/bulk-issues/{job['bulk_issue_id']}/pause")
+    await erase(office, shop)
+    await office.call("POST", f"{shop.base}/bulk-issues/{job['bulk_issue_id']}/resume")
+    done, errors = await work_off(office, shop, job)
+    assert (done["created"], done["refused"]) == (2, 3)
+    assert {each["code"] for each in errors} == {"holder_erased"}
+    assert [each["field"] for each in errors] == [
+        "external_id",
+        "holder.external_id",
+        "holder.email",
+    ]
+    assert "order it anew" in errors[0]["detail"]
+    await office.call("GET", f"{shop.base}/holders/external:{ID}", status=404)
+    assert await named_in(office) == []
+
+    # The same file, sent now, is a new order of a new person.
+    again = await send_file(office, shop, "bulk-issues", query, ISSUE_HEADER, *rows[1:2])
+    done, _ = await work_off(office, shop, again)
+    assert done["created"] == 1
+    shown = await office.call("GET", f"{shop.base}/holders/external:{ID}")
+    assert shown["full_name"] == NAME
+
+
+async def test_who_was_known_by_an_address_alone_is_known_again_by_it(office, shop):
+    # proves: J71
+    issued = await shop.issue(holder={"full_name": NAME, "email": ADDRESS}, code="PLANTED-7")
+    query = f"program_id={shop.programs['ledger']}"
+    header = (*ISSUE_HEADER, "code")
+    rows = [("n-1", ID, NAME, ADDRESS, ""), ("n-2", "", "", "", "PLANTED-7")]
+    job = await send_file(office, shop, "bulk-issues", query, header, *rows)
+    await erase(office, shop, issued["holder_id"])
+    done, errors = await work_off(office, shop, job)
+    assert (done["created"], [each["field"] for each in errors]) == (0, ["holder.email", "code"])
+
+
+async def test_a_file_of_changes_from_before_does_not_reach_who_has_the_name_now(office, shop):
+    # proves: J71, J84
+    await shop.issue(external_id=CARD, holder={"external_id": ID, "full_name": NAME})
+    header = ("external_id", "field.favourite")
+    job = await send_file(
+        office, shop, "bulk-changes", "action=update", header, (CARD, f"{NAME} likes tea")
+    )
+    await erase(office, shop)
+    await shop.issue(external_id=CARD, holder={"external_id": "bo", "full_name": "Bo"})
+    done, errors = await work_off(office, shop, job)
+    assert (done["changed"], [each["code"] for each in errors]) == (0, ["holder_erased"])
+    new = await office.call("GET", f"{shop.base}/passes/external:{CARD}")
+    assert new["fields"] == {}
+    header = ("external_id", "field.favourite")
+    later = await send_file(
+        office, shop, "bulk-changes", "action=update", header, (CARD, "Bo likes tea")
+    )
+    done, _ = await work_off(office, shop, later)
+    assert done["changed"] == 1
+
+
+def created(office, shop, **changes):
+    given = {
+        "workspace_id": shop.workspace_id,
+        "external_id": CARD,
+        "program_id": UUID(shop.programs["upstream"]),
+        "version": 1,
+        "balance_minor": 5,
+        "occurred_at": office.clock.now(),
+        "holder": InboundHolder(external_id=ID, full_name=NAME, email=ADDRESS),
+    }
+    return InboundPassCreated(**(given | changes))
+
+
+def told(outcomes):
+    return [each.code if each is not None else None for each in outcomes]
+
+
+async def test_an_event_heard_again_brings_no_erased_person_back(office, shop):
+    # proves: J71, A22
+    first = created(office, shop)
+    assert await office.hear(first) == [None]
+    await erase(office, shop)
+    late = [
+        first,
+        created(office, shop, external_id="n-1", occurred_at=first.occurred_at),
+        created(
+            office,
+            shop,
+            external_id=CARD,
+            holder=InboundHolder(full_name=NAME),
+            occurred_at=first.occurred_at,
+        ),
+    ]
+    [refused, *others] = await office.hear(*late)
+    assert told([refused, *others]) == ["holder_erased"] * 3
+    # A dead letter says what to do, and nothing of what it holds.
+    assert "order it anew" in str(refused)
+    assert not any(each in str(refused).lower() for each in SECRETS)
+    assert await named_in(office) == []
+    assert len(await office.events(PassCreated)) == 1
+
+    # A later order with the same names is of a new person.
+    assert await office.hear(created(office, shop)) == [None]
+    shown = await office.call("GET", f"{shop.base}/holders/external:{ID}")
+    assert shown["full_name"] == NAME
+
+
+async def test_a_late_event_about_an_erased_pass_does_not_reach_who_has_its_name_now(office, shop):
+    # proves: J71, A22
+    first = created(office, shop)
+    await office.hear(first)
+    address = {"workspace_id": shop.workspace_id, "external_id": CARD, "version": 9}
+    late = InboundPassUpdated(
+        **address, occurred_at=office.clock.now(), fields={"favourite": f"{NAME} likes tea"}
+    )
+    await erase(office, shop)
+    # Nobody waits for a pass that will not come.
+    assert told(await office.hear(late)) == ["holder_erased"]
+    bo = InboundHolder(external_id="bo", full_name="Bo")
+    await office.hear(created(office, shop, holder=bo))
+    balance = InboundBalanceChanged(
+        **address | {"version": 2}, occurred_at=office.clock.now(), new_balance_minor=7
+    )
+    assert told(await office.hear(late, balance)) == ["holder_erased", None]
+    new = await office.call("GET", f"{shop.base}/passes/external:{CARD}")
+    assert (new["fields"], new["balance_minor"]) == ({}, 7)
+    assert await named_in(office, without={"pass"}) == []
+
+
+async def test_a_form_that_was_sent_before_the_erasure_is_answered_with_the_reason(office, shop):
+    # proves: J71
+    await shop.issue(holder={"external_id": ID, "full_name": NAME, "email": ADDRESS})
+
+    def asked(number):
+        return EnrolmentRequested(
+            workspace_id=shop.workspace_id,
+            program_id=UUID(shop.programs["ledger"]),
+            claim_code_sha256=f"{number:064x}",
+            full_name=NAME,
+            email=ADDRESS,
+            requested_at=office.clock.now(),
+        )
+
+    late = asked(1)
+    await erase(office, shop)
+    assert await office.hear(late) == [None]
+    assert await office.hear(asked(2)) == [None]
+    claims = [each for each in await office.events(LinkChanged) if each.kind == "claim"]
+    assert [each.claim_outcome for each in claims] == ["holder_erased", "issued"]
+
+
+async def test_what_is_remembered_of_the_erased_is_unreadable_and_of_one_workspace_alone(
+    office, shop
+):
+    # proves: J71, J2, A16
+    other = await new_shop(office)
+    person = {"external_id": ID, "full_name": NAME, "email": ADDRESS}
+    for each in (shop, other):
+        await each.issue(external_id=CARD, holder=person)
+    query = f"program_id={other.programs['ledger']}"
+    row = ("n-1", "", NAME, ADDRESS)
+    job = await send_file(office, other, "bulk-issues", query, ISSUE_HEADER, row)
+    [known] = await office.rows(
+        "SELECT email_hmac FROM pass_issuer.holder WHERE workspace_id = $1", shop.workspace_id
+    )
+    await erase(office, shop)
+    kept = await office.rows("SELECT * FROM pass_issuer.erased_name")
+    assert {each["workspace_id"] for each in kept} == {shop.workspace_id}
+    # The holder, the address, and the pass with its code.
+    assert len(kept) == 4
+    assert {len(each["name_hmac"]) for each in kept} == {32}
+    # Nor does it tell which other holder has the address, to who can read the tables only.
+    assert known["email_hmac"] not in {each["name_hmac"] for each in kept}
+    # There she is still who she was.
+    _, errors = await work_off(office, other, job)
+    assert [each["code"] for each in errors] == ["holder_is_member"]
+    await erase(office, other)
+    kept = await office.rows("SELECT * FROM pass_issuer.erased_name")
+    mine, theirs = (
+        {row["name_hmac"] for row in kept if row["workspace_id"] == each.workspace_id}
+        for each in (shop, other)
+    )
+    assert mine
+    assert not mine & theirs
+
+
+async def test_the_erased_are_remembered_until_nothing_older_can_come_back(office, shop):
+    # proves: J71
+    await shop.issue(external_id=CARD, holder={"external_id": ID, "email": ADDRESS})
+    query = f"program_id={shop.programs['ledger']}"
+    row = ("n-1", ID, NAME, "")
+    job = await send_file(office, shop, "bulk-issues", query, ISSUE_HEADER, row)
+    path = f"{shop.base}/bulk-issues/{job['bulk_issue_id']}"
+    await office.call("POST", f"{path}/pause")
+    await erase(office, shop)
+
+    async def remembered(**later):
+        office.clock.advance(timedelta(**later))
+        await office.issuer.life.keep_time()
+        return len(await office.rows("SELECT 1 FROM pass_issuer.erased_name"))
+
+    assert await remembered(days=29) == 4
+    # Paused and resumed, a file may wait for longer than anything else.
+    await office.call("POST", f"{path}/resume")
+    await office.call("POST", f"{path}/pause")
+    assert await remembered(days=20) == 4
+    await office.call("POST", f"{path}/resume")
+    done, errors = await work_off(office, shop, job)
+    assert (done["created"], [each["code"] for each in errors]) == (0, ["holder_erased"])
+    assert await remembered(seconds=1) == 0
+
+
+async def test_an_erasure_done_page_by_page_remembers_every_pass_from_its_beginning(
+    office, shop, monkeypatch
+):
+    # proves: J71
+    monkeypatch.setattr("passferry_pass_issuer.application.draw_holder_passes.PAGE_PASSES", 1)
+    for number in range(3):
+        await office.hear(created(office, shop, external_id=f"{CARD}-{number}"))
+    late = created(office, shop, external_id=f"{CARD}-2", holder=InboundHolder())
+    assert (await erase(office, shop))["passes_erased"] is False
+    between = created(office, shop, external_id=f"{CARD}-2", holder=InboundHolder())
+    office.clock.advance(timedelta(hours=1))
+    await office.issuer.life.keep_time()
+    # A later order was asked for after the erasure, though before this page of it.
+    assert told(await office.hear(late, between)) == ["holder_erased", None]
+    assert len(await office.events(PassCreated)) == 4
