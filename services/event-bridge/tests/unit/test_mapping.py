@@ -161,6 +161,33 @@ def test_a_pass_without_a_holder_is_named_by_itself(make: SimpleNamespace) -> No
     assert json.loads(items_of(happened, known, version="1")[0])["userId"] == f"pass_{PASS}"
 
 
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ([], [("track", "holder.erased"), ("identify", None)]),
+        (
+            ["favourite"],
+            [("track", "holder.erased"), ("track", "pass.updated"), ("identify", None)],
+        ),
+    ],
+)
+def test_who_had_a_pass_before_is_told_as_erased_and_who_has_it_hears_nothing_of_them(
+    make: SimpleNamespace, changed: list[str], told: list[tuple[str, str | None]]
+) -> None:
+    # proves: J71, J93
+    former = UUID("01900000-0000-7000-8000-0000000000f6")
+    happened = fact(change(PassUpdated, changed_fields=changed, erased_holder_id=former))
+    known = known_pass.after(opened(make), happened)
+    assert known.holder_id == make.holder
+    items = [json.loads(item) for item in items_of(happened, known, version="1")]
+    assert [(item["type"], item.get("event")) for item in items] == told
+    erased, *others = items
+    assert (erased["userId"], erased["properties"]["passId"]) == (str(former), str(PASS))
+    assert not any(str(former) in json.dumps(item) for item in others)
+    assert {item["userId"] for item in others} == {str(make.holder)}
+    assert len({item["messageId"] for item in items}) == len(items)
+
+
 def test_a_pass_that_changed_hands_is_the_new_holders_and_an_erased_one_nobodys(
     make: SimpleNamespace,
 ) -> None:

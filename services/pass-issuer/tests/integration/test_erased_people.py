@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
@@ -18,8 +19,11 @@ from passferry_contracts.events.inbound import (
     InboundPassCreated,
     InboundPassUpdated,
 )
-from passferry_contracts.events.passes import PassCreated
+from passferry_contracts.events.passes import PassCreated, PassErased, PassUpdated
+from passferry_contracts.events.rendered import PassRendered
+from passferry_pass_issuer.adapters.wallet_renderer import WalletRenderer
 from passferry_pass_issuer.app import build_job_runner
+from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_testing.pki import DemoAuthority
 
 pytestmark = pytest.mark.integration
@@ -370,3 +374,120 @@ async def test_an_erasure_done_page_by_page_remembers_every_pass_from_its_beginn
     # A later order was asked for after the erasure, though before this page of it.
     assert told(await office.hear(late, between)) == ["holder_erased", None]
     assert len(await office.events(PassCreated)) == 4
+
+
+async def person(office, shop, name, **facts):
+    path = f"{shop.base}/holders/external:{name}"
+    return await office.call("PUT", path, status=201, json=facts)
+
+
+FIELDS = {"favourite": f"{NAME} likes tea", "size": "L", "number": "planted-77"}
+
+
+@pytest.fixture
+async def handed_over(office, shop):
+    """A card that was Anna's and is Bo's."""
+    await person(office, shop, ID, full_name=NAME, email=ADDRESS)
+    await person(office, shop, "bo", full_name="Bo")
+    card = await shop.issue(holder={"external_id": ID}, fields=FIELDS)
+    path = f"{shop.base}/passes/{card['pass_id']}"
+    await office.call("POST", f"{path}/transfer", json={"holder": "external:bo"})
+    return path
+
+
+async def test_who_was_erased_leaves_the_card_that_was_handed_over_before(
+    office, shop, handed_over
+):
+    # proves: J71, J93
+    told = len(await office.envelopes())
+    erased = await erase(office, shop)
+    assert erased["passes_erased"] is True
+    card = await office.call("GET", handed_over)
+    # It goes on as Bo's: what nobody can know to be Anna's stays.
+    assert (card["status"], card["fields"]) == ("active", {"size": "L", "number": "planted-77"})
+    events = [each.data for each in (await office.envelopes())[told:]]
+    [updated] = [each for each in events if isinstance(each, PassUpdated)]
+    assert str(updated.erased_holder_id) == erased["holder_id"]
+    assert (updated.changed_fields, updated.holder_id) == (["favourite"], None)
+    [drawn] = [each for each in events if isinstance(each, PassRendered)]
+    assert "Bo" in drawn.apple.pass_json
+    assert "nna" not in drawn.model_dump_json()
+    assert await office.events(PassErased) == []
+    assert await office.rows("SELECT 1 FROM pass_issuer.former_holder") == []
+    [audited] = await office.rows(
+        "SELECT after FROM pass_issuer.audit_log WHERE action = 'pass.former_holder_erased'"
+    )
+    assert json.loads(audited["after"]) == {"changed_fields": ["favourite"]}
+    # Bo's own erasure deletes it.
+    await erase(office, shop, "external:bo")
+    assert len(await office.events(PassErased)) == 1
+
+
+async def test_what_was_said_anew_since_is_the_next_holders(office, shop, handed_over):
+    # proves: J71
+    kept = await office.rows("SELECT h::text AS row FROM pass_issuer.former_holder h")
+    assert "favourite" in kept[0]["row"]
+    assert not any(each in kept[0]["row"].lower() for each in SECRETS)
+    await office.call("PATCH", handed_over, json={"fields": {"favourite": "Bo likes tea"}})
+    await erase(office, shop)
+    assert (await office.call("GET", handed_over))["fields"]["favourite"] == "Bo likes tea"
+
+
+async def test_a_follower_of_the_card_forgets_them_too(office, shop, handed_over):
+    # proves: J71, J93
+    await person(office, shop, "cleo", full_name="Cleo Brand")
+    note = {"fields": {"note": "for Bo"}}
+    await office.call("PATCH", handed_over, json=note)
+    body = {"holder": "external:cleo"}
+    made = await office.call("POST", f"{handed_over}/reissue", status=201, json=body)
+    new = f"{shop.base}/passes/{made['pass']['pass_id']}"
+    assert made["pass"]["fields"] == FIELDS | note["fields"]
+    await erase(office, shop)
+    left = {"size": "L", "number": "planted-77", "note": "for Bo"}
+    assert [(await office.call("GET", each))["fields"] for each in (handed_over, new)] == [left] * 2
+
+
+async def test_a_card_that_came_back_is_erased_with_its_holder(office, shop, handed_over):
+    # proves: J71
+    back = {"holder": f"external:{ID}"}
+    await office.call("POST", f"{handed_over}/transfer", json=back)
+    await erase(office, shop)
+    [told] = await office.events(PassErased)
+    assert handed_over.endswith(str(told.pass_id))
+    assert await named_in(office) == []
+    # Bo had it for a while, and is told of when he goes.
+    bo = await erase(office, shop, "external:bo")
+    updates = [each for each in await office.events(PassUpdated) if each.erased_holder_id]
+    assert [str(each.erased_holder_id) for each in updates] == [bo["holder_id"]]
+    assert len(await office.events(PassErased)) == 1
+    assert await office.rows("SELECT 1 FROM pass_issuer.former_holder") == []
+
+
+async def test_the_code_of_a_card_stays_whoever_it_was_made_of(office, shop, make):
+    # proves: J71, J93
+    barcode = {"format": "qr", "message": {"source": "field.number"}}
+    layout = make.template_json()["apple"] | {"barcode": barcode}
+    template_id = await office.template(str(shop.workspace_id), apple=layout)
+    shop.programs["coded"] = await office.program(
+        str(shop.workspace_id), template_id=template_id, name="Coded"
+    )
+    await person(office, shop, "planted-77", full_name=NAME)
+    await person(office, shop, "bo", full_name="Bo")
+    card = await shop.issue(program="coded", holder={"external_id": "planted-77"}, fields=FIELDS)
+    path = f"{shop.base}/passes/{card['pass_id']}"
+    await office.call("POST", f"{path}/transfer", json={"holder": "external:bo"})
+    await erase(office, shop, "external:planted-77")
+    assert (await office.call("GET", path))["fields"] == {"size": "L", "number": "planted-77"}
+
+
+async def test_a_card_that_cannot_be_drawn_without_them_is_left_and_told(
+    office, shop, handed_over, monkeypatch
+):
+    def refusing(self, subject):
+        raise ContentRejected("invalid", "fields.name", "cannot be shown")
+
+    monkeypatch.setattr(WalletRenderer, "render", refusing)
+    await erase(office, shop)
+    assert (await office.call("GET", handed_over))["status"] == "active"
+    [told] = [each for each in await office.events(PassUpdated) if each.erased_holder_id]
+    assert told.changed_fields == []

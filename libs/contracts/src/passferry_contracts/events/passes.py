@@ -68,6 +68,8 @@ class PassUpdated(_PassChange):
     expires_at: Instant | None = None
     #: Whose it is now, when it changed hands.
     holder_id: UUID | None = None
+    #: Who had it before and was erased now: drop whatever is personal of them. The pass goes on.
+    erased_holder_id: UUID | None = None
 
 
 class PassVoided(_PassChange):

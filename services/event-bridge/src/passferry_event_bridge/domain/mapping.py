@@ -47,6 +47,11 @@ def items_of(
     name = renamed or NAMES.get(fact.event_type, fact.event_type)
     common = _Common(fact, known.user_id, version)
     items = []
+    erased_holder_id = fact.fields.get("erased_holder_id")
+    if erased_holder_id is not None:
+        # About that person, and nobody's news but theirs.
+        former = _Common(fact, str(erased_holder_id), version)
+        items.append(former.track("holder.erased", "holder_erased", {}))
     if not _is_silent(fact):
         items.append(common.track(name, "track", mapped))
     items.append(common.identify(_traits(fact, known)))
@@ -59,9 +64,11 @@ def items_of(
 
 def _is_silent(fact: Fact) -> bool:
     """Holds, releases and closings are changes of an account, but a journey about balances must
-    not start for them."""
+    not start for them. Nor is it news of a pass that somebody who had it before was erased."""
     if fact.event_type == "pass.balance_changed":
         return bool(fact.fields["change_minor"] == 0)
+    if fact.fields.get("erased_holder_id") is not None:
+        return not fact.fields["changed_fields"]
     return fact.event_type in SILENT
 
 
@@ -158,7 +165,7 @@ def _points_expiring(fact: Fact, known: KnownPass) -> Properties:
 
 
 def _pass_through(fact: Fact, known: KnownPass) -> Properties:
-    own = {"workspace_id", "pass_id", "external_id"}
+    own = {"workspace_id", "pass_id", "external_id", "erased_holder_id"}
     return {
         _camel_case(name): _plain(value)
         for name, value in fact.fields.items()

@@ -14,7 +14,19 @@ from passferry_pass_issuer.domain.wallet_pass import WalletPass
 
 IDS_OF_HOLDER = """
 SELECT pass_id FROM pass
-WHERE workspace_id = $1 AND holder_id = $2 AND pass_id > $3 AND (status = 'active' OR NOT $5)
+WHERE workspace_id = $1 AND holder_id = $2 AND pass_id > $3 AND status = 'active'
+ORDER BY pass_id LIMIT $4
+"""
+
+# Also those that are somebody else's now: they may still speak of the holder.
+IDS_THAT_KNOW_HOLDER = """
+SELECT pass_id FROM (
+    (SELECT pass_id FROM pass
+    WHERE workspace_id = $1 AND holder_id = $2 AND pass_id > $3 ORDER BY pass_id LIMIT $4)
+    UNION
+    (SELECT pass_id FROM former_holder
+    WHERE workspace_id = $1 AND holder_id = $2 AND pass_id > $3 ORDER BY pass_id LIMIT $4)
+) AS found
 ORDER BY pass_id LIMIT $4
 """
 
@@ -177,11 +189,10 @@ class PostgresPassesOfHolders:
         *,
         after: UUID,
         limit: int,
-        only_active: bool,
+        is_erasure: bool,
     ) -> list[UUID]:
-        rows = await transaction.fetch(
-            IDS_OF_HOLDER, workspace_id, holder_id, after, limit, only_active
-        )
+        sql = IDS_THAT_KNOW_HOLDER if is_erasure else IDS_OF_HOLDER
+        rows = await transaction.fetch(sql, workspace_id, holder_id, after, limit)
         return [row["pass_id"] for row in rows]
 
     async def put_off(self, transaction: Transaction, page: HolderPage, *, now: datetime) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from passferry_pass_issuer.adapters.postgres_claims import PostgresClaims, PostgresMessages
+from passferry_pass_issuer.adapters.postgres_former_holders import PostgresFormerHolders
 from passferry_pass_issuer.adapters.postgres_idempotency import PostgresIdempotency
 from passferry_pass_issuer.adapters.postgres_load import StepErrors
+from passferry_pass_issuer.adapters.postgres_lookup_keys import PostgresLookupKeys
 from passferry_pass_issuer.adapters.postgres_owners import PostgresOwners, PostgresReplacements
 from passferry_pass_issuer.adapters.postgres_upkeep import (
     PostgresPassesOfHolders,
@@ -14,6 +16,10 @@ from passferry_pass_issuer.application.answer_enrolments import AnswerEnrolments
 from passferry_pass_issuer.application.change_passes import EndPass
 from passferry_pass_issuer.application.do_duties import DoDuty
 from passferry_pass_issuer.application.draw_holder_passes import DrawHolderPasses
+from passferry_pass_issuer.application.former_holders import (
+    KeepFormerHolder,
+    LeaveFormerPasses,
+)
 from passferry_pass_issuer.application.issue_passes import IssuePasses
 from passferry_pass_issuer.application.keep_holders import EraseHolder, SaveHolder
 from passferry_pass_issuer.application.keep_time import KeepTime
@@ -43,11 +49,16 @@ def build_life(
     replacements = PostgresReplacements()
     put = PutMessages(messages=messages, revisions=around.revisions)
     holder_pages = PostgresPassesOfHolders()
+    former = PostgresFormerHolders(PostgresLookupKeys(around.cipher))
+    keep_former = KeepFormerHolder(
+        former=former, holders=stores.holders, catalogue=stores.catalogue
+    )
     draw = DrawHolderPasses(
         passes=holder_pages,
         ended=stores.ended,
         answers=answers,
         erased_names=stores.erased_names,
+        leave=LeaveFormerPasses(former=former, revisions=around.revisions),
         store=stores.revisions,
         revisions=around.revisions,
         forget_after=around.forget_after,
@@ -71,6 +82,7 @@ def build_life(
             revisions=around.revisions,
             cipher=around.cipher,
             answers=answers,
+            keep_former=keep_former,
         ),
         reissue_pass=ReissuePass(
             passes=stores.passes,
@@ -79,6 +91,8 @@ def build_life(
             catalogue=stores.catalogue,
             make=build_maker(around),
             replacements=replacements,
+            former=former,
+            keep_former=keep_former,
         ),
         apply_message_requests=ApplyMessageRequests(
             workbench=workbench, directory=around.directory, store=stores.revisions, put=put

@@ -10,6 +10,7 @@ from uuid import UUID
 from passferry_contracts.registry import LINK_CHANGED, PASS_UPDATED
 from passferry_contracts.types import PassStatus
 from passferry_pass_issuer.application.erased_people import ErasedNames
+from passferry_pass_issuer.application.former_holders import LeaveFormerPasses
 from passferry_pass_issuer.application.life_ports import (
     NO_PASS,
     EndedPasses,
@@ -47,6 +48,7 @@ class DrawHolderPasses:
     ended: EndedPasses
     answers: RememberedAnswers
     erased_names: ErasedNames
+    leave: LeaveFormerPasses
     store: RevisionStore
     revisions: RevisionWriter
     #: How long phones have to fetch the last revision.
@@ -71,7 +73,7 @@ class DrawHolderPasses:
             page.holder_id,
             after=page.after,
             limit=limit,
-            only_active=not page.is_erasure,
+            is_erasure=page.is_erasure,
         )
         found = [(page.workspace_id, pass_id) for pass_id in ids]
         keys = found
@@ -79,8 +81,14 @@ class DrawHolderPasses:
             keys = _within_links(found, await self.ended.count_links(work.transaction, found))
         rows = list((await self.store.lock(work.transaction, keys)).values()) if keys else []
         if page.is_erasure:
-            await self._remember(work, page, rows)
-            await self._erase(work, page.workspace_id, rows)
+            # One that changed hands, also meanwhile, is not theirs to be deleted.
+            mine = [row for row in rows if row.holder_id == page.holder_id]
+            await self._remember(work, page, mine)
+            await self._erase(work, mine)
+            await self.leave(work, page.workspace_id, page.holder_id, rows)
+            await self.answers.forget_subjects(
+                work.transaction, page.workspace_id, [row.pass_id for row in rows]
+            )
         else:
             await self._draw(work, rows)
         if len(keys) == len(found) < limit:
@@ -113,7 +121,7 @@ class DrawHolderPasses:
         ]
         await self.erased_names.remember(work.transaction, page.workspace_id, page.holder_id, names)
 
-    async def _erase(self, work: Work, workspace_id: UUID, rows: Sequence[WalletPass]) -> None:
+    async def _erase(self, work: Work, rows: Sequence[WalletPass]) -> None:
         if not rows:
             return
         changes = [_change(work, row, _nameless(row), "pass.erased", ERASED) for row in rows]
@@ -135,9 +143,6 @@ class DrawHolderPasses:
             work.transaction, _keys(erased), due_at=work.now + self.forget_after
         )
         await self.ended.retire(work.transaction, _keys(at_once), due_at=work.now)
-        await self.answers.forget_subjects(
-            work.transaction, workspace_id, [row.pass_id for row in rows]
-        )
 
     async def _revoke_links(self, work: Work, rows: Sequence[WalletPass]) -> None:
         by_id = {row.pass_id: row for row in rows}

@@ -65,9 +65,10 @@ class PassesOfHolders(Protocol):
         *,
         after: UUID,
         limit: int,
-        only_active: bool,
+        is_erasure: bool,
     ) -> list[UUID]:
-        """Ids behind `after`, in order."""
+        """Ids behind `after`, in order: of their active passes, or, for an erasure, of all that
+        they have and of all that they had."""
 
     async def put_off(self, transaction: Transaction, page: HolderPage, *, now: datetime) -> None:
         """The rest is done later. An erasure stays one, whatever else is asked for."""

@@ -157,8 +157,10 @@ def pass_updated(
     changed_fields: Sequence[str],
     changed_at: datetime,
     holder_id: UUID | None = None,
+    erased_holder_id: UUID | None = None,
 ) -> PassUpdated:
-    """`holder_id` is told when the pass changed hands."""
+    """`holder_id` is told when the pass changed hands, `erased_holder_id` when somebody who had it
+    before was erased."""
     return PassUpdated(
         workspace_id=wallet_pass.workspace_id,
         pass_id=wallet_pass.pass_id,
@@ -169,6 +171,7 @@ def pass_updated(
         changed_fields=sorted(changed_fields)[:MAX_CHANGED_FIELDS],
         expires_at=wallet_pass.expires_at,
         holder_id=holder_id,
+        erased_holder_id=erased_holder_id,
         changed_at=changed_at,
     )
 

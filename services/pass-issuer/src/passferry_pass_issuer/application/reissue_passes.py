@@ -14,6 +14,7 @@ from passferry_contracts.events.ledger import CommandCompleted, TransferCommand
 from passferry_contracts.registry import LEDGER_COMMANDS
 from passferry_contracts.types import BalanceOwner, PassStatus
 from passferry_pass_issuer.application.change_passes import EndPass
+from passferry_pass_issuer.application.former_holders import FormerHolders, KeepFormerHolder
 from passferry_pass_issuer.application.life_ports import HolderRecords, Replacement, Replacements
 from passferry_pass_issuer.application.make_passes import MakePasses, PassDraft, tell_new_pass
 from passferry_pass_issuer.application.ports import Catalogue, Passes, Programs
@@ -58,6 +59,8 @@ class ReissuePass:
     catalogue: Catalogue
     make: MakePasses
     replacements: Replacements
+    former: FormerHolders
+    keep_former: KeepFormerHolder
 
     async def __call__(
         self, work: Work, workspace_id: UUID, reference: str, asked: ReissueRequest
@@ -76,6 +79,10 @@ class ReissuePass:
                 await self._check_same(work, first, asked)
                 return await self._again(work, known, first)
         new = await self._follower(work, old, asked)
+        # It says what the old one said, also of people who had that before.
+        await self.former.copy(work.transaction, workspace_id, old.pass_id, new.pass_id)
+        if new.holder_id != old.holder_id:
+            await self.keep_former(work, old, new, given=asked.field_values)
         replacement = Replacement(
             workspace_id=workspace_id,
             old_pass_id=old.pass_id,

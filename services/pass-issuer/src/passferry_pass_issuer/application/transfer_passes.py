@@ -8,6 +8,7 @@ from uuid import UUID
 
 from passferry_contracts.registry import LINK_CHANGED, PASS_UPDATED
 from passferry_contracts.types import Protocol as PassProtocol
+from passferry_pass_issuer.application.former_holders import KeepFormerHolder
 from passferry_pass_issuer.application.life_ports import (
     HolderRecords,
     Owners,
@@ -44,6 +45,7 @@ class TransferPass:
     revisions: RevisionWriter
     cipher: Cipher
     answers: RememberedAnswers
+    keep_former: KeepFormerHolder
 
     async def __call__(
         self,
@@ -72,6 +74,7 @@ class TransferPass:
             raise Conflict("pass_on_google", "reissue it to the other holder instead")
         await self._check_membership(work, before, holder)
         stored = await self._hand_over(work, before, holder, field_values or {})
+        await self.keep_former(work, before, stored, given=field_values or {})
         # They name the former holder, whose erasure would not find them any more.
         await self.answers.forget_subjects(work.transaction, workspace_id, [before.pass_id])
         await work.audit(

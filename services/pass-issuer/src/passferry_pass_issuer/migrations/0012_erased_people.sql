@@ -21,6 +21,7 @@ CREATE TABLE former_holder (
     FOREIGN KEY (workspace_id, holder_id) REFERENCES holder (workspace_id, holder_id),
     FOREIGN KEY (workspace_id, pass_id) REFERENCES pass (workspace_id, pass_id)
 );
+CREATE INDEX former_holder_of_pass ON former_holder (workspace_id, pass_id);
 SELECT isolate_by_workspace('former_holder');
 
 -- Of passes that changed hands before, what they say of whom is not known; whose they were is.
