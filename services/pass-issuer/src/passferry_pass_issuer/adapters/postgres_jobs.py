@@ -123,7 +123,7 @@ class PostgresJobs:
     ) -> Job | None:
         if for_update:
             await transaction.execute(LOCK_PLACE, workspace_id, job_id)
-        lock = " FOR UPDATE" if for_update else ""
+        lock = " FOR NO KEY UPDATE" if for_update else ""
         row = await transaction.fetchrow(FIND + lock, workspace_id, job_id)
         return None if row is None else _job(row)
 

@@ -52,7 +52,7 @@ from passferry_runtime.errors import FieldError, Invalid, Problem
 from passferry_runtime.http import state_of
 from passferry_runtime.idempotency import fingerprint, parse_idempotency_key
 from passferry_runtime.outbox import EventTooLarge
-from passferry_runtime.postgres import UNAVAILABLE
+from passferry_runtime.postgres import CONTENDED, UNAVAILABLE
 
 if TYPE_CHECKING:
     # The groups of routes that import this module say what they need themselves.
@@ -180,6 +180,9 @@ async def working(
         raise problem_of(refusal) from refusal
     except EventTooLarge as error:
         raise Invalid("too_large", "what was asked for does not fit into one event") from error
+    except CONTENDED as error:
+        detail = "others were changing the same; nothing was done, try again"
+        raise Problem(503, "busy", detail, retry_after_s=1) from error
     except UNAVAILABLE as error:
         raise Problem(503, "database_unavailable", "try again shortly", retry_after_s=2) from error
 
