@@ -36,11 +36,13 @@ DELETE FROM job_chunk WHERE workspace_id = $1 AND job_id = $2 AND first_row IN (
     SELECT first_row FROM job_chunk WHERE workspace_id = $1 AND job_id = $2 LIMIT $3)
 """
 
+#: In the order in which everybody takes passes, because each is looked up for its key.
 INSERT_RESULTS = """
 INSERT INTO job_result (workspace_id, job_id, number, outcome, pass_id, field, code, detail)
 SELECT $1, $2, number, outcome, pass_id, field, code, detail
 FROM unnest($3::bigint[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::text[])
     AS given(number, outcome, pass_id, field, code, detail)
+ORDER BY pass_id, number
 """
 
 #: With the link that was made with the pass, while it is open. One that is younger than the job was

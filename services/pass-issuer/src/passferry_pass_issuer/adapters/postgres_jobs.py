@@ -89,8 +89,8 @@ UPDATE job_queue SET due_at = $3, leased_by = NULL, leased_until = NULL
 WHERE workspace_id = $1 AND job_id = $2
 """
 
+#: Its place in the queue goes with it.
 REMOVE = "DELETE FROM job WHERE workspace_id = $1 AND job_id = $2"
-UNQUEUE = "DELETE FROM job_queue WHERE workspace_id = $1 AND job_id = $2"
 
 
 class PostgresJobs:
@@ -204,7 +204,6 @@ class PostgresJobs:
         await transaction.execute(PUT_DUE, workspace_id, job_id, at)
 
     async def remove(self, transaction: Transaction, workspace_id: UUID, job_id: UUID) -> None:
-        await transaction.execute(UNQUEUE, workspace_id, job_id)
         await transaction.execute(REMOVE, workspace_id, job_id)
 
 
