@@ -11,6 +11,7 @@ from uuid import UUID
 
 import orjson
 
+from passferry_pass_issuer.adapters.link_tokens import open_token
 from passferry_pass_issuer.application.job_ports import ShownResult, StagedRow
 from passferry_pass_issuer.application.ports import Cipher, PassLink, Transaction
 from passferry_pass_issuer.domain import secret_contexts
@@ -188,10 +189,15 @@ class PostgresJobResults:
     def _link(self, row: Mapping[str, Any]) -> PassLink | None:
         if row["link_id"] is None:
             return None
-        context = secret_contexts.link_token(row["workspace_id"], row["link_id"])
         return PassLink(
             link_id=row["link_id"],
-            token=self._cipher.decrypt(row["token_ciphertext"], context=context).decode(),
+            token=open_token(
+                self._cipher,
+                row["token_ciphertext"],
+                workspace_id=row["workspace_id"],
+                link_id=row["link_id"],
+            )
+            or "",
             token_sha256=row["token_sha256"],
             expires_at=row["expires_at"],
             is_revoked=row["is_revoked"],

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncpg
 
 from passferry_pass_issuer.domain.jobs import Refusal
-from passferry_pass_issuer.domain.refusals import ContentRejected
+from passferry_pass_issuer.domain.refusals import ContentRejected, Unreadable
+from passferry_runtime.crypto import DecryptionFailed
 from passferry_runtime.outbox import EventTooLarge
 from passferry_runtime.postgres import CONTENDED, UNAVAILABLE, Database, TransactionAborted
 
@@ -43,6 +44,8 @@ class StepErrors:
         return isinstance(error, _PASSING)
 
     def refusal(self, error: Exception) -> Refusal:
+        if isinstance(error, DecryptionFailed):
+            error = Unreadable.of(error.context)
         if isinstance(error, ContentRejected):
             return Refusal(field=error.field, code=error.code, detail=error.detail)
         if isinstance(error, EventTooLarge):
