@@ -81,7 +81,9 @@ async def shop(office, make, authority):
     workspace_id = await office.workspace()
     program_id = await office.program(workspace_id)
     await office.give_identity(workspace_id, authority)
-    account = Accounts(now=lambda: office.clock.now()).create(make.issuer_id, token_uri="https://oauth2.example/token")
+    account = Accounts(now=lambda: office.clock.now().timestamp()).create(
+        make.issuer_id, token_uri="https://oauth2.example/token"
+    )
     body = {"issuer_id": make.issuer_id, "service_account": account}
     path = f"/workspaces/{workspace_id}/google-accounts"
     await office.call("POST", path, status=201, json=body)
