@@ -30,7 +30,14 @@ log = get_logger(__name__)
 
 
 class DecryptionFailed(Exception):
-    """Not a ciphertext of this ring and context, or it was changed."""
+    """Not a ciphertext of this ring and context, or it was changed.
+
+    `context` says which secret it is, and nothing of it.
+    """
+
+    def __init__(self, context: str) -> None:
+        super().__init__("a ciphertext does not open with this key ring")
+        self.context = context
 
 
 class KeyRingInvalid(Exception):
@@ -109,7 +116,7 @@ class KeyRing:
                 rest[:NONCE_BYTES], rest[NONCE_BYTES:], context.encode()
             )
         except (InvalidTag, ValueError) as error:
-            raise DecryptionFailed from error
+            raise DecryptionFailed(context) from error
 
     @property
     def active_key_id(self) -> str:
@@ -132,7 +139,7 @@ class KeyRing:
     def _unwrap(self, ciphertext: bytes, context: str) -> tuple[bytes, bytes]:
         try:
             if ciphertext[0] != VERSION:
-                raise DecryptionFailed
+                raise DecryptionFailed(context)
             start = 2 + ciphertext[1]
             cipher = self._ciphers[ciphertext[2:start].decode()]
             nonce = ciphertext[start : start + NONCE_BYTES]
@@ -141,7 +148,7 @@ class KeyRing:
                 nonce, ciphertext[start + NONCE_BYTES : end], context.encode()
             )
         except (InvalidTag, KeyError, IndexError, ValueError) as error:
-            raise DecryptionFailed from error
+            raise DecryptionFailed(context) from error
         return data_key, ciphertext[end:]
 
 

@@ -43,6 +43,13 @@ UNAVAILABLE = (
     TimeoutError,
 )
 
+#: What says "others were in the way": the same work, done once more, goes through.
+CONTENDED = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.LockNotAvailableError,
+)
+
 
 class TransactionAborted(Exception):
     """What was written is undone, although nobody raised."""

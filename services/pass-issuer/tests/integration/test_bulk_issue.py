@@ -517,6 +517,13 @@ async def test_a_dry_run_says_what_would_come_of_it_and_does_nothing(yard):
     assert (tried["created"], tried["existed"]) == (0, 499)
 
 
+async def test_a_dry_run_names_no_pass_that_it_made_also_for_a_row_that_repeats(yard):
+    content = b"external_id\r\nm-1\r\nm-1\r\n"
+    tried = await yard.finish(await yard.send(content, query=f"{FAST}&dry_run=true"))
+    assert (tried["created"], tried["existed"], tried["refused"]) == (1, 1, 0)
+    assert {line["pass_id"] for line in await yard.lines(tried, "results")} == {""}
+
+
 async def test_the_same_key_is_the_same_job(yard):
     # proves: J84
     headers = {"Idempotency-Key": "march"}

@@ -109,6 +109,37 @@ async def test_an_external_id_with_slashes_names_its_pass_everywhere(office, caf
     assert (await office.call("DELETE", path))["status"] == "deleted"
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["a/void", "a/expire", "a/messages", "a/transfer", "a/reissue", "links", "a/links/1/2"],
+)
+async def test_an_id_that_looks_like_an_address_names_its_pass_in_every_call(office, cafe, name):
+    # proves: A5
+    issued = await cafe(external_id=name)
+    path = f"{cafe.path}/external:{name}"
+    assert (await office.call("GET", path))["pass_id"] == issued["pass_id"]
+    changed = await office.call("PATCH", path, json={"fields": {"favourite": "tea"}})
+    assert changed["pass_id"] == issued["pass_id"]
+    assert len((await office.call("GET", f"{path}/links"))["data"]) == 1
+    await office.call("POST", f"{path}/links", status=201, json={})
+    assert (await office.call("POST", f"{path}/void"))["pass_id"] == issued["pass_id"]
+    assert (await office.call("DELETE", path))["pass_id"] == issued["pass_id"]
+
+
+@pytest.mark.parametrize(
+    "name", ["a/links", "a/links/1", "a/links/1/qr.svg", "a/links/1/snippet", "a/b/links"]
+)
+async def test_no_pass_is_issued_under_an_id_by_which_it_could_not_be_reached(office, cafe, name):
+    # proves: A5
+    refused = await cafe(status=422, external_id=name)
+    assert refused["code"] == "external_id_reserved"
+    assert "give the pass another one" in refused["detail"]
+    issued = await cafe()
+    path = f"{cafe.path}/{issued['pass_id']}/reissue"
+    refused = await office.call("POST", path, status=422, json={"external_id": name})
+    assert refused["code"] == "external_id_reserved"
+
+
 @pytest.mark.parametrize("more", [{"fields": {"x": "\ud800"}}, {"code": "\ud800"}])
 async def test_half_a_surrogate_pair_is_refused(office, cafe, more):
     # As JSON writes it, in ASCII.

@@ -175,3 +175,29 @@ async def test_what_fails_is_left_for_the_next_round_and_shown(office, monkeypat
     await keep_time(office, minutes=1)
     assert await office.rows("SELECT 1 FROM pass_issuer.pass_retirement") == []
     assert (await health(office)).state == "ok"
+
+
+async def test_workspaces_take_turns_so_that_a_long_list_keeps_no_short_one_waiting(
+    office, monkeypatch
+):
+    # proves: J93
+    long, short = await a_shop(office), await a_shop(office)
+    # Ids are in the order of age: this one would come first if nobody took turns.
+    assert long.workspace_id < short.workspace_id
+    many = [await long(expires_at=soon(office)) for _ in range(6)]
+    few = [await short(expires_at=soon(office)) for _ in range(2)]
+    monkeypatch.setattr(keep_time_module, "BATCH", 4)
+    await keep_time(office, hours=2)
+    owner = {each["pass_id"]: "long" for each in many} | {each["pass_id"]: "short" for each in few}
+    told = [owner[str(each.pass_id)] for each in await office.events(PassExpired)]
+    assert sorted(told[:4]) == ["long", "long", "short", "short"]
+    assert told[4:] == ["long"] * 4
+    for each in (*many, *few):
+        base = long.base if owner[each["pass_id"]] == "long" else short.base
+        await office.call("DELETE", f"{base}/passes/{each['pass_id']}")
+    await keep_time(office, days=3)
+    taken = await office.rows(
+        "SELECT key FROM pass_issuer.outbox WHERE topic = $1 AND value IS NULL ORDER BY id",
+        PASS_RENDERED.name,
+    )
+    assert [owner[row["key"]] for row in taken[:4]].count("short") == 2

@@ -31,7 +31,8 @@ from passferry_wallet.apple.rejections import PassContentRejected
 
 __all__ = ["MAX_PASS_JSON_BYTES", "PassContentRejected", "build_pass_json", "constant_parts"]
 
-MAX_PASS_JSON_BYTES = 256 * 1024
+#: What travels in one event beside its manifest.
+MAX_PASS_JSON_BYTES = 200_000
 MAX_FEATURED_ACTIONS = 2
 MAX_STORE_IDENTIFIERS = 20
 MIN_TOKEN_CHARACTERS = 16

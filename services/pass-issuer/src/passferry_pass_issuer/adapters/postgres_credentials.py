@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -16,6 +17,15 @@ from passferry_pass_issuer.application.ports import (
     Transaction,
 )
 from passferry_pass_issuer.domain import secret_contexts
+from passferry_pass_issuer.domain.credentials import (
+    Finding,
+    unreadable_account,
+    unreadable_identity,
+)
+from passferry_runtime.crypto import DecryptionFailed
+from passferry_runtime.logging import get_logger
+
+log = get_logger(__name__)
 
 CACHED_CREDENTIALS = 1_000
 #: Another replica may take an upload, so nothing opened is kept for long, and that something is
@@ -75,10 +85,13 @@ class PostgresCredentials:
         self._cipher = cipher
         self._material = _Kept[SigningMaterial]()
         self._google = _Kept[GoogleCredential]()
+        self._unreadable = OrderedDict[Finding, None]()
 
     def forget(self, workspace_id: UUID) -> None:
         self._material.forget(workspace_id)
         self._google.forget(workspace_id)
+        for each in self.unreadable(workspace_id):
+            del self._unreadable[each]
 
     async def signing_material(
         self, transaction: Transaction, workspace_id: UUID, pass_type_identifier: str
@@ -86,9 +99,10 @@ class PostgresCredentials:
         kept = self._material.get(workspace_id, pass_type_identifier)
         if kept is not None:
             return kept
-        for material in await self.all_signing_material(transaction, workspace_id):
-            self._material.keep(workspace_id, material.pass_type_identifier, material)
-        return self._material.get(workspace_id, pass_type_identifier)
+        rows = await transaction.fetch(MATERIAL, workspace_id)
+        mine = [row for row in rows if row["pass_type_identifier"] == pass_type_identifier]
+        what = unreadable_identity(workspace_id, pass_type_identifier)
+        return self._first(mine, what, self._opened, self._material)
 
     async def all_signing_material(
         self, transaction: Transaction, workspace_id: UUID
@@ -108,15 +122,43 @@ class PostgresCredentials:
         kept = self._google.get(workspace_id, issuer_id)
         if kept is not None:
             return kept
-        for credential in await self.all_google_credentials(transaction, workspace_id):
-            self._google.keep(workspace_id, credential.issuer_id, credential)
-        return self._google.get(workspace_id, issuer_id)
+        rows = await transaction.fetch(ACCOUNTS, workspace_id)
+        mine = [row for row in rows if row["issuer_id"] == issuer_id]
+        what = unreadable_account(workspace_id, issuer_id)
+        return self._first(mine, what, self._opened_account, self._google)
 
     async def all_google_credentials(
         self, transaction: Transaction, workspace_id: UUID
     ) -> list[GoogleCredential]:
         rows = await transaction.fetch(ACCOUNTS, workspace_id)
         return [self._opened_account(row) for row in rows]
+
+    def unreadable(self, workspace_id: UUID | None = None) -> list[Finding]:
+        return [each for each in self._unreadable if workspace_id in (None, each.workspace_id)]
+
+    def _first(
+        self, rows: Sequence[Any], what: Finding, opened: Callable[[Any], T], kept: _Kept[T]
+    ) -> T | None:
+        """One that does not open is as good as none: what it would sign can still change and end.
+        It is told of."""
+        self._unreadable.pop(what, None)
+        for row in rows:
+            try:
+                found = opened(row)
+            except DecryptionFailed:
+                self._unreadable[what] = None
+                while len(self._unreadable) > CACHED_CREDENTIALS:
+                    self._unreadable.popitem(last=False)
+                log.warning(
+                    "credential_unreadable",
+                    workspace_id=str(what.workspace_id),
+                    finding=what.code,
+                    subject=what.subject,
+                )
+                return None
+            kept.keep(what.workspace_id, what.subject, found)
+            return found
+        return None
 
     def _opened(self, row: Any) -> SigningMaterial:
         context = secret_contexts.signing_key(row["workspace_id"], row["signing_identity_id"])

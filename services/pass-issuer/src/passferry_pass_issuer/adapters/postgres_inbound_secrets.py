@@ -18,7 +18,8 @@ WHERE w.workspace_id = ANY($1::uuid[])
 """
 
 LOCK = """
-SELECT requires_inbound_signature FROM workspace WHERE workspace_id = $1 FOR UPDATE
+SELECT requires_inbound_signature FROM workspace WHERE workspace_id = $1
+FOR NO KEY UPDATE
 """
 
 IS_REQUIRED = "SELECT requires_inbound_signature FROM workspace WHERE workspace_id = $1"

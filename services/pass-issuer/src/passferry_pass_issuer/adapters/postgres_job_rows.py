@@ -11,6 +11,7 @@ from uuid import UUID
 
 import orjson
 
+from passferry_pass_issuer.adapters.link_tokens import open_token
 from passferry_pass_issuer.application.job_ports import ShownResult, StagedRow
 from passferry_pass_issuer.application.ports import Cipher, PassLink, Transaction
 from passferry_pass_issuer.domain import secret_contexts
@@ -36,11 +37,13 @@ DELETE FROM job_chunk WHERE workspace_id = $1 AND job_id = $2 AND first_row IN (
     SELECT first_row FROM job_chunk WHERE workspace_id = $1 AND job_id = $2 LIMIT $3)
 """
 
+#: In the order in which everybody takes passes, because each is looked up for its key.
 INSERT_RESULTS = """
 INSERT INTO job_result (workspace_id, job_id, number, outcome, pass_id, field, code, detail)
 SELECT $1, $2, number, outcome, pass_id, field, code, detail
 FROM unnest($3::bigint[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::text[])
     AS given(number, outcome, pass_id, field, code, detail)
+ORDER BY pass_id, number
 """
 
 #: With the link that was made with the pass, while it is open. One that is younger than the job was
@@ -186,10 +189,15 @@ class PostgresJobResults:
     def _link(self, row: Mapping[str, Any]) -> PassLink | None:
         if row["link_id"] is None:
             return None
-        context = secret_contexts.link_token(row["workspace_id"], row["link_id"])
         return PassLink(
             link_id=row["link_id"],
-            token=self._cipher.decrypt(row["token_ciphertext"], context=context).decode(),
+            token=open_token(
+                self._cipher,
+                row["token_ciphertext"],
+                workspace_id=row["workspace_id"],
+                link_id=row["link_id"],
+            )
+            or "",
             token_sha256=row["token_sha256"],
             expires_at=row["expires_at"],
             is_revoked=row["is_revoked"],

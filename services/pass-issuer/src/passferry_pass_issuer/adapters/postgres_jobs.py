@@ -89,8 +89,8 @@ UPDATE job_queue SET due_at = $3, leased_by = NULL, leased_until = NULL
 WHERE workspace_id = $1 AND job_id = $2
 """
 
+#: Its place in the queue goes with it.
 REMOVE = "DELETE FROM job WHERE workspace_id = $1 AND job_id = $2"
-UNQUEUE = "DELETE FROM job_queue WHERE workspace_id = $1 AND job_id = $2"
 
 
 class PostgresJobs:
@@ -123,7 +123,7 @@ class PostgresJobs:
     ) -> Job | None:
         if for_update:
             await transaction.execute(LOCK_PLACE, workspace_id, job_id)
-        lock = " FOR UPDATE" if for_update else ""
+        lock = " FOR NO KEY UPDATE" if for_update else ""
         row = await transaction.fetchrow(FIND + lock, workspace_id, job_id)
         return None if row is None else _job(row)
 
@@ -204,7 +204,6 @@ class PostgresJobs:
         await transaction.execute(PUT_DUE, workspace_id, job_id, at)
 
     async def remove(self, transaction: Transaction, workspace_id: UUID, job_id: UUID) -> None:
-        await transaction.execute(UNQUEUE, workspace_id, job_id)
         await transaction.execute(REMOVE, workspace_id, job_id)
 
 

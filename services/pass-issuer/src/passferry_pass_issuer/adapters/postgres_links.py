@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from passferry_pass_issuer.adapters.link_tokens import open_token
 from passferry_pass_issuer.application.ports import Cipher, Transaction
 from passferry_pass_issuer.domain import secret_contexts
 from passferry_pass_issuer.domain.link import Link
@@ -117,16 +118,15 @@ class PostgresLinks:
         await transaction.execute(REVOKE, workspace_id, link_id)
 
     def _link(self, row: Any) -> Link:
-        ciphertext = row["token_ciphertext"]
-        context = secret_contexts.link_token(row["workspace_id"], row["link_id"])
         return Link(
             workspace_id=row["workspace_id"],
             link_id=row["link_id"],
             pass_id=row["pass_id"],
-            token=(
-                None
-                if ciphertext is None
-                else self._cipher.decrypt(ciphertext, context=context).decode()
+            token=open_token(
+                self._cipher,
+                row["token_ciphertext"],
+                workspace_id=row["workspace_id"],
+                link_id=row["link_id"],
             ),
             token_sha256=row["token_sha256"],
             label=row["label"],

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncpg
 
 from passferry_pass_issuer.domain.jobs import Refusal
-from passferry_pass_issuer.domain.refusals import ContentRejected
+from passferry_pass_issuer.domain.refusals import ContentRejected, Unreadable
+from passferry_runtime.crypto import DecryptionFailed
 from passferry_runtime.outbox import EventTooLarge
-from passferry_runtime.postgres import UNAVAILABLE, Database, TransactionAborted
+from passferry_runtime.postgres import CONTENDED, UNAVAILABLE, Database, TransactionAborted
 
 #: About what the relay sends in a second: live events wait no longer than that behind a job's.
 LONG_BACKLOG = 5_000
@@ -16,13 +17,7 @@ COUNT = "SELECT count(*) FROM (SELECT 1 FROM outbox LIMIT $1) AS waiting"
 
 REFRESH = "SELECT refresh_pass_statistics()"
 
-_PASSING = (
-    *UNAVAILABLE,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.QueryCanceledError,
-)
+_PASSING = (*UNAVAILABLE, *CONTENDED, asyncpg.QueryCanceledError)
 
 
 class OutboxBacklog:
@@ -49,6 +44,8 @@ class StepErrors:
         return isinstance(error, _PASSING)
 
     def refusal(self, error: Exception) -> Refusal:
+        if isinstance(error, DecryptionFailed):
+            error = Unreadable.of(error.context)
         if isinstance(error, ContentRejected):
             return Refusal(field=error.field, code=error.code, detail=error.detail)
         if isinstance(error, EventTooLarge):

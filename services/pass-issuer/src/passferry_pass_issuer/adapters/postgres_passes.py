@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from passferry_pass_issuer.adapters.link_tokens import open_token
 from passferry_pass_issuer.adapters.pass_rows import PASS_COLUMNS, wallet_pass_of
 from passferry_pass_issuer.application.ports import Cipher, NewPass, PassLink, Transaction
 from passferry_pass_issuer.domain import secret_contexts
@@ -208,14 +209,15 @@ class PostgresPasses:
         return [self._link(row) for row in rows]
 
     def _link(self, row: Any) -> PassLink:
-        context = secret_contexts.link_token(row["workspace_id"], row["link_id"])
-        ciphertext = row["token_ciphertext"]
         return PassLink(
             link_id=row["link_id"],
-            # Of a link that was shown once, nothing is kept.
-            token=(
-                self._cipher.decrypt(ciphertext, context=context).decode() if ciphertext else ""
-            ),
+            token=open_token(
+                self._cipher,
+                row["token_ciphertext"],
+                workspace_id=row["workspace_id"],
+                link_id=row["link_id"],
+            )
+            or "",
             token_sha256=row["token_sha256"],
             expires_at=row["expires_at"],
             is_revoked=row["is_revoked"],

@@ -38,7 +38,8 @@ SELECT {_COLUMNS} FROM program WHERE workspace_id = $1 AND program_id = ANY($2::
 """  # noqa: S608  # the columns are a constant of this module
 
 LOCK = f"""
-SELECT {_COLUMNS} FROM program WHERE workspace_id = $1 AND program_id = $2 FOR UPDATE
+SELECT {_COLUMNS} FROM program WHERE workspace_id = $1 AND program_id = $2
+FOR NO KEY UPDATE
 """  # noqa: S608  # the columns are a constant of this module
 
 PAGE = f"""

@@ -42,7 +42,7 @@ LOCK_NEWEST = f"""
 SELECT {_COLUMNS} FROM template t
 WHERE t.workspace_id = $1 AND t.template_id = $2
 ORDER BY t.template_version DESC LIMIT 1
-FOR UPDATE
+FOR NO KEY UPDATE
 """  # noqa: S608  # the columns are a constant of this module
 
 VERSIONS = f"""
@@ -108,7 +108,7 @@ WHERE a.workspace_id = $1 AND NOT a.is_sent AND a.sha256 IN (
     SELECT f.sha256 FROM template_file f
     WHERE f.workspace_id = $1 AND f.template_id = $2 AND f.template_version = $3)
 ORDER BY a.sha256
-FOR UPDATE
+FOR NO KEY UPDATE
 """
 
 MARK_SENT = """

@@ -151,6 +151,15 @@ WHERE pass_retirement.workspace_id = given.workspace_id
     AND pass_retirement.pass_id = given.pass_id
 """
 
+# Erasing changes a key of the pass, for which it waits until nobody writes a row that names the
+# pass. In the order in which everybody takes them, so that nobody waits in a circle.
+LOCK_KEYS = """
+SELECT 1 FROM pass
+WHERE (workspace_id, pass_id) IN (SELECT * FROM unnest($1::uuid[], $2::uuid[]))
+ORDER BY workspace_id, pass_id
+FOR UPDATE
+"""
+
 ERASE = """
 UPDATE pass SET external_id = new.external_id, code = new.code, request_sha256 = '',
     status = new.status, status_reason = new.status_reason, latest_message = NULL,
@@ -282,6 +291,8 @@ class PostgresEndedPasses:
     async def erase(self, transaction: Transaction, passes: Sequence[WalletPass]) -> None:
         if not passes:
             return
+        columns = _columns([(each.workspace_id, each.pass_id) for each in passes])
+        await transaction.execute(LOCK_KEYS, *columns)
         await transaction.execute(
             ERASE,
             [each.workspace_id for each in passes],

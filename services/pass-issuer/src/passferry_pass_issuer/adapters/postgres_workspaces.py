@@ -61,7 +61,8 @@ WHERE w.workspace_id = ANY($1::uuid[])
 ORDER BY w.workspace_id
 """
 
-LOCK_WORKSPACE = "SELECT 1 FROM workspace WHERE workspace_id = $1 FOR UPDATE"
+# Whoever writes a row that names the workspace does not wait for it.
+LOCK_WORKSPACE = "SELECT 1 FROM workspace WHERE workspace_id = $1 FOR NO KEY UPDATE"
 
 # workspace_id orders by age, because it is a UUIDv7.
 SELECT_IDS = """

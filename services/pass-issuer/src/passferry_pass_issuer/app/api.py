@@ -88,6 +88,7 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
             transactions=around.database,
             workspaces=stores.workspaces,
             store=stores.credential_store,
+            credentials=stores.credentials,
         ),
         create_workspace=CreateWorkspace(
             workspaces=stores.workspaces, announce=announce_access, cipher=around.cipher

@@ -34,7 +34,8 @@ from passferry_pass_issuer.application.ports import (
     ManifestSigner,
     RevisionRenderer,
 )
-from passferry_pass_issuer.application.render_revisions import RenderRevisions, SignWaiting
+from passferry_pass_issuer.application.render_revisions import RenderRevisions
+from passferry_pass_issuer.application.sign_waiting import SignWaiting
 from passferry_pass_issuer.entrypoints import (
     kafka_life_routes,
     kafka_routes,

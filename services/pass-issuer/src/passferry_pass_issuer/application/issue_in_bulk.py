@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -60,18 +60,22 @@ class IssueInBulk:
         # A file may have waited for long: who was erased meanwhile is not in it any more.
         issued = await self.issue(work, job.workspace_id, requests, asked_at=job.created_at)
         work.after_commit.append(lambda: _count(issued))
+        gone = set[UUID]()
+        if job.is_dry_run:
+            # What a dry run made is gone again, and so is its id, also for a row that repeats it.
+            gone = {
+                each.wallet_pass.pass_id
+                for each in issued
+                if each.wallet_pass is not None and each.outcome is IssueOutcome.CREATED
+            }
         return [
-            _result(row.number, each, is_dry_run=job.is_dry_run)
-            for row, each in zip(chunk, issued, strict=True)
+            _result(row.number, each, gone=gone) for row, each in zip(chunk, issued, strict=True)
         ]
 
 
-def _result(number: int, issued: IssueResult, *, is_dry_run: bool) -> RowResult:
+def _result(number: int, issued: IssueResult, *, gone: Collection[UUID]) -> RowResult:
     refusal, wallet_pass = issued.refusal, issued.wallet_pass
-    # What a dry run made is gone again, and so is its id.
-    is_there = wallet_pass is not None and not (
-        is_dry_run and issued.outcome is IssueOutcome.CREATED
-    )
+    is_there = wallet_pass is not None and wallet_pass.pass_id not in gone
     return RowResult(
         number=number,
         outcome=_OUTCOMES[issued.outcome],

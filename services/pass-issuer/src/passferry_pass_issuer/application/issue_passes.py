@@ -37,6 +37,7 @@ from passferry_pass_issuer.domain.issuing import (
     IssueRequest,
     check_code,
     check_end,
+    check_external_id,
     check_field_values,
     check_program_open,
     is_code,
@@ -206,6 +207,8 @@ class IssuePasses:
                 return _same_member(request, member)
         expires_at = request.expires_at or template.content.expiry_of(work.now)
         if request.kept is None:
+            # What an import brings keeps its names, and is reached by its pass id.
+            check_external_id(request.external_id)
             check_end(expires_at, work.now)
         code = self._code(request, known)
         if request.serial_number is not None:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from passferry_contracts.event import Event
 from passferry_contracts.registry import Topic
+from passferry_pass_issuer.domain.credentials import Finding
 from passferry_pass_issuer.domain.program import Program
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.rendering_subject import (
@@ -137,7 +138,8 @@ class Credentials(Protocol):
 
     async def signing_material(
         self, transaction: Transaction, workspace_id: UUID, pass_type_identifier: str
-    ) -> SigningMaterial | None: ...
+    ) -> SigningMaterial | None:
+        """None also for one that does not open, which `unreadable` tells of then."""
 
     async def all_signing_material(
         self, transaction: Transaction, workspace_id: UUID
@@ -149,11 +151,15 @@ class Credentials(Protocol):
 
     async def google_credential(
         self, transaction: Transaction, workspace_id: UUID, issuer_id: str
-    ) -> GoogleCredential | None: ...
+    ) -> GoogleCredential | None:
+        """None as with signing material."""
 
     async def all_google_credentials(
         self, transaction: Transaction, workspace_id: UUID
     ) -> list[GoogleCredential]: ...
+
+    def unreadable(self, workspace_id: UUID | None = None) -> list[Finding]:
+        """What this process met that does not open; of all workspaces, or of one."""
 
     def forget(self, workspace_id: UUID) -> None: ...
 
@@ -211,6 +217,7 @@ class PassLink:
     """`token` is in clear: whoever holds it can take the pass. Never logged."""
 
     link_id: UUID
+    #: Empty for one that does not open.
     token: str
     token_sha256: str
     expires_at: datetime | None

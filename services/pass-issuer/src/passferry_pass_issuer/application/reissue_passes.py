@@ -20,7 +20,11 @@ from passferry_pass_issuer.application.make_passes import MakePasses, PassDraft,
 from passferry_pass_issuer.application.ports import Catalogue, Passes, Programs
 from passferry_pass_issuer.application.work import Work, Workbench
 from passferry_pass_issuer.domain.holder import Holder
-from passferry_pass_issuer.domain.issuing import check_field_values, check_program_open
+from passferry_pass_issuer.domain.issuing import (
+    check_external_id,
+    check_field_values,
+    check_program_open,
+)
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.status_changes import REPLACED
 from passferry_pass_issuer.domain.template import TemplateContent
@@ -103,6 +107,7 @@ class ReissuePass:
             raise Conflict(f"pass_{old.status}", "only an active pass can be replaced")
         if old.balance_owner is BalanceOwner.UPSTREAM:
             raise Conflict("balance_kept_upstream", "issue a new pass from the upstream system")
+        check_external_id(external_id)
         if external_id is not None and await self.passes.by_external_ids(
             work.transaction, workspace_id, [external_id]
         ):

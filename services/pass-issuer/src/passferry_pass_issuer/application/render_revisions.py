@@ -22,7 +22,6 @@ from passferry_pass_issuer.application.ports import (
     SaveLinkSigner,
     SigningMaterial,
     Transaction,
-    Transactions,
 )
 from passferry_pass_issuer.domain import secret_contexts
 from passferry_pass_issuer.domain.credentials import is_taken_from
@@ -46,12 +45,11 @@ from passferry_pass_issuer.metrics import (
 )
 from passferry_runtime.clock import Clock
 from passferry_runtime.crypto import DecryptionFailed
+from passferry_runtime.outbox import EventTooLarge
 
-SIGNING_PAGE = 128
 #: The web service asks for another after twelve hours, by its own clock.
 SAVE_LINK_LIFE = timedelta(hours=11)
 MAX_CAUSES = 32
-NO_PASS = UUID(int=0)
 
 PassKey = tuple[UUID, UUID]
 VersionKey = tuple[UUID, UUID, int]
@@ -169,12 +167,34 @@ class RenderRevisions:
             for change, row in zip(changes, signed, strict=True)
         ]
         await self.store.update(transaction, finished)
+        told = list[WalletPass]()
         for change, row in zip(changes, finished, strict=True):
-            if _is_news(change.before, row):
-                transaction.emit(PASS_RENDERED, pass_rendered(row, facts.template_of(row)))
+            told.append(await self._tell(transaction, change, row, facts, now))
             is_raised = row.revision > change.before.revision
             REVISIONS.labels(outcome="raised" if is_raised else "unchanged").inc()
-        return finished
+        return told
+
+    async def _tell(
+        self,
+        transaction: Transaction,
+        change: PassChange,
+        row: WalletPass,
+        facts: _Facts,
+        now: datetime,
+    ) -> WalletPass:
+        if not _is_news(change.before, row):
+            return row
+        try:
+            transaction.emit(PASS_RENDERED, pass_rendered(row, facts.template_of(row)))
+        except EventTooLarge:
+            if row.status is PassStatus.ACTIVE:
+                raise
+            # What it shows is too much to be told. That it ended must be, in both wallets.
+            bare = self.renderer.render_bare(self._subject(row, facts))
+            [row] = await self._sign(transaction, [_with_rendering(row, bare, change)], now)
+            await self.store.update(transaction, [row])
+            transaction.emit(PASS_RENDERED, pass_rendered(row, facts.template_of(row)))
+        return row
 
     async def _facts(self, transaction: Transaction, passes: Sequence[WalletPass]) -> _Facts:
         templates = {(p.workspace_id, p.template_id, p.template_version) for p in passes}
@@ -196,16 +216,7 @@ class RenderRevisions:
         if rendering.content_sha256 == change.before.content_sha256:
             return replace(after, updated_at=now)
         return replace(
-            after,
-            revision=change.before.revision + 1,
-            content_sha256=rendering.content_sha256,
-            pass_json=rendering.pass_json,
-            manifest=rendering.manifest,
-            google_object_id=rendering.google_object_id,
-            google_object_body=taking_back(
-                change.before.google_object_body, rendering.google_object
-            ),
-            signature=None,
+            _with_rendering(after, rendering, change),
             causes=tuple(change.causes)[:MAX_CAUSES],
             caused_at=change.caused_at,
             rendered_at=now,
@@ -227,12 +238,12 @@ class RenderRevisions:
         context = secret_contexts.authentication_token(workspace_id, wallet_pass.pass_id)
         holder = facts.holders.get((workspace_id, wallet_pass.holder_id))
         if holder is None:
-            raise Unreadable
+            raise Unreadable.of(secret_contexts.holder(workspace_id, wallet_pass.holder_id))
         sealed = wallet_pass.authentication_token_ciphertext
         try:
             token = self.cipher.decrypt(sealed, context=context)
         except DecryptionFailed as error:
-            raise Unreadable from error
+            raise Unreadable.of(error.context) from error
         return RenderSubject(
             workspace_id=workspace_id,
             pass_id=wallet_pass.pass_id,
@@ -329,6 +340,20 @@ class RenderRevisions:
         )
 
 
+def _with_rendering(row: WalletPass, rendering: Rendering, change: PassChange) -> WalletPass:
+    before = change.before
+    return replace(
+        row,
+        revision=before.revision + 1,
+        content_sha256=rendering.content_sha256,
+        pass_json=rendering.pass_json,
+        manifest=rendering.manifest,
+        google_object_id=rendering.google_object_id,
+        google_object_body=taking_back(before.google_object_body, rendering.google_object),
+        signature=None,
+    )
+
+
 def _can_sign(material: SigningMaterial, row: WalletPass, now: datetime) -> bool:
     """No device takes what an expired certificate signed, or one that the pass is not for."""
     return (
@@ -359,47 +384,3 @@ def tell_status(
     if stored.status is not before.status:
         told = pass_status_changed(stored, changed_at=changed_at)
         transaction.emit(PASS_UPDATED, told, event_id=event_id)
-
-
-@dataclass(frozen=True, kw_only=True)
-class SignWaiting:
-    """Signs what waited for an identity, page by page."""
-
-    transactions: Transactions
-    store: RevisionStore
-    revisions: RenderRevisions
-    clock: Clock
-
-    async def __call__(self, workspace_id: UUID, pass_type_identifier: str) -> int:
-        """How many passes were signed."""
-        signed, after = 0, NO_PASS
-        while True:
-            async with self.transactions.transaction([workspace_id]) as transaction:
-                page = await self.store.unsigned(
-                    transaction,
-                    workspace_id,
-                    pass_type_identifier,
-                    after=after,
-                    limit=SIGNING_PAGE,
-                )
-                locked = await self.store.lock(
-                    transaction, [(workspace_id, pass_id) for pass_id in page]
-                )
-                changes = [
-                    PassChange(before=row, after=row, causes=row.causes, caused_at=row.caused_at)
-                    for row in locked.values()
-                ]
-                stored = await self.revisions.store_showable(transaction, changes)
-                material = await self.revisions.credentials.signing_material(
-                    transaction, workspace_id, pass_type_identifier
-                )
-            signed_now = sum(
-                isinstance(row, WalletPass) and row.signed_revision == row.revision
-                for row in stored
-            )
-            signed += signed_now
-            # Others than these may be what the identity can sign.
-            is_gone = material is None or material.not_after <= self.clock.now()
-            if len(page) < SIGNING_PAGE or is_gone:
-                return signed
-            after = page[-1]

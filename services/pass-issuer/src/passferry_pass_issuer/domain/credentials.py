@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
+from passferry_pass_issuer.domain.refusals import UPLOAD_AGAIN
+
 #: From here on the expiry of a certificate is told as a finding.
 EXPIRY_WARNING = timedelta(days=30)
 
@@ -108,8 +110,9 @@ class CredentialNeed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """`code` is signing_identity_missing, _expired, _expiring, _of_another_team, _without_nfc or
-    google_account_missing; `subject` the pass type identifier or issuer id."""
+    """`code` is signing_identity_missing, _expired, _expiring, _of_another_team, _without_nfc,
+    _unreadable or google_account_missing, _unreadable; `subject` the pass type identifier or issuer
+    id."""
 
     workspace_id: UUID
     code: str
@@ -164,3 +167,21 @@ def _google_fault(need: CredentialNeed) -> Finding | None:
 
 def _finding(need: CredentialNeed, code: str, subject: str, detail: str) -> Finding:
     return Finding(workspace_id=need.workspace_id, code=code, subject=subject, detail=detail)
+
+
+def unreadable_identity(workspace_id: UUID, pass_type_identifier: str) -> Finding:
+    return Finding(
+        workspace_id=workspace_id,
+        code="signing_identity_unreadable",
+        subject=pass_type_identifier,
+        detail=f"passes stay unsigned, because its key does not open: {UPLOAD_AGAIN}",
+    )
+
+
+def unreadable_account(workspace_id: UUID, issuer_id: str) -> Finding:
+    return Finding(
+        workspace_id=workspace_id,
+        code="google_account_unreadable",
+        subject=issuer_id,
+        detail=f"save links are not signed, because its key does not open: {UPLOAD_AGAIN}",
+    )

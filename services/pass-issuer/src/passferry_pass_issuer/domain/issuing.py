@@ -24,6 +24,8 @@ MAX_CODE = 80
 _FIELD_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_.-]{0,63}\Z")
 #: Code128 holds ASCII; what cannot be typed or printed does no good on a card.
 _CODE = re.compile(r"^[\x20-\x7e]+\Z")
+#: A pass is addressed by this id, and what follows it there is read as an address of its links.
+_LINK_ADDRESS = re.compile(r"/links(/[^/]+(/(qr\.[^/]+|snippet))?)?\Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +107,16 @@ class IssueRefused(ContentRejected):
     def __init__(self, code: str, field_name: str, detail: str, status: int) -> None:
         super().__init__(code, field_name, detail)
         self.status = status
+
+
+def check_external_id(external_id: str | None) -> None:
+    """Raises `ContentRejected` for one by which its pass could not be reached."""
+    if external_id is not None and _LINK_ADDRESS.search(external_id):
+        raise ContentRejected(
+            "external_id_reserved",
+            "external_id",
+            'ends like the address of a link, such as "/links": give the pass another one',
+        )
 
 
 def is_code(code: str) -> bool:

@@ -111,12 +111,11 @@ async def download_results(
     base_url = issuer_of(request).public_base_url
 
     def line_of(shown: ShownResult) -> Line:
-        link = link_url(base_url, job.workspace_id, shown.link) if shown.link else None
         return {
             **refusal_line(shown),
             "outcome": _OUTCOMES[shown.result.outcome.value],
             "external_id": shown.external_id,
-            "link": link,
+            "link": link_url(base_url, job.workspace_id, shown.link),
         }
 
     return download(

@@ -163,7 +163,7 @@ async def _open_url(
         raise Conflict(f"link_{status}", f"the link is {status}: make another one")
     url = link.url(issuer.public_base_url)
     if url is None:
-        raise Conflict("link_shown_once", "the address was shown once and is not kept")
+        raise Conflict("link_shown_once", "its address is not kept: make another link")
     return url, wallet_pass
 
 

@@ -107,14 +107,16 @@ class EndBody(RequestBody):
     reason: Code = "requested"
 
 
-def link_url(public_base_url: str, workspace_id: UUID, link: PassLink) -> str:
+def link_url(public_base_url: str, workspace_id: UUID, link: PassLink | None) -> str | None:
+    """None where there is no address that could be shown."""
+    if link is None or not link.token or link.is_revoked:
+        return None
     return f"{public_base_url}/w/{workspace_id}/p/{link.token}"
 
 
 def pass_body(request: Request, wallet_pass: WalletPass, link: PassLink | None) -> Body:
     base_url = issuer_of(request).public_base_url
-    is_open = link is not None and not link.is_revoked
-    url = link_url(base_url, wallet_pass.workspace_id, link) if link and is_open else None
+    url = link_url(base_url, wallet_pass.workspace_id, link)
     return {
         "pass_id": str(wallet_pass.pass_id),
         "external_id": wallet_pass.external_id,

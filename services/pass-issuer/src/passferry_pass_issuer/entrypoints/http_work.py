@@ -44,15 +44,16 @@ from passferry_pass_issuer.application.template_images import StoreTemplateImage
 from passferry_pass_issuer.application.watch_credentials import WatchCredentials
 from passferry_pass_issuer.application.work import Work, Workbench
 from passferry_pass_issuer.domain.issuing import IssueRefused
-from passferry_pass_issuer.domain.refusals import ContentRejected
+from passferry_pass_issuer.domain.refusals import ContentRejected, Unreadable
 from passferry_pass_issuer.entrypoints.credential_desk import CredentialDesk
 from passferry_pass_issuer.entrypoints.job_desk import JobDesk
 from passferry_pass_issuer.entrypoints.pass_life import PassLife
+from passferry_runtime.crypto import DecryptionFailed
 from passferry_runtime.errors import FieldError, Invalid, Problem
 from passferry_runtime.http import state_of
 from passferry_runtime.idempotency import fingerprint, parse_idempotency_key
 from passferry_runtime.outbox import EventTooLarge
-from passferry_runtime.postgres import UNAVAILABLE
+from passferry_runtime.postgres import CONTENDED, UNAVAILABLE
 
 if TYPE_CHECKING:
     # The groups of routes that import this module say what they need themselves.
@@ -63,6 +64,7 @@ MAX_PAGE = 200
 DEFAULT_PAGE = 50
 #: More than any template needs.
 MAX_BODY_DEPTH = 50
+UNREADABLE_RETRY_S = 60
 
 Body = dict[str, Any]
 _HALF_SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -178,16 +180,25 @@ async def working(
             yield work
     except ContentRejected as refusal:
         raise problem_of(refusal) from refusal
+    except DecryptionFailed as error:
+        raise problem_of(Unreadable.of(error.context)) from error
     except EventTooLarge as error:
         raise Invalid("too_large", "what was asked for does not fit into one event") from error
+    except CONTENDED as error:
+        detail = "others were changing the same; nothing was done, try again"
+        raise Problem(503, "busy", detail, retry_after_s=1) from error
     except UNAVAILABLE as error:
         raise Problem(503, "database_unavailable", "try again shortly", retry_after_s=2) from error
 
 
 def problem_of(refusal: ContentRejected) -> Problem:
-    status = refusal.status if isinstance(refusal, IssueRefused) else 422
     detail = f"{refusal.field} {refusal.detail}"
-    return Problem(status, refusal.code, detail, errors=[FieldError(refusal.field, refusal.detail)])
+    errors = [FieldError(refusal.field, refusal.detail)]
+    if isinstance(refusal, Unreadable):
+        # No fault of the request: it goes through when whoever runs this has acted.
+        return Problem(503, refusal.code, detail, errors=errors, retry_after_s=UNREADABLE_RETRY_S)
+    status = refusal.status if isinstance(refusal, IssueRefused) else 422
+    return Problem(status, refusal.code, detail, errors=errors)
 
 
 async def answer_once(
