@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from passferry_contracts.registry import PASS_RENDERED, PASS_UPDATED
@@ -27,7 +27,6 @@ from passferry_pass_issuer.application.ports import (
 from passferry_pass_issuer.domain import secret_contexts
 from passferry_pass_issuer.domain.credentials import is_taken_from
 from passferry_pass_issuer.domain.google_ids import vertical_of
-from passferry_pass_issuer.domain.google_pieces import taking_back
 from passferry_pass_issuer.domain.refusals import ContentRejected, Unreadable
 from passferry_pass_issuer.domain.rendering_subject import (
     HolderFacts,
@@ -46,6 +45,7 @@ from passferry_pass_issuer.metrics import (
 )
 from passferry_runtime.clock import Clock
 from passferry_runtime.crypto import DecryptionFailed
+from passferry_wallet.google.taking_back import taking_back
 
 SIGNING_PAGE = 128
 #: The web service asks for another after twelve hours, by its own clock.
@@ -202,9 +202,7 @@ class RenderRevisions:
             pass_json=rendering.pass_json,
             manifest=rendering.manifest,
             google_object_id=rendering.google_object_id,
-            google_object_body=taking_back(
-                change.before.google_object_body, rendering.google_object
-            ),
+            google_object_body=_taking_back(change, rendering, facts),
             signature=None,
             causes=tuple(change.causes)[:MAX_CAUSES],
             caused_at=change.caused_at,
@@ -327,6 +325,18 @@ class RenderRevisions:
         return replace(
             row, save_link=link, save_link_signed_at=now, save_link_revision=row.revision
         )
+
+
+def _taking_back(
+    change: PassChange, rendering: Rendering, facts: _Facts
+) -> Mapping[str, Any] | None:
+    """Google merges what it is sent. Another object never heard of what this one said."""
+    before, body = change.before.google_object_body, rendering.google_object
+    if before is None or body is None or before.get("id") != body.get("id"):
+        return body
+    after = change.after
+    vertical = vertical_of(after.protocol, facts.template_of(after).content.google)
+    return taking_back(vertical, "Object", before, body)
 
 
 def _can_sign(material: SigningMaterial, row: WalletPass, now: datetime) -> bool:
