@@ -13,6 +13,8 @@ from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.template_checks import TemplateVersion
 from passferry_wallet.google.taking_back import said_by_any, taking_back
 
+MAX_FORMER_MESSAGES = 1_000
+
 
 class GoogleClasses(Protocol):
     def class_body(self, version: TemplateVersion) -> Mapping[str, Any] | None:
@@ -71,10 +73,23 @@ def _told(
     version: TemplateVersion, body: Mapping[str, Any], said: Mapping[str, list[Mapping[str, Any]]]
 ) -> GoogleClass:
     class_id, vertical = str(body["id"]), version.google_vertical
-    before = said_by_any(said.get(class_id, []))
+    earlier = said.get(class_id, [])
+    before = said_by_any(earlier)
     return GoogleClass(
         issuer_id=version.google_issuer_id or "",
         vertical=vertical,
         class_id=class_id,
         class_body=taking_back(vertical, "Class", before, body),
+        former_message_ids=_former_messages(earlier, body),
     )
+
+
+def _former_messages(earlier: Sequence[Mapping[str, Any]], body: Mapping[str, Any]) -> list[str]:
+    """Newest first: Google's list is replaced whole, and the notifier keeps what is not of these."""
+    now = _message_ids(body)
+    former = [each for said in reversed(earlier) for each in _message_ids(said)]
+    return [each for each in dict.fromkeys(former) if each not in now][:MAX_FORMER_MESSAGES]
+
+
+def _message_ids(body: Mapping[str, Any]) -> list[str]:
+    return [str(each["id"]) for each in body.get("messages") or () if "id" in each]
