@@ -26,6 +26,7 @@ from passferry_pass_issuer.application.ports import (
 )
 from passferry_pass_issuer.domain import secret_contexts
 from passferry_pass_issuer.domain.credentials import is_taken_from
+from passferry_pass_issuer.domain.end_rules import with_end
 from passferry_pass_issuer.domain.google_ids import vertical_of
 from passferry_pass_issuer.domain.refusals import ContentRejected, Unreadable
 from passferry_pass_issuer.domain.rendering_subject import (
@@ -188,10 +189,10 @@ class RenderRevisions:
 
     def _draw(self, change: PassChange, facts: _Facts, now: datetime) -> WalletPass:
         """The next revision, or the same one when people would see no difference."""
-        after = change.after
         if change.before.forgotten_at is not None:
             # Its records are gone everywhere: drawing it would bring them back.
             return change.before
+        after = _with_end(change.after, facts, now)
         rendering = self._rendering(after, facts)
         if rendering.content_sha256 == change.before.content_sha256:
             return replace(after, updated_at=now)
@@ -325,6 +326,12 @@ class RenderRevisions:
         return replace(
             row, save_link=link, save_link_signed_at=now, save_link_revision=row.revision
         )
+
+
+def _with_end(row: WalletPass, facts: _Facts, now: datetime) -> WalletPass:
+    program = facts.programs[row.workspace_id, row.program_id]
+    rules = facts.template_of(row).content.ends_when
+    return with_end(row, rules, time_zone=program.time_zone, now=now)
 
 
 def _taking_back(
