@@ -248,7 +248,12 @@ class Shop:
         return f"{ISSUER}.{self.workspace_id}-{pass_id}"
 
     async def tell_template(
-        self, version: int = 1, name: str = "Ten coffees", tiers: Sequence[str] = ()
+        self,
+        version: int = 1,
+        name: str = "Ten coffees",
+        tiers: Sequence[str] = (),
+        messages: Sequence[str] | None = None,
+        former_messages: Sequence[str] = (),
     ) -> None:
         body = {
             "id": self.class_id,
@@ -257,6 +262,9 @@ class Shop:
             "programLogo": {"sourceUri": {"uri": "https://example.com/logo.png"}},
             "reviewStatus": "UNDER_REVIEW",
         }
+        if messages is not None:
+            said = [{"id": each, "body": f"{each} {name}"} for each in messages]
+            body["messages"] = [{**each, "messageType": "TEXT"} for each in said] or None
         event = TemplatePublished(
             workspace_id=self.workspace_id,
             template_id=uuid4(),
@@ -264,7 +272,11 @@ class Shop:
             name=name,
             assets={},
             google_class=GoogleClass(
-                issuer_id=ISSUER, vertical="loyalty", class_id=self.class_id, class_body=body
+                issuer_id=ISSUER,
+                vertical="loyalty",
+                class_id=self.class_id,
+                class_body=body,
+                former_message_ids=list(former_messages),
             ),
             google_tier_classes=[
                 GoogleClass(

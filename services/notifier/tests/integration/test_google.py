@@ -11,6 +11,7 @@ from passferry_contracts.events.wallet import PassInstalled
 from passferry_contracts.registry import DELIVERY_COMPLETED, WALLET_ACTIVITY
 from passferry_contracts.types import DeliveryOutcome, Platform
 from passferry_testing.google_simulator import GoogleFault
+from passferry_testing.google_simulator.catalogue import TYPES
 from passferry_testing.harness import eventually
 
 
@@ -143,6 +144,43 @@ async def test_a_class_that_changed_is_patched_before_the_next_object(world: Any
             return "loyaltyclass.patch 200" in calls(world)
 
         await eventually(is_known)
+
+
+async def test_a_new_version_keeps_the_messages_that_were_sent_to_its_class_by_themselves(
+    world: Any,
+) -> None:
+    """Google replaces a list whole. proves: J7"""
+    shop, shown = await world.workspace(google=True), []
+    versions = [
+        {"name": "first", "messages": ["hello", "old"]},
+        {"name": "second", "messages": ["hello", "new"], "former_messages": ["old"]},
+        {"name": "third", "messages": [], "former_messages": ["hello", "old", "new"]},
+    ]
+    async with world.notifier():
+        for version, said in enumerate(versions, start=1):
+            await shop.tell_template(version, **said)
+            await eventually(
+                lambda said=said: the_class(world, shop)["programName"] == said["name"]
+            )
+            shown.append([each["id"] for each in the_class(world, shop).get("messages", [])])
+            if version == 1:
+                sent = {"id": "sent", "body": "Closed on Monday", "messageType": "TEXT_AND_NOTIFY"}
+                world.google.catalogue.add_message(
+                    TYPES["loyaltyclass"],
+                    shop.class_id,
+                    {"message": sent},
+                    issuer_id=shop.class_id.partition(".")[0],
+                )
+    assert shown == [["hello", "old"], ["hello", "new", "sent"], ["sent"]]
+    # What stays is not told of a second time.
+    [kept] = the_class(world, shop)["messages"]
+    assert kept == {"id": "sent", "body": "Closed on Monday", "messageType": "TEXT"}
+    assert world.google.log.violation_count == 0
+
+
+def the_class(world: Any, shop: Any) -> dict[str, Any]:
+    bodies = {each.body["id"]: each.body for each in world.google.catalogue.classes()}
+    return bodies.get(shop.class_id, {"programName": None})
 
 
 async def test_passing_errors_are_retried_and_quota_answers_respected(world: Any) -> None:

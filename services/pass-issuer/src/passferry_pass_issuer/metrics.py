@@ -37,7 +37,7 @@ PASS_EVENTS = Counter(
 )
 TIME_DUTIES = Counter(
     "passferry_issuer_time_duties_total",
-    "What was done without an order: passes expired, ended ones taken back, pages of holders",
+    "What was done without an order: passes expired, ended by rules or taken back, pages of holders",
     ["duty"],
 )
 TIME_DUTY_FAILURES = Gauge(

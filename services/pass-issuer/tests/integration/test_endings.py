@@ -439,7 +439,7 @@ async def test_a_workspace_whose_duty_fails_keeps_no_other_waiting(office):
             return await keeper.ended.expired(transaction, named, **how)
 
     office.clock.advance(timedelta(hours=2))
-    await replace(keeper, ended=Failing())()
+    await replace(keeper, end_due=replace(keeper.end_due, ended=Failing()))()
     path = f"/workspaces/{fine}/passes/{issued[fine]['pass_id']}"
     assert (await office.call("GET", path))["status"] == "expired"
     assert looked[0] > 1

@@ -160,6 +160,22 @@ async def test_what_a_later_version_no_longer_says_is_gone_from_the_class(office
     assert held["eventName"]["defaultValue"]["value"] == "Autumn concert"
 
 
+async def test_a_class_names_the_messages_that_it_no_longer_says(office, make, api):
+    """What else is in Google's list was sent by itself, and the notifier leaves it there."""
+    workspace_id = await office.workspace()
+    hello, old = ({"key": key, "header": key, "body": key} for key in ("hello", "old"))
+    template_id = await published(office, make, workspace_id, "offer", messages=[hello, old])
+    base = f"/workspaces/{workspace_id}/templates/{template_id}"
+    for messages in ([hello], []):
+        body = template_body(make, "offer", messages=messages)
+        await office.call("PUT", base, json=body)
+        await office.call("POST", f"{base}/publish")
+    told = [each.google_class for each in await office.events(TemplatePublished)]
+    assert [each.former_message_ids for each in told] == [[], ["old"], ["hello", "old"]]
+    says = [[m["id"] for m in each.class_body["messages"] or ()] for each in told]
+    assert says == [["hello", "old"], ["hello"], []]
+
+
 async def test_the_linter_tells_of_all_that_google_would_refuse(office, make):
     workspace_id = await office.workspace()
     base = f"/workspaces/{workspace_id}/templates"

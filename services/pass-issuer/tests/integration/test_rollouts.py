@@ -12,13 +12,15 @@ from uuid import UUID, uuid4
 import pytest
 
 from passferry_contracts.events.balances import PassBalanceChanged
-from passferry_contracts.events.directory import OperationReported
+from passferry_contracts.events.directory import OperationReported, TemplatePublished
 from passferry_contracts.events.rendered import PassRendered
 from passferry_pass_issuer.app import build_job_runner
 from passferry_pass_issuer.application import roll_out
 from passferry_pass_issuer.application.run_jobs import RunJobs
 from passferry_pass_issuer.domain.jobs import JobKind
 from passferry_testing.cms_reader import verify_detached
+from passferry_testing.google_simulator import GoogleSimulator
+from passferry_testing.google_simulator.catalogue import TYPES
 from passferry_testing.pki import DemoAuthority
 
 pytestmark = pytest.mark.integration
@@ -514,3 +516,61 @@ async def test_a_pass_stays_in_the_wallet_that_a_new_version_is_not_for(shop, dr
     await shop.office.call("POST", f"{shop.base}/passes/{saved}/void", json={"reason": "used"})
     last = (await shop.rendered())[-1]
     assert (last.pass_id, getattr(last, dropped) is not None) == (saved, True)
+
+
+RICH = {
+    "issuer_name": "Café Ferry",
+    "title": {"text": "Card", "translations": {"de": "Karte"}},
+    "logo_url": "https://passes.example/logo.png",
+    "homepage_url": "https://ferry.example/",
+    "barcode": {"format": "qr", "alternate_text": "old text"},
+    "text_modules": [{"key": "words", "header": "Old", "body": "old words"}],
+    "links": [{"key": "mine", "address": {"source": "field.page"}, "description": "old link"}],
+    "example_values": {"page": "https://ferry.example/mine"},
+    "app_link": {"display_text": "old app", "web_uri": "https://ferry.example/app"},
+    "class": {
+        "homepageUri": {"description": "old page"},
+        "localizedProgramName": {"translatedValues": [{"language": "fr", "value": "old name"}]},
+    },
+    "object": {
+        "infoModuleData": {"labelValueRows": [{"columns": [{"label": "old", "value": "old"}]}]},
+        "passConstraints": {"screenshotEligibility": "INELIGIBLE", "nfcConstraint": ["BLOCK_PAYMENT"]},
+    },
+}  # fmt: skip
+PLAIN = {
+    "issuer_name": "Café Ferry",
+    "title": "Card",
+    "logo_url": "https://passes.example/logo.png",
+    "homepage_url": "https://ferry.example/",
+    "barcode": {"format": "qr"},
+    "app_link": {"web_uri": "https://ferry.example/app"},
+    "object": {"passConstraints": {"screenshotEligibility": "INELIGIBLE"}},
+}
+
+
+async def test_what_a_later_version_no_longer_says_leaves_google_at_every_depth(shop):
+    """Google merges what it is sent: what is dropped within an object is taken back too."""
+    # proves: C10, J84
+    await shop.publish(google=RICH)
+    [pass_id] = await shop.issue(1, fields={"page": "https://ferry.example/mine"})
+    catalogue = GoogleSimulator().catalogue
+    last_class = (await shop.office.events(TemplatePublished))[-1].google_class
+    issuer_id = last_class.issuer_id
+    catalogue.insert(TYPES["loyaltyclass"], last_class.class_body, issuer_id=issuer_id)
+    body = (await shop.rendered())[-1].google.object_body
+    held = catalogue.insert(TYPES["loyaltyobject"], body, issuer_id=issuer_id)
+    assert "old" in json.dumps(held.body)
+    await shop.publish(google=PLAIN)
+    await shop.finish()
+    last_class = (await shop.office.events(TemplatePublished))[-1].google_class
+    shown = catalogue.patch(
+        TYPES["loyaltyclass"], last_class.class_id, last_class.class_body, issuer_id=issuer_id
+    )
+    told = (await shop.rendered())[-1]
+    assert told.pass_id == pass_id
+    held = catalogue.patch(
+        TYPES["loyaltyobject"], body["id"], told.google.object_body, issuer_id=issuer_id
+    )
+    assert "old" not in json.dumps([shown.body, held.body])
+    assert held.body["passConstraints"] == {"screenshotEligibility": "INELIGIBLE"}
+    assert not {"textModulesData", "linksModuleData", "infoModuleData"} & held.body.keys()

@@ -21,7 +21,6 @@ from passferry_pass_issuer.adapters.google_classes import WalletGoogleClasses
 from passferry_pass_issuer.adapters.wallet_renderer import WalletRenderer
 from passferry_pass_issuer.domain.example_pass import example_pass
 from passferry_pass_issuer.domain.google_linting import lint_google
-from passferry_pass_issuer.domain.google_pieces import taking_back
 from passferry_pass_issuer.domain.google_states import google_state
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.template_checks import TemplateVersion, check_publishable
@@ -30,6 +29,7 @@ from passferry_testing.google_simulator.catalogue import TYPES
 from passferry_testing.google_simulator.discovery import load_discovery
 from passferry_testing.google_simulator.simulator import GoogleSimulator
 from passferry_wallet.google.objects import VERTICALS, told
+from passferry_wallet.google.taking_back import taking_back
 
 pytestmark = pytest.mark.unit
 
@@ -440,17 +440,6 @@ def test_a_protocol_has_its_vertical_where_the_template_names_none():
         assert version_of(vertical, vertical=None).google_vertical == vertical
 
 
-def test_what_is_not_said_any_more_is_taken_back_from_a_saved_pass():
-    """Google merges what it is sent, so that silence would leave the old words for ever."""
-    before = {"id": "1.a", "barcode": {"value": "old"}, "state": "ACTIVE", "linksModuleData": None}
-    body = {"id": "1.a", "state": "EXPIRED"}
-    assert taking_back(before, body) == {**body, "barcode": None, "linksModuleData": None}
-    assert taking_back(None, body) == body
-    assert taking_back(before, None) is None
-    # Another object never heard of it.
-    assert taking_back(before, {"id": "1.b"}) == {"id": "1.b"}
-
-
 @verticals
 def test_a_bare_object_ends_at_google_and_names_nobody(vertical):
     # proves: J93
@@ -464,7 +453,8 @@ def test_a_bare_object_ends_at_google_and_names_nobody(vertical):
     held = catalogue.insert(kinds[1], shown, issuer_id=ISSUER)
     bare = RENDERER.render_bare(subject).google_object
     assert violations(vertical, "Object", told(bare)) == []
-    catalogue.patch(kinds[1], bare["id"], taking_back(shown, bare), issuer_id=ISSUER)
+    told_of_the_end = taking_back(vertical, "Object", shown, bare)
+    catalogue.patch(kinds[1], bare["id"], told_of_the_end, issuer_id=ISSUER)
     assert held.body["state"] == "INACTIVE"
     left = json.dumps(held.body, ensure_ascii=False)
     personal = (subject.holder.full_name, subject.holder.email, subject.code, subject.external_id)

@@ -84,15 +84,15 @@ def test_the_newest_balance_is_shown_and_older_ones_are_ignored(version, exhaust
 
 
 def test_versions_compare_per_event_type():
-    both = with_redemption(wallet_pass(ledger_version=6), version=6, exhausted=True)
+    both = with_redemption(wallet_pass(ledger_version=6), version=6, exhausted=True, at=NOON)
     assert (both.redeemed_version, both.status_reason) == (6, "exhausted")
-    assert with_redemption(wallet_pass(), version=5, exhausted=True) is None
+    assert with_redemption(wallet_pass(), version=5, exhausted=True, at=NOON) is None
 
 
 def test_the_ledger_has_no_say_over_a_balance_that_an_upstream_keeps():
     theirs = wallet_pass(balance_owner=BalanceOwner.UPSTREAM)
     assert with_balance(theirs, balance_minor=1, version=9, exhausted=True) is None
-    assert with_redemption(theirs, version=9, exhausted=True) is None
+    assert with_redemption(theirs, version=9, exhausted=True, at=NOON) is None
 
 
 @pytest.mark.parametrize("status", [PassStatus.VOIDED, PassStatus.EXPIRED])
@@ -111,16 +111,16 @@ def test_a_deleted_pass_is_not_drawn_again_for_what_comes_late(owner):
     # proves: A26
     gone = wallet_pass(status=PassStatus.DELETED, balance_owner=owner)
     assert with_balance(gone, balance_minor=500, version=6, exhausted=True) is None
-    assert with_redemption(gone, version=6, exhausted=True) is None
+    assert with_redemption(gone, version=6, exhausted=True, at=NOON) is None
     assert with_upstream_balance(gone, balance_minor=500, version=6) is None
-    assert with_upstream_redemption(gone, version=6, exhausted=True) is None
+    assert with_upstream_redemption(gone, version=6, exhausted=True, at=NOON) is None
     assert voided_by_upstream(gone, reason="x") is None
 
 
 def test_a_deleted_pass_does_not_change_any_more():
     deleted = wallet_pass(status=PassStatus.DELETED)
     assert with_balance(deleted, balance_minor=1, version=9, exhausted=False) is None
-    assert with_redemption(deleted, version=9, exhausted=True) is None
+    assert with_redemption(deleted, version=9, exhausted=True, at=NOON) is None
     assert used_up(deleted) is deleted
 
 
@@ -130,7 +130,9 @@ def test_an_upstreams_versions_may_have_gaps_but_do_not_go_back():
     assert (after.balance_minor, after.ledger_version) == (9, 40)
     for version in (40, 39, 1):
         assert with_upstream_balance(after, balance_minor=1, version=version) is None
-    assert with_upstream_redemption(after, version=40, exhausted=False).redeemed_version == 40
+    assert (
+        with_upstream_redemption(after, version=40, exhausted=False, at=NOON).redeemed_version == 40
+    )
 
 
 def test_a_change_of_fields_does_not_outdate_a_balance_that_was_never_seen():

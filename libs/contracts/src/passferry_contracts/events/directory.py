@@ -68,6 +68,9 @@ class GoogleClass(Part):
     vertical: ShortText
     class_id: ShortText
     class_body: JsonObject
+    #: Of messages that earlier versions had and this one has not. Whatever else the class has at
+    #: Google was sent there by itself, and stays.
+    former_message_ids: list[ShortText] = Field(default_factory=list, max_length=1_000)
 
 
 class TemplatePublished(Event):

@@ -152,6 +152,7 @@ class Catalogue:
         self.check(resource_type, body, complete=False)
         held = self.get(resource_type, resource_id, issuer_id=issuer_id)
         merged = _merged(held.body, _without_platform_fields(body))
+        _check_balances(merged)
         return self._replace(held, merged, sent=body)
 
     def update(
@@ -239,10 +240,7 @@ class Catalogue:
             raise BadRequest(f"At most {_MAX_MESSAGES} messages are allowed")
         if len(body.get("merchantLocations") or []) > _MAX_MERCHANT_LOCATIONS:
             raise BadRequest(f"At most {_MAX_MERCHANT_LOCATIONS} merchant locations are allowed")
-        for name in ("loyaltyPoints", "secondaryLoyaltyPoints"):
-            balance = (body.get(name) or {}).get("balance")
-            if balance is not None and _given(balance, _BALANCE_FORMS) != 1:
-                raise BadRequest(f"{name}.balance must have exactly one of {_BALANCE_FORMS}")
+        _check_balances(body)
         for address in _image_addresses(body):
             if not address.startswith(("https://", "http://")):
                 raise BadRequest(f"Image cannot be loaded: {address}", "imageNotLoadable")
@@ -320,6 +318,13 @@ def refusal_text(refusal: ApiRefusal) -> str:
 
 def _title(resource_type: ResourceType) -> str:
     return "Wallet Object Class" if resource_type.kind == "Class" else "Wallet Object"
+
+
+def _check_balances(body: Resource) -> None:
+    for name in ("loyaltyPoints", "secondaryLoyaltyPoints"):
+        balance = (body.get(name) or {}).get("balance")
+        if balance is not None and _given(balance, _BALANCE_FORMS) != 1:
+            raise BadRequest(f"{name}.balance must have exactly one of {_BALANCE_FORMS}")
 
 
 def _check_review(sent: object, before: object) -> None:

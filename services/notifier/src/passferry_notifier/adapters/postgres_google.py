@@ -48,23 +48,26 @@ RETURNING workspace_id, pass_id, synced_sha256, has_users,
     ) AS has_update_on_its_way
 """
 
+#: An array of arrays cannot be unnested row by row, so that the ids come as JSON.
 STORE_CLASSES = """
 INSERT INTO google_class AS known (workspace_id, class_id, issuer_id, vertical, template_version,
-    body, body_sha256)
-SELECT workspace_id, class_id, issuer_id, vertical, template_version, body, sha256
-FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[])
-    AS given(workspace_id, class_id, issuer_id, vertical, template_version, body, sha256)
+    body, body_sha256, former_message_ids)
+SELECT workspace_id, class_id, issuer_id, vertical, template_version, body, sha256,
+    ARRAY(SELECT jsonb_array_elements_text(former))
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[],
+    $8::jsonb[])
+    AS given(workspace_id, class_id, issuer_id, vertical, template_version, body, sha256, former)
 ORDER BY workspace_id, class_id
 ON CONFLICT (workspace_id, class_id) DO UPDATE
 SET issuer_id = excluded.issuer_id, vertical = excluded.vertical,
     template_version = excluded.template_version, body = excluded.body,
-    body_sha256 = excluded.body_sha256
+    body_sha256 = excluded.body_sha256, former_message_ids = excluded.former_message_ids
 WHERE known.template_version < excluded.template_version
 """
 
 CLASS_OF = """
 SELECT workspace_id, class_id, issuer_id, vertical, template_version, body, body_sha256,
-    synced_sha256
+    former_message_ids, synced_sha256
 FROM google_class WHERE workspace_id = $1 AND class_id = $2
 """
 
@@ -156,6 +159,7 @@ class PostgresGoogle:
                 [each.template_version for each in classes],
                 [json.dumps(each.body) for each in classes],
                 [each.body_sha256 for each in classes],
+                [json.dumps(list(each.former_message_ids)) for each in classes],
             )
 
     async def class_of(self, workspace_id: UUID, class_id: str) -> GoogleClassRow | None:

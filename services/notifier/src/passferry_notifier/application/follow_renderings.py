@@ -104,6 +104,7 @@ def _class_row(data: TemplatePublished, google: GoogleClass) -> GoogleClassRow:
         template_version=data.template_version,
         body=google.class_body,
         body_sha256=_digest(google.class_body),
+        former_message_ids=google.former_message_ids,
         synced_sha256=None,
     )
 

@@ -92,6 +92,8 @@ class GoogleClassRow:
     template_version: int
     body: Mapping[str, Any]
     body_sha256: str
+    #: Of messages that earlier versions of the template had.
+    former_message_ids: Sequence[str] = ()
     synced_sha256: str | None
 
 

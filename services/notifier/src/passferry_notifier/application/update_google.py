@@ -25,6 +25,7 @@ from passferry_notifier.application.record_outcomes import Recorder
 from passferry_notifier.application.ring_devices import CREDENTIAL_MISSING, SUSPENDED
 from passferry_notifier.domain.credentials import GoogleCredential
 from passferry_notifier.domain.deliveries import Action, Delivery, Verdict
+from passferry_notifier.domain.google_messages import merged_messages
 from passferry_notifier.domain.google_verdicts import (
     google_refusal,
     is_class_missing,
@@ -176,15 +177,28 @@ class SendToGoogle:
         path = f"{known.vertical}Class"
         answer = await self.gateway.call(credential, "POST", path, known.body)
         if answer.status == 409:
-            answer = await self.gateway.call(
-                credential, "PATCH", f"{path}/{known.class_id}", known.body
-            )
+            answer = await self._patch_class(credential, known, f"{path}/{known.class_id}")
         if answer.status != 200:
             return google_refusal(
                 answer.status, answer.message, answer.reason, answer.retry_after_s
             )
         await self.store.class_synced(known.workspace_id, known.class_id, known.body_sha256)
         return None
+
+    async def _patch_class(
+        self, credential: GoogleCredential, known: GoogleClassRow, path: str
+    ) -> GoogleAnswer:
+        """Messages that were sent to the class by themselves stay: Google replaces lists whole."""
+        body = known.body
+        if "messages" in body:
+            present = await self.gateway.call(credential, "GET", path)
+            if present.status != 200:
+                return present
+            messages = merged_messages(
+                body["messages"] or (), present.body.get("messages") or (), known.former_message_ids
+            )
+            body = {**body, "messages": messages or None}
+        return await self.gateway.call(credential, "PATCH", path, body)
 
 
 @dataclass(frozen=True, kw_only=True)

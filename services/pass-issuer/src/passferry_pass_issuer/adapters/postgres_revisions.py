@@ -57,19 +57,20 @@ UPDATE pass SET
     save_link_signed_at = new.save_link_signed_at, save_link_revision = new.save_link_revision,
     causes = new.causes::jsonb, caused_at = new.caused_at, rendered_at = new.rendered_at,
     updated_at = new.updated_at, template_version = new.template_version,
-    inserted_google_object_id = new.inserted_google_object_id, tier = new.tier
+    inserted_google_object_id = new.inserted_google_object_id, tier = new.tier,
+    uses = new.uses, last_used_at = new.last_used_at, ends_at = new.ends_at, ends_as = new.ends_as
 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::bigint[], $6::bigint[],
     $7::bigint[], $8::bigint[], $9::text[], $10::timestamptz[], $11::bigint[], $12::text[],
     $13::text[], $14::text[], $15::bytea[], $16::bigint[], $17::boolean[], $18::boolean[],
     $19::text[], $20::text[], $21::text[], $22::timestamptz[], $23::bigint[], $24::text[],
     $25::timestamptz[], $26::timestamptz[], $27::timestamptz[], $28::integer[], $29::text[],
-    $30::text[])
+    $30::text[], $31::integer[], $32::timestamptz[], $33::timestamptz[], $34::text[])
     AS new(workspace_id, pass_id, status, status_reason, balance_minor, ledger_version,
         redeemed_version, upstream_version, field_values, expires_at, revision, content_sha256,
         pass_json, manifest, signature, signed_revision, is_on_apple, is_on_google,
         google_object_id, google_object_body, save_link, save_link_signed_at, save_link_revision,
         causes, caused_at, rendered_at, updated_at, template_version, inserted_google_object_id,
-        tier)
+        tier, uses, last_used_at, ends_at, ends_as)
 WHERE pass.workspace_id = new.workspace_id AND pass.pass_id = new.pass_id
 """
 
@@ -168,4 +169,8 @@ def _row(each: WalletPass) -> tuple[Any, ...]:
         each.template_version,
         each.inserted_google_object_id,
         each.tier,
+        each.uses,
+        each.last_used_at,
+        each.ends_at,
+        each.ends_as,
     )

@@ -61,17 +61,19 @@ EXISTS (SELECT FROM pass_replacement AS moving
     WHERE moving.workspace_id = pass.workspace_id AND moving.state = 'moving'
         AND (moving.old_pass_id = pass.pass_id OR moving.new_pass_id = pass.pass_id))"""
 
-EXPIRED = f"""
+_OVER = """
 SELECT due.workspace_id, due.pass_id
 FROM unnest($1::uuid[]) AS named(workspace_id) CROSS JOIN LATERAL (
-    SELECT workspace_id, pass_id, row_number() OVER (ORDER BY expires_at, pass_id) AS turn
+    SELECT workspace_id, pass_id, row_number() OVER (ORDER BY {column}, pass_id) AS turn
     FROM pass
-    WHERE pass.workspace_id = named.workspace_id AND status = 'active' AND expires_at <= $2
-        AND pass_id <> ALL($4::uuid[]) AND NOT {_IS_MOVING}
-    ORDER BY expires_at, pass_id LIMIT $3
+    WHERE pass.workspace_id = named.workspace_id AND status = 'active' AND {column} <= $2
+        AND pass_id <> ALL($4::uuid[]) AND NOT {is_moving}
+    ORDER BY {column}, pass_id LIMIT $3
 ) AS due
 ORDER BY due.turn, due.workspace_id
-"""  # noqa: S608  # the condition is a constant
+"""
+EXPIRED = _OVER.format(column="expires_at", is_moving=_IS_MOVING)
+ENDED_BY_RULES = _OVER.format(column="ends_at", is_moving=_IS_MOVING)
 
 MOVING = f"""
 SELECT pass.workspace_id, pass.pass_id
@@ -249,6 +251,18 @@ class PostgresEndedPasses:
     ) -> list[PassKey]:
         given = sorted(workspace_ids), now, limit, list(passing_over)
         return _keys(await transaction.fetch(EXPIRED, *given))
+
+    async def ended_by_rules(
+        self,
+        transaction: Transaction,
+        workspace_ids: Collection[UUID],
+        *,
+        now: datetime,
+        limit: int,
+        passing_over: Sequence[UUID],
+    ) -> list[PassKey]:
+        given = sorted(workspace_ids), now, limit, list(passing_over)
+        return _keys(await transaction.fetch(ENDED_BY_RULES, *given))
 
     async def moving(self, transaction: Transaction, keys: Collection[PassKey]) -> set[PassKey]:
         return set(_keys(await transaction.fetch(MOVING, *_columns(keys))))

@@ -16,6 +16,7 @@ from passferry_pass_issuer.application.answer_enrolments import AnswerEnrolments
 from passferry_pass_issuer.application.change_passes import EndPass
 from passferry_pass_issuer.application.do_duties import DoDuty
 from passferry_pass_issuer.application.draw_holder_passes import DrawHolderPasses
+from passferry_pass_issuer.application.end_due_passes import EndDuePasses
 from passferry_pass_issuer.application.former_holders import (
     KeepFormerHolder,
     LeaveFormerPasses,
@@ -116,7 +117,9 @@ def build_life(
             workspaces=stores.workspaces,
             transactions=around.database,
             store=stores.revisions,
-            revisions=around.revisions,
+            end_due=EndDuePasses(
+                store=stores.revisions, revisions=around.revisions, ended=stores.ended
+            ),
             ended=stores.ended,
             holder_pages=holder_pages,
             draw=draw,

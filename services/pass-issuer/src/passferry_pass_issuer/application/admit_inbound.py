@@ -367,7 +367,9 @@ def _after(before: WalletPass, data: InboundEvent) -> WalletPass | None:
                 before, balance_minor=data.new_balance_minor, version=data.version
             )
         case InboundRedeemed():
-            return with_upstream_redemption(before, version=data.version, exhausted=data.exhausted)
+            return with_upstream_redemption(
+                before, version=data.version, exhausted=data.exhausted, at=data.occurred_at
+            )
         case InboundPassUpdated():
             return with_upstream_fields(
                 before,

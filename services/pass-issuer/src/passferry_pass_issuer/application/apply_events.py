@@ -84,7 +84,9 @@ def ledger_effect(wallet_pass: WalletPass, event: PassEvent) -> WalletPass | Non
             tier=event.tier,
         )
     if isinstance(event, PassRedeemed):
-        return with_redemption(wallet_pass, version=event.version, exhausted=event.exhausted)
+        return with_redemption(
+            wallet_pass, version=event.version, exhausted=event.exhausted, at=event.redeemed_at
+        )
     return None
 
 

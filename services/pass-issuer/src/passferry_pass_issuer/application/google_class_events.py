@@ -11,6 +11,9 @@ from passferry_pass_issuer.application.ports import Transaction
 from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.template_checks import TemplateVersion
+from passferry_wallet.google.taking_back import said_by_any, taking_back
+
+MAX_FORMER_MESSAGES = 1_000
 
 
 class GoogleClasses(Protocol):
@@ -36,7 +39,7 @@ async def google_classes_of(
     """The class of the template and those of its tiers.
 
     Classes are changed by PATCH, which leaves what it does not name: whatever an earlier version
-    said and this one does not is told as null.
+    said and this one does not is told as null, also within objects.
     """
     plain = classes.class_body(version)
     if plain is None or version.google_issuer_id is None:
@@ -48,8 +51,9 @@ async def google_classes_of(
 
 async def _said_before(
     work: Work, templates: TemplateVersions, classes: GoogleClasses, version: TemplateVersion
-) -> set[str]:
-    said: set[str] = set()
+) -> dict[str, list[Mapping[str, Any]]]:
+    """The bodies of each class, by its id."""
+    said: dict[str, list[Mapping[str, Any]]] = {}
     for each in await templates.versions(
         work.transaction, version.workspace_id, version.template_id
     ):
@@ -60,14 +64,32 @@ async def _said_before(
         except ContentRejected:
             # Published under older rules; what it said otherwise is in its successors.
             continue
-        said.update(name for body in bodies for name in body)
+        for body in bodies:
+            said.setdefault(str(body.get("id")), []).append(body)
     return said
 
 
-def _told(version: TemplateVersion, body: Mapping[str, Any], said: set[str]) -> GoogleClass:
+def _told(
+    version: TemplateVersion, body: Mapping[str, Any], said: Mapping[str, list[Mapping[str, Any]]]
+) -> GoogleClass:
+    class_id, vertical = str(body["id"]), version.google_vertical
+    earlier = said.get(class_id, [])
+    before = said_by_any(earlier)
     return GoogleClass(
         issuer_id=version.google_issuer_id or "",
-        vertical=version.google_vertical,
-        class_id=str(body["id"]),
-        class_body={**dict(body), **dict.fromkeys(sorted(said - body.keys()))},
+        vertical=vertical,
+        class_id=class_id,
+        class_body=taking_back(vertical, "Class", before, body),
+        former_message_ids=_former_messages(earlier, body),
     )
+
+
+def _former_messages(earlier: Sequence[Mapping[str, Any]], body: Mapping[str, Any]) -> list[str]:
+    """Newest first: Google's list is replaced whole, and the notifier keeps what is not of these."""
+    now = _message_ids(body)
+    former = [each for said in reversed(earlier) for each in _message_ids(said)]
+    return [each for each in dict.fromkeys(former) if each not in now][:MAX_FORMER_MESSAGES]
+
+
+def _message_ids(body: Mapping[str, Any]) -> list[str]:
+    return [str(each["id"]) for each in body.get("messages") or () if "id" in each]

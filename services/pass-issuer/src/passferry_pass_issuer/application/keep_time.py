@@ -4,15 +4,15 @@ off is done, and what need not be remembered is forgotten."""
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
 
 from passferry_contracts.registry import LINK_CHANGED, PASS_RENDERED
-from passferry_contracts.types import PassStatus
 from passferry_pass_issuer.application.administer_workspaces import Workspaces
 from passferry_pass_issuer.application.do_duties import DoDuty, Duty, Failures, Key
 from passferry_pass_issuer.application.draw_holder_passes import DrawHolderPasses
+from passferry_pass_issuer.application.end_due_passes import PER_WORKSPACE, EndDuePasses
 from passferry_pass_issuer.application.erased_people import ErasedNames
 from passferry_pass_issuer.application.life_ports import (
     Claims,
@@ -21,17 +21,12 @@ from passferry_pass_issuer.application.life_ports import (
     PassesOfHolders,
     RememberedAnswers,
 )
-from passferry_pass_issuer.application.ports import PassChange, RevisionWriter, Transactions
-from passferry_pass_issuer.application.render_revisions import RevisionStore, tell_status
+from passferry_pass_issuer.application.ports import Transactions
+from passferry_pass_issuer.application.render_revisions import RevisionStore
 from passferry_pass_issuer.application.work import Work
-from passferry_pass_issuer.domain.status_changes import TIME_IS_OVER, may_become
-from passferry_pass_issuer.domain.wallet_pass import WalletPass
-from passferry_runtime.ids import uuid7
 
 PAGE_WORKSPACES = 200
 MAX_WORKSPACES = 20_000
-#: Of each workspace in one look: a large one does not keep the others waiting.
-PER_WORKSPACE = 50
 #: In one transaction: they are drawn and signed together.
 BATCH = 256
 #: Tombstones of one transaction, which has room for more.
@@ -48,7 +43,7 @@ class KeepTime:
     workspaces: Workspaces
     transactions: Transactions
     store: RevisionStore
-    revisions: RevisionWriter
+    end_due: EndDuePasses
     ended: EndedPasses
     holder_pages: PassesOfHolders
     draw: DrawHolderPasses
@@ -68,8 +63,10 @@ class KeepTime:
         self.failures.show(left)
 
     def _duties(self) -> list[Duty]:
+        end = self.end_due
         return [
-            Duty(name="expire", find=self._expired, do=self._expire, at_once=BATCH),
+            Duty(name="expire", find=end.expired, do=end.expire, at_once=BATCH),
+            Duty(name="end_by_rules", find=end.ruled, do=end.end_by_rules, at_once=BATCH),
             Duty(
                 name="holder_pages",
                 find=self._waiting,
@@ -90,36 +87,6 @@ class KeepTime:
                 return
             yield ids
             after = ids[-1]
-
-    async def _expired(
-        self, work: Work, named: Sequence[UUID], *, passing_over: Sequence[UUID]
-    ) -> list[Key]:
-        return await self.ended.expired(
-            work.transaction, named, now=work.now, limit=PER_WORKSPACE, passing_over=passing_over
-        )
-
-    async def _expire(self, work: Work, keys: Sequence[Key]) -> int:
-        locked = await self.store.lock(work.transaction, keys)
-        # Between the look and the lock one may have got more time, a follower, or another end.
-        moving = await self.ended.moving(work.transaction, locked)
-        over = [row for key, row in locked.items() if _is_over(row, work) and key not in moving]
-        changes = [_expiry(work, row) for row in over]
-        stored = await self.revisions.store_showable(work.transaction, changes)
-        undrawn = [
-            replace(change.after, updated_at=work.now)
-            for change, row in zip(changes, stored, strict=True)
-            if not isinstance(row, WalletPass)
-        ]
-        # What cannot be shown ends all the same; a wallet knows the date by itself.
-        await self.ended.end_undrawn(work.transaction, undrawn)
-        for change, row in zip(changes, stored, strict=True):
-            ended = row if isinstance(row, WalletPass) else change.after
-            event_id = change.causes[0]["event_id"]
-            tell_status(
-                work.transaction, change.before, ended, changed_at=work.now, event_id=event_id
-            )
-            await _audit_expiry(work, change.before, ended)
-        return len(changes)
 
     async def _waiting(
         self, work: Work, named: Sequence[UUID], *, passing_over: Sequence[UUID]
@@ -189,24 +156,3 @@ class KeepTime:
 async def _all_of(work: Work, named: Sequence[UUID], *, passing_over: Sequence[UUID]) -> list[Key]:
     """What is forgotten has no keys: a workspace stands for all that is old in it."""
     return [(each, each) for each in named if each not in passing_over]
-
-
-def _is_over(row: WalletPass, work: Work) -> bool:
-    is_late = row.expires_at is not None and row.expires_at <= work.now
-    return is_late and row.is_usable and may_become(row.status, PassStatus.EXPIRED)
-
-
-def _expiry(work: Work, row: WalletPass) -> PassChange:
-    after = replace(row, status=PassStatus.EXPIRED, status_reason=TIME_IS_OVER)
-    cause = {"event_type": "pass.expired", "event_id": str(uuid7()), "reason": TIME_IS_OVER}
-    return PassChange(before=row, after=after, causes=(cause,), caused_at=work.now)
-
-
-async def _audit_expiry(work: Work, before: WalletPass, after: WalletPass) -> None:
-    await work.audit(
-        before.workspace_id,
-        "pass.expired",
-        before.pass_id,
-        before={"status": before.status.value, "revision": before.revision},
-        after={"status": after.status.value, "revision": after.revision, "reason": TIME_IS_OVER},
-    )

@@ -112,6 +112,17 @@ class EndedPasses(Protocol):
         """Active passes whose time is over and that are not moving, at most `limit` of each
         workspace; each workspace has its turn."""
 
+    async def ended_by_rules(
+        self,
+        transaction: Transaction,
+        workspace_ids: Collection[UUID],
+        *,
+        now: datetime,
+        limit: int,
+        passing_over: Sequence[UUID],
+    ) -> list[PassKey]:
+        """As `expired`, of those whose `ends_at` is over."""
+
     async def moving(self, transaction: Transaction, keys: Collection[PassKey]) -> set[PassKey]:
         """Those between which the ledger moves a balance now: neither end of it may close."""
 

@@ -21,6 +21,7 @@ from passferry_pass_issuer.application.ports import (
 )
 from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain import secret_contexts
+from passferry_pass_issuer.domain.end_rules import with_end
 from passferry_pass_issuer.domain.program import Program
 from passferry_pass_issuer.domain.rendering_subject import (
     HolderFacts,
@@ -94,8 +95,10 @@ class MakePasses:
             holder=draft.holder,
             web_service_url=f"{self.public_base_url}/w/{draft.workspace_id}",
         )
-        rendering = self.renderer.render(subject)
-        return NewPass(wallet_pass=self._row(work, draft, subject, rendering), link=new_link())
+        row = self._row(work, draft, subject, self.renderer.render(subject))
+        zone, rules = subject.program.time_zone, subject.template.content.ends_when
+        ending = with_end(row, rules, time_zone=zone, now=work.now)
+        return NewPass(wallet_pass=ending, link=new_link())
 
     def _row(
         self, work: Work, draft: PassDraft, subject: RenderSubject, rendering: Rendering

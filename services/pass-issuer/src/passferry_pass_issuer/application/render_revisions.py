@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from passferry_contracts.registry import PASS_RENDERED, PASS_UPDATED
@@ -25,8 +25,8 @@ from passferry_pass_issuer.application.ports import (
 )
 from passferry_pass_issuer.domain import secret_contexts
 from passferry_pass_issuer.domain.credentials import is_taken_from
+from passferry_pass_issuer.domain.end_rules import with_end
 from passferry_pass_issuer.domain.google_ids import vertical_of
-from passferry_pass_issuer.domain.google_pieces import taking_back
 from passferry_pass_issuer.domain.refusals import ContentRejected, Unreadable
 from passferry_pass_issuer.domain.rendering_subject import (
     HolderFacts,
@@ -46,6 +46,7 @@ from passferry_pass_issuer.metrics import (
 from passferry_runtime.clock import Clock
 from passferry_runtime.crypto import DecryptionFailed
 from passferry_runtime.outbox import EventTooLarge
+from passferry_wallet.google.taking_back import taking_back
 
 #: The web service asks for another after twelve hours, by its own clock.
 SAVE_LINK_LIFE = timedelta(hours=11)
@@ -191,7 +192,7 @@ class RenderRevisions:
                 raise
             # What it shows is too much to be told. That it ended must be, in both wallets.
             bare = self.renderer.render_bare(self._subject(row, facts))
-            [row] = await self._sign(transaction, [_with_rendering(row, bare, change)], now)
+            [row] = await self._sign(transaction, [_with_rendering(row, bare, change, facts)], now)
             await self.store.update(transaction, [row])
             transaction.emit(PASS_RENDERED, pass_rendered(row, facts.template_of(row)))
         return row
@@ -208,15 +209,15 @@ class RenderRevisions:
 
     def _draw(self, change: PassChange, facts: _Facts, now: datetime) -> WalletPass:
         """The next revision, or the same one when people would see no difference."""
-        after = change.after
         if change.before.forgotten_at is not None:
             # Its records are gone everywhere: drawing it would bring them back.
             return change.before
+        after = _with_end(change.after, facts, now)
         rendering = self._rendering(after, facts)
         if rendering.content_sha256 == change.before.content_sha256:
             return replace(after, updated_at=now)
         return replace(
-            _with_rendering(after, rendering, change),
+            _with_rendering(after, rendering, change, facts),
             causes=tuple(change.causes)[:MAX_CAUSES],
             caused_at=change.caused_at,
             rendered_at=now,
@@ -340,18 +341,37 @@ class RenderRevisions:
         )
 
 
-def _with_rendering(row: WalletPass, rendering: Rendering, change: PassChange) -> WalletPass:
-    before = change.before
+def _with_rendering(
+    row: WalletPass, rendering: Rendering, change: PassChange, facts: _Facts
+) -> WalletPass:
     return replace(
         row,
-        revision=before.revision + 1,
+        revision=change.before.revision + 1,
         content_sha256=rendering.content_sha256,
         pass_json=rendering.pass_json,
         manifest=rendering.manifest,
         google_object_id=rendering.google_object_id,
-        google_object_body=taking_back(before.google_object_body, rendering.google_object),
+        google_object_body=_taking_back(change, rendering, facts),
         signature=None,
     )
+
+
+def _with_end(row: WalletPass, facts: _Facts, now: datetime) -> WalletPass:
+    program = facts.programs[row.workspace_id, row.program_id]
+    rules = facts.template_of(row).content.ends_when
+    return with_end(row, rules, time_zone=program.time_zone, now=now)
+
+
+def _taking_back(
+    change: PassChange, rendering: Rendering, facts: _Facts
+) -> Mapping[str, Any] | None:
+    """Google merges what it is sent. Another object never heard of what this one said."""
+    before, body = change.before.google_object_body, rendering.google_object
+    if before is None or body is None or before.get("id") != body.get("id"):
+        return body
+    after = change.after
+    vertical = vertical_of(after.protocol, facts.template_of(after).content.google)
+    return taking_back(vertical, "Object", before, body)
 
 
 def _can_sign(material: SigningMaterial, row: WalletPass, now: datetime) -> bool:

@@ -282,13 +282,3 @@ def _told(told: Told, language: str) -> Piece | ValueExpression:
 
 def _image(address: str | None) -> Piece:
     return {"sourceUri": {"uri": address}}
-
-
-def taking_back(
-    before: Mapping[str, Any] | None, body: Mapping[str, Any] | None
-) -> Mapping[str, Any] | None:
-    """`body` with null for what was said of the object before and is not said any more: Google
-    merges, so that silence would leave it on every saved pass."""
-    if before is None or body is None or before.get("id") != body.get("id"):
-        return body
-    return {**dict.fromkeys(before.keys() - body.keys()), **body}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 from passferry_contracts.types import BalanceOwner, PassStatus
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
@@ -25,11 +26,20 @@ def with_balance(
     return used_up(changed) if exhausted else changed
 
 
-def with_redemption(wallet_pass: WalletPass, *, version: int, exhausted: bool) -> WalletPass | None:
+def with_redemption(
+    wallet_pass: WalletPass, *, version: int, exhausted: bool, at: datetime
+) -> WalletPass | None:
     if not _hears_the_ledger(wallet_pass) or version <= wallet_pass.redeemed_version:
         return None
-    changed = replace(wallet_pass, redeemed_version=version)
+    changed = used_once(wallet_pass, version=version, at=at)
     return used_up(changed) if exhausted else changed
+
+
+def used_once(wallet_pass: WalletPass, *, version: int, at: datetime) -> WalletPass:
+    last = at if wallet_pass.last_used_at is None else max(at, wallet_pass.last_used_at)
+    return replace(
+        wallet_pass, redeemed_version=version, uses=wallet_pass.uses + 1, last_used_at=last
+    )
 
 
 def _hears_the_ledger(wallet_pass: WalletPass) -> bool:

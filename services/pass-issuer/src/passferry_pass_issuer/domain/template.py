@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from passferry_pass_issuer.domain.apple_template import AppleContent
+from passferry_pass_issuer.domain.end_rules import EndRule, rule_fields
 from passferry_pass_issuer.domain.google_template import GoogleContent, expressions_in
 from passferry_pass_issuer.domain.value_expression import FIELD_PREFIX, ValueExpression
 
@@ -15,10 +16,12 @@ from passferry_pass_issuer.domain.value_expression import FIELD_PREFIX, ValueExp
 class TemplateContent:
     apple: AppleContent | None = None
     google: GoogleContent | None = None
+    #: How passes end by themselves; the earliest counts.
+    ends_when: tuple[EndRule, ...] = ()
 
     def field_names(self) -> frozenset[str]:
         """The names of the values that passes of this template can be given."""
-        return _names(self.expressions())
+        return _names(self.expressions()) | rule_fields(self.ends_when)
 
     def code_field_names(self) -> frozenset[str]:
         """Those that codes of a pass are made of: whoever has one may use the pass."""

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from passferry_contracts.types import Protocol
 from passferry_pass_issuer.domain.apple_image_linting import NEEDED_IMAGES, SCALES
+from passferry_pass_issuer.domain.end_rules import moment_of
 from passferry_pass_issuer.domain.google_ids import class_id_of, vertical_of
 from passferry_pass_issuer.domain.google_template import GoogleVertical
 from passferry_pass_issuer.domain.refusals import ContentRejected
@@ -86,6 +87,7 @@ def check_publishable(version: TemplateVersion, file_names: Collection[str]) -> 
         _check_google(version)
     elif version.content.google is not None:
         raise ContentRejected("invalid", "google", "is given, but the platform is apple alone")
+    _check_end_rules(version.content)
 
 
 def _check_apple(version: TemplateVersion, file_names: Collection[str]) -> None:
@@ -105,6 +107,18 @@ def _check_apple(version: TemplateVersion, file_names: Collection[str]) -> None:
             name = f"{image}{scale}.png"
             if name not in file_names:
                 raise ContentRejected("image_missing", f"files.{name}", "is required")
+
+
+def _check_end_rules(content: TemplateContent) -> None:
+    """What the example shows where a date is wanted is one."""
+    parts = (part for part in (content.apple, content.google) if part is not None)
+    examples = {name: value for part in parts for name, value in part.example_values.items()}
+    for place, rule in enumerate(content.ends_when):
+        example = examples.get(rule.field_name)
+        if example is not None and moment_of(example, None) is None:
+            raise ContentRejected(
+                "date_invalid", f"ends_when.{place}.date_field", "has an example that is no date"
+            )
 
 
 def _check_google(version: TemplateVersion) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from passferry_contracts.types import PassStatus
 from passferry_pass_issuer.domain.issuing import check_field_values
-from passferry_pass_issuer.domain.revision import used_up
+from passferry_pass_issuer.domain.revision import used_once, used_up
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
 
 
@@ -23,11 +23,11 @@ def with_upstream_balance(
 
 
 def with_upstream_redemption(
-    before: WalletPass, *, version: int, exhausted: bool
+    before: WalletPass, *, version: int, exhausted: bool, at: datetime
 ) -> WalletPass | None:
     if version <= before.redeemed_version or before.status is PassStatus.DELETED:
         return None
-    redeemed = replace(before, redeemed_version=version)
+    redeemed = used_once(before, version=version, at=at)
     return used_up(redeemed) if exhausted else redeemed
 
 

@@ -41,6 +41,12 @@ class WalletPass:
     upstream_version: int = 0
     field_values: Mapping[str, Scalar]
     expires_at: datetime | None
+    #: Redemptions, and when the last one was.
+    uses: int = 0
+    last_used_at: datetime | None = None
+    #: When the rules of the template end it, and the reason that is told then.
+    ends_at: datetime | None = None
+    ends_as: str | None = None
     revision: int
     content_sha256: str
     pass_json: str | None

@@ -39,7 +39,8 @@ GoogleIssuerId = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,32}$")]
 
 
 class TemplateBody(RequestBody):
-    """`apple` and `google` hold the layout; docs/templates.md shows all members."""
+    """`apple` and `google` hold the layout, `ends_when` the rules by which passes end by themselves;
+    docs/templates.md shows all members."""
 
     name: Name
     platform: Literal["apple", "google", "both"] = "both"
@@ -49,9 +50,10 @@ class TemplateBody(RequestBody):
     google_issuer_id: GoogleIssuerId | None = None
     apple: dict[str, Any] | None = Field(default=None, max_length=64)
     google: dict[str, Any] | None = Field(default=None, max_length=64)
+    ends_when: list[dict[str, Any]] | None = Field(default=None, max_length=8)
 
     def asked(self) -> TemplateRequest:
-        parts = {"apple": self.apple, "google": self.google}
+        parts = {"apple": self.apple, "google": self.google, "ends_when": self.ends_when}
         return TemplateRequest(
             name=self.name,
             platform=self.platform,
@@ -90,6 +92,7 @@ def template_body(version: TemplateVersion) -> Body:
         "google_class_id": version.google_class_id,
         "apple": version.raw_content.get("apple"),
         "google": version.raw_content.get("google"),
+        "ends_when": version.raw_content.get("ends_when") or [],
         "field_names": sorted(version.content.field_names()),
         "created_at": instant(version.created_at),
         "updated_at": instant(version.updated_at),

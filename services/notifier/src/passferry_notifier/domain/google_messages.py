@@ -1,0 +1,28 @@
+"""The messages of a class or object at Google: one list, which a PATCH replaces whole."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+#: More are refused by Google, with the whole request.
+MAX_MESSAGES = 10
+_KEPT = ("id", "header", "body", "localizedHeader", "localizedBody", "displayInterval")
+
+Message = Mapping[str, Any]
+
+
+def merged_messages(
+    ours: Sequence[Message], present: Sequence[Message], former_ids: Collection[str]
+) -> list[Message]:
+    """What a template says, and behind it the newest of what is there beside it."""
+    gone = {each.get("id") for each in ours} | set(former_ids)
+    others = [kept_message(each) for each in present if each.get("id") not in gone]
+    room = max(0, MAX_MESSAGES - len(ours))
+    return [*ours, *others[len(others) - min(room, len(others)) :]]
+
+
+def kept_message(present: Message) -> Message:
+    """As it is sent back: nobody is told of it a second time."""
+    kept = {name: present[name] for name in _KEPT if present.get(name) is not None}
+    return {**kept, "messageType": "TEXT"}

@@ -1,0 +1,194 @@
+"""Passes that end because their template says so, on real Postgres. proves: J93, A26"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from passferry_contracts.events.balances import PassBalanceChanged, PassRedeemed
+from passferry_contracts.events.passes import PassExpired, PassVoided
+from passferry_contracts.events.rendered import PassRendered
+from passferry_testing.pki import DemoAuthority
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return DemoAuthority.create(tmp_path_factory.mktemp("pki"))
+
+
+@pytest.fixture
+async def office(harness, make, authority):
+    async with make.open_office(harness, authority=authority) as opened:
+        yield opened
+
+
+@dataclass
+class Card:
+    office: Any
+    workspace_id: str
+    template_id: str
+    issued: dict[str, Any]
+
+    @property
+    def path(self) -> str:
+        return f"/workspaces/{self.workspace_id}/passes/{self.issued['pass_id']}"
+
+    def facts(self, version: int) -> dict[str, Any]:
+        return {
+            "workspace_id": UUID(self.workspace_id),
+            "pass_id": UUID(self.issued["pass_id"]),
+            "external_id": self.issued["external_id"],
+            "program_id": UUID(self.issued["program_id"]),
+            "version": version,
+            "unit": self.issued["unit"],
+        }
+
+    async def use(self, version: int, *, left: int, exhausted: bool = False) -> None:
+        at = self.office.clock.now()
+        await self.office.hear(
+            PassBalanceChanged(
+                **self.facts(version),
+                previous_balance_minor=left + 1,
+                new_balance_minor=left,
+                change_minor=-1,
+                reason="redeem",
+                exhausted=exhausted,
+                changed_at=at,
+            )
+        )
+        redeemed = PassRedeemed(
+            **self.facts(version),
+            redemption_id=uuid4(),
+            amount_minor=1,
+            remaining_minor=left,
+            exhausted=exhausted,
+            redeemed_at=at,
+        )
+        # The same one again is no second use.
+        assert await self.office.hear(redeemed, redeemed) == [None, None]
+
+    async def later(self, **passed: float) -> None:
+        self.office.clock.advance(timedelta(**passed))
+        await self.office.issuer.life.keep_time()
+
+    async def google_state(self) -> str:
+        told = [
+            each
+            for each in await self.office.events(PassRendered)
+            if str(each.pass_id) == self.issued["pass_id"]
+        ]
+        return str(told[-1].google.object_body["state"])
+
+
+@pytest.fixture
+def card(office):
+    async def issue(*rules: dict[str, Any], **body: Any) -> Card:
+        workspace_id = await office.workspace()
+        template_id = await office.template(workspace_id, ends_when=list(rules))
+        program_id = await office.program(workspace_id, template_id=template_id)
+        given = {"program_id": program_id, "external_id": "m-1", **body}
+        path = f"/workspaces/{workspace_id}/passes"
+        return Card(
+            office,
+            workspace_id,
+            template_id,
+            await office.call("POST", path, status=201, json=given),
+        )
+
+    return issue
+
+
+async def test_a_card_that_was_used_so_often_ends_once_with_its_reason(office, card):
+    one = await card({"uses": 3})
+    for version in (1, 2, 3):
+        assert await office.events(PassVoided) == []
+        await one.use(version, left=10 - version)
+        await one.later(seconds=15)
+    await one.later(seconds=15)
+    [told] = await office.events(PassVoided)
+    assert (str(told.pass_id), told.reason) == (one.issued["pass_id"], "redeemed")
+    assert await one.google_state() == "COMPLETED"
+    [row] = await office.rows("SELECT uses, ends_at, status FROM pass_issuer.pass")
+    assert (row["uses"], row["ends_at"], row["status"]) == (3, None, "voided")
+
+
+async def test_a_spent_balance_ends_what_the_ledger_would_leave_open(office, card):
+    one = await card({"balance_spent": True})
+    await one.later(seconds=15)
+    await one.use(1, left=1)
+    await one.later(seconds=15)
+    assert await office.events(PassVoided) == []
+    await one.use(2, left=0)
+    await one.later(seconds=15)
+    [told] = await office.events(PassVoided)
+    assert told.reason == "redeemed"
+
+
+async def test_what_the_ledger_calls_exhausted_is_told_once_and_not_by_a_rule_too(office, card):
+    one = await card({"balance_spent": True}, {"uses": 1})
+    await one.use(1, left=0, exhausted=True)
+    await one.later(seconds=15)
+    [told] = await office.events(PassVoided)
+    assert told.reason == "exhausted"
+
+
+async def test_a_date_of_the_pass_itself_ends_it_and_a_later_date_lets_it_live(office, card):
+    today = office.clock.now().date()
+    first = (today + timedelta(days=1)).isoformat()
+    one = await card({"date_field": "until"}, fields={"until": first})
+    # It may be said anew, and nothing that is no date.
+    later = (today + timedelta(days=3)).isoformat()
+    answer = await office.call("PATCH", one.path, status=422, json={"fields": {"until": "soon"}})
+    assert "fields.until" in str(answer)
+    await office.call("PATCH", one.path, json={"fields": {"until": later}})
+    await one.later(days=2)
+    assert await office.events(PassExpired) == []
+    await one.later(days=2)
+    [told] = await office.events(PassExpired)
+    assert told.reason == "expired"
+    assert await one.google_state() == "EXPIRED"
+
+
+async def test_a_pass_that_nobody_uses_ends_as_inactive(office, card):
+    one = await card({"days_after_last_use": 30})
+    await one.later(days=29)
+    await one.use(1, left=5)
+    await one.later(days=29)
+    assert await office.events(PassVoided) == []
+    await one.later(days=1)
+    [told] = await office.events(PassVoided)
+    assert told.reason == "inactive"
+    assert await one.google_state() == "INACTIVE"
+
+
+async def test_a_date_that_cannot_be_read_is_refused_before_anything_is_issued(office, card):
+    with pytest.raises(AssertionError, match=r"fields\.until"):
+        await card({"date_field": "until"}, fields={"until": "20270101"})
+    assert await office.rows("SELECT FROM pass_issuer.pass") == []
+
+
+async def test_rules_are_shown_again_checked_with_the_example_and_keep_to_their_workspace(
+    office, card, make
+):
+    one, other = await card({"days_after_issue": 5}), await card({"days_after_issue": 400})
+    path = f"/workspaces/{one.workspace_id}/templates/{one.template_id}"
+    shown = await office.call("GET", path)
+    assert (shown["ends_when"], shown["field_names"]) == ([{"days_after_issue": 5}], ["favourite"])
+    apple = make.template_json()["apple"] | {"example_values": {"until": "soon"}}
+    draft = make.template_json(apple=apple, ends_when=[{"date_field": "until"}])
+    changed = await office.call("PUT", path, json=draft)
+    assert "until" in changed["field_names"]
+    refused = await office.call("POST", f"{path}/publish", status=422)
+    assert "ends_when.0.date_field" in str(refused)
+    await one.later(days=6)
+    assert [str(each.pass_id) for each in await office.events(PassExpired)] == [
+        one.issued["pass_id"]
+    ]
+    row = await office.call("GET", other.path)
+    assert row["status"] == "active"
