@@ -8,13 +8,13 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import orjson
-
 from passferry_wallet.apple.assets import check_asset
+from passferry_wallet.apple.json_frame import JsonFrame, encoded, hole
 from passferry_wallet.apple.rejections import PassContentRejected
 
 __all__ = [
     "BundleTemplate",
+    "ManifestFrame",
     "PassContentRejected",
     "build_manifest",
     "build_pkpasses",
@@ -28,6 +28,7 @@ MAX_BUNDLE_BYTES = 50 * 1024 * 1024
 MAX_PASSES_PER_BUNDLE = 10
 MAX_PASSES_BYTES = 150 * 1024 * 1024
 
+PASS_JSON = "pass.json"  # noqa: S105  # a file name
 _UNLISTED = frozenset({"manifest.json", "signature"})
 
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
@@ -54,10 +55,27 @@ def sha1_hex(data: bytes) -> str:
 
 def build_manifest(files: Mapping[str, str]) -> bytes:
     """manifest.json from path to SHA-1 (lowercase hex) of every file; sorted, compact."""
-    listed = _UNLISTED.intersection(files)
-    if listed:
-        raise PassContentRejected("manifest_invalid", min(listed), "is not part of the manifest")
-    return orjson.dumps(dict(files), option=orjson.OPT_SORT_KEYS)
+    _check_listed(files)
+    return encoded(dict(files))
+
+
+def _check_listed(files: Mapping[str, str]) -> None:
+    found = _UNLISTED.intersection(files)
+    if found:
+        raise PassContentRejected("manifest_invalid", min(found), "is not part of the manifest")
+
+
+class ManifestFrame:
+    """The manifests of a template version, which differ in the hash of pass.json alone."""
+
+    def __init__(self, assets: Mapping[str, str]) -> None:
+        """`assets` maps the names of the other files to their SHA-1."""
+        _check_listed(assets)
+        self._frame = JsonFrame(encoded({**assets, PASS_JSON: hole(0)}))
+
+    def of(self, pass_json_sha1: str) -> bytes:
+        """What `build_manifest` makes of all files."""
+        return self._frame.filled(b'"%b"' % pass_json_sha1.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +170,7 @@ def _check_names(assets: Mapping[str, bytes]) -> None:
     for name in assets:
         parts = name.split("/")
         is_plain = all(part and part not in {".", ".."} for part in parts)
-        if not is_plain or "\\" in name or "\0" in name or name in {*_UNLISTED, "pass.json"}:
+        if not is_plain or "\\" in name or "\0" in name or name in {*_UNLISTED, PASS_JSON}:
             raise PassContentRejected("name_invalid", "files", "a file has a name that is refused")
 
 
@@ -185,4 +203,4 @@ def _end(count: int, records_size: int, records_offset: int) -> bytes:
     return _END_RECORD.pack(b"PK\x05\x06", 0, 0, count, count, records_size, records_offset, 0)
 
 
-_OWN_FILES = tuple(_OwnFile(name) for name in ("pass.json", "manifest.json", "signature"))
+_OWN_FILES = tuple(_OwnFile(name) for name in (PASS_JSON, "manifest.json", "signature"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -38,53 +39,60 @@ def add_barcodes(written: dict[str, Any], barcodes: tuple[Barcode, ...]) -> None
     """The preferred one first; what only some devices show is followed by a QR code."""
     if not barcodes:
         return
-    items_at_most(barcodes, MAX_BARCODES, "barcodes")
-    shown = [*barcodes]
-    if not any(barcode.format in EVERYWHERE for barcode in barcodes):
-        first = barcodes[0]
-        shown.append(
-            Barcode(
-                format="qr",
-                message=first.message,
-                message_encoding=first.message_encoding,
-                alternate_text=first.alternate_text,
-            )
-        )
-    all_written = [_barcode(barcode, index) for index, barcode in enumerate(shown)]
+    all_written, legacy = barcode_members(barcodes)
     written["barcodes"] = all_written
-    # Before iOS 9 only this key is read, and only these formats.
-    written["barcode"] = next(
-        item
-        for barcode, item in zip(shown, all_written, strict=True)
-        if barcode.format in EVERYWHERE
+    # Before iOS 9 only this key is read.
+    written["barcode"] = legacy
+
+
+def barcode_members(
+    barcodes: Sequence[Barcode],
+) -> tuple[list[dict[str, str]], dict[str, str]]:
+    """What one or more barcodes are in pass.json, and the one that every system shows."""
+    items_at_most(barcodes, MAX_BARCODES, "barcodes")
+    written = [_barcode(barcode, index) for index, barcode in enumerate(barcodes)]
+    for barcode, item in zip(barcodes, written, strict=True):
+        if barcode.format in EVERYWHERE:
+            return written, item
+    first = barcodes[0]
+    twin = Barcode(
+        format="qr",
+        message=first.message,
+        message_encoding=first.message_encoding,
+        alternate_text=first.alternate_text,
     )
+    written.append(_barcode(twin, len(barcodes)))
+    return written, written[-1]
 
 
-def _barcode(barcode: Barcode, index: int) -> dict[str, Any]:
+def _barcode(barcode: Barcode, index: int) -> dict[str, str]:
     where = f"barcodes.{index}"
-    if barcode.format not in BARCODE_NAMES:
+    name = BARCODE_NAMES.get(barcode.format)
+    if name is None:
         raise PassContentRejected("barcode_unknown", where, "is no barcode that Wallet shows")
+    message = barcode.message
     try:
-        check_message(barcode.format, barcode.message)
+        check_message(barcode.format, message)
     except BarcodeRejected as refusal:
         raise PassContentRejected(refusal.code, where, refusal.detail) from refusal
     encoding = barcode.message_encoding.lower()
     if encoding not in ENCODINGS:
         raise PassContentRejected("encoding_unknown", where, f"is one of {sorted(ENCODINGS)}")
+    if not message.isascii():
+        _check_encoding(message, encoding, where)
+    written = {"format": name, "message": message, "messageEncoding": encoding}
+    if barcode.alternate_text is not None:
+        written["altText"] = clean_text(barcode.alternate_text, where)
+    return written
+
+
+def _check_encoding(message: str, encoding: str, where: str) -> None:
     try:
-        barcode.message.encode(encoding)
+        message.encode(encoding)
     except UnicodeEncodeError as error:
         raise PassContentRejected(
             "barcode_not_encodable", where, f"the message cannot be told in {encoding}"
         ) from error
-    written = {
-        "format": BARCODE_NAMES[barcode.format],
-        "message": barcode.message,
-        "messageEncoding": encoding,
-    }
-    if barcode.alternate_text is not None:
-        written["altText"] = clean_text(barcode.alternate_text, where)
-    return written
 
 
 def add_nfc(written: dict[str, Any], content: PassContent) -> None:
