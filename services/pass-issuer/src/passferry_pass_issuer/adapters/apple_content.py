@@ -101,7 +101,11 @@ def pass_content(
     return replace(
         own_content(subject, apple, pass_type_identifier),
         fields=fields,
-        barcodes=shown_barcodes(apple, subject),
+        barcodes=tuple(
+            barcode
+            for content in apple.barcodes
+            if (barcode := _barcode(content, subject)) is not None
+        ),
         expires_at=subject.expires_at,
         document=document(subject, apple),
     )
@@ -194,14 +198,17 @@ def _barcode(content: BarcodeContent, subject: RenderSubject) -> Barcode | None:
     message = evaluate_text(content.message, subject)
     if message is None:
         return None
-    # Code 128 holds ASCII, and scanners expect it in Latin-1.
-    encoding = "iso-8859-1" if content.format == "code128" else content.encoding
     return Barcode(
         format=cast("Any", content.format),
         message=message,
-        message_encoding=encoding,
+        message_encoding=message_encoding(content),
         alternate_text=evaluate_text(content.alternate_text, subject),
     )
+
+
+def message_encoding(content: BarcodeContent) -> str:
+    """Code 128 holds ASCII, and scanners expect it in Latin-1."""
+    return "iso-8859-1" if content.format == "code128" else content.encoding
 
 
 def _nfc(apple: AppleContent, subject: RenderSubject) -> Nfc | None:
