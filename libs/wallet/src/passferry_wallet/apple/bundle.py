@@ -96,20 +96,13 @@ class _OwnFile:
     def __init__(self, name: str) -> None:
         empty = _entry(name, b"")
         at, end = _LOCAL_CHECKSUM_AT, _LOCAL_CHECKSUM_AT + _CHECKSUM.size
-        self._local_head, self._local_tail = empty.local[:at], empty.local[end:]
+        self.local_head, self.local_tail = empty.local[:at], empty.local[end:]
         at, end = _RECORD_CHECKSUM_AT, _RECORD_CHECKSUM_AT + _CHECKSUM.size
-        self._record_head, self._record_tail = empty.record_head[:at], empty.record_head[end:]
-        self._name = empty.name
-
-    def add(self, data: bytes, offset: int, files: list[bytes], records: list[bytes]) -> int:
-        """Returns the offset after it."""
-        size = len(data)
-        checksum = _CHECKSUM.pack(zlib.crc32(data), size, size)
-        files += (self._local_head, checksum, self._local_tail, data)
-        records += (
-            self._record_head, checksum, self._record_tail, _OFFSET.pack(offset), self._name
-        )  # fmt: skip
-        return offset + len(self._local_head) + len(checksum) + len(self._local_tail) + size
+        self.record_head, self.record_tail = empty.record_head[:at], empty.record_head[end:]
+        self.name = empty.name
+        #: Bytes beside its content, in the file and in its record.
+        self.local_size = len(empty.local)
+        self.record_size = len(empty.record(0))
 
 
 class BundleTemplate:
@@ -127,7 +120,7 @@ class BundleTemplate:
             raise PassContentRejected(
                 "too_large", "files", f"are larger than {MAX_BUNDLE_BYTES} bytes"
             )
-        self._count = len(entries)
+        self._count = len(entries) + len(_OWN_FILES)
 
     @property
     def size(self) -> int:
@@ -139,11 +132,15 @@ class BundleTemplate:
         parts, records = [self._locals], [self._records]
         offset = len(self._locals)
         for file, data in zip(_OWN_FILES, (pass_json, manifest, signature), strict=True):
-            offset = file.add(data, offset, parts, records)
-        records_size = sum(map(len, records))
-        records.append(_end(self._count + len(_OWN_FILES), records_size, offset))
-        parts += records
-        return b"".join(parts)
+            size = len(data)
+            checksum = _CHECKSUM.pack(zlib.crc32(data), size, size)
+            parts += (file.local_head, checksum, file.local_tail, data)
+            records += (
+                file.record_head, checksum, file.record_tail, _OFFSET.pack(offset), file.name
+            )  # fmt: skip
+            offset += file.local_size + size
+        end = _end(self._count, len(self._records) + _OWN_RECORDS_SIZE, offset)
+        return b"".join((*parts, *records, end))
 
 
 def bundle_passes(passes: Mapping[str, bytes]) -> bytes:
@@ -204,3 +201,4 @@ def _end(count: int, records_size: int, records_offset: int) -> bytes:
 
 
 _OWN_FILES = tuple(_OwnFile(name) for name in (PASS_JSON, "manifest.json", "signature"))
+_OWN_RECORDS_SIZE = sum(file.record_size for file in _OWN_FILES)
