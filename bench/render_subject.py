@@ -78,6 +78,8 @@ GOOGLE = {
 }
 
 
+#: These come from the database as they are.
+HOLDER, CREATED_AT = UUID(int=5), datetime(2026, 1, 1, tzinfo=UTC)
 PROGRAM = ProgramFacts(program_id=UUID(int=3), name="Café card", protocol=Protocol.MEMBERSHIP)
 
 
@@ -146,9 +148,9 @@ def subject(facts: TemplateFacts, number: int) -> RenderSubject:
         unit_scale=0,
         field_values={"drink": "Flat white"},
         expires_at=None,
-        created_at=datetime(2026, 1, 1, tzinfo=UTC),
+        created_at=CREATED_AT,
         program=PROGRAM,
         template=facts,
-        holder=HolderFacts(holder_id=UUID(int=5), full_name=f"Zoë O'Hara {number}"),
+        holder=HolderFacts(holder_id=HOLDER, full_name=f"Zoë O'Hara {number}"),
         web_service_url="https://passes.example/w/00000000-0000-0000-0000-000000000001",
     )

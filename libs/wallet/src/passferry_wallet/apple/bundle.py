@@ -8,13 +8,13 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import orjson
-
 from passferry_wallet.apple.assets import check_asset
+from passferry_wallet.apple.json_frame import JsonFrame, encoded, hole
 from passferry_wallet.apple.rejections import PassContentRejected
 
 __all__ = [
     "BundleTemplate",
+    "ManifestFrame",
     "PassContentRejected",
     "build_manifest",
     "build_pkpasses",
@@ -28,6 +28,7 @@ MAX_BUNDLE_BYTES = 50 * 1024 * 1024
 MAX_PASSES_PER_BUNDLE = 10
 MAX_PASSES_BYTES = 150 * 1024 * 1024
 
+PASS_JSON = "pass.json"  # noqa: S105  # a file name
 _UNLISTED = frozenset({"manifest.json", "signature"})
 
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
@@ -54,10 +55,27 @@ def sha1_hex(data: bytes) -> str:
 
 def build_manifest(files: Mapping[str, str]) -> bytes:
     """manifest.json from path to SHA-1 (lowercase hex) of every file; sorted, compact."""
-    listed = _UNLISTED.intersection(files)
-    if listed:
-        raise PassContentRejected("manifest_invalid", min(listed), "is not part of the manifest")
-    return orjson.dumps(dict(files), option=orjson.OPT_SORT_KEYS)
+    _check_listed(files)
+    return encoded(dict(files))
+
+
+def _check_listed(files: Mapping[str, str]) -> None:
+    found = _UNLISTED.intersection(files)
+    if found:
+        raise PassContentRejected("manifest_invalid", min(found), "is not part of the manifest")
+
+
+class ManifestFrame:
+    """The manifests of a template version, which differ in the hash of pass.json alone."""
+
+    def __init__(self, assets: Mapping[str, str]) -> None:
+        """`assets` maps the names of the other files to their SHA-1."""
+        _check_listed(assets)
+        self._frame = JsonFrame(encoded({**assets, PASS_JSON: hole(0)}))
+
+    def of(self, pass_json_sha1: str) -> bytes:
+        """What `build_manifest` makes of all files."""
+        return self._frame.filled(b'"%b"' % pass_json_sha1.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +96,13 @@ class _OwnFile:
     def __init__(self, name: str) -> None:
         empty = _entry(name, b"")
         at, end = _LOCAL_CHECKSUM_AT, _LOCAL_CHECKSUM_AT + _CHECKSUM.size
-        self._local_head, self._local_tail = empty.local[:at], empty.local[end:]
+        self.local_head, self.local_tail = empty.local[:at], empty.local[end:]
         at, end = _RECORD_CHECKSUM_AT, _RECORD_CHECKSUM_AT + _CHECKSUM.size
-        self._record_head, self._record_tail = empty.record_head[:at], empty.record_head[end:]
-        self._name = empty.name
-
-    def add(self, data: bytes, offset: int, files: list[bytes], records: list[bytes]) -> int:
-        """Returns the offset after it."""
-        size = len(data)
-        checksum = _CHECKSUM.pack(zlib.crc32(data), size, size)
-        files += (self._local_head, checksum, self._local_tail, data)
-        records += (
-            self._record_head, checksum, self._record_tail, _OFFSET.pack(offset), self._name
-        )  # fmt: skip
-        return offset + len(self._local_head) + len(checksum) + len(self._local_tail) + size
+        self.record_head, self.record_tail = empty.record_head[:at], empty.record_head[end:]
+        self.name = empty.name
+        #: Bytes beside its content, in the file and in its record.
+        self.local_size = len(empty.local)
+        self.record_size = len(empty.record(0))
 
 
 class BundleTemplate:
@@ -109,7 +120,7 @@ class BundleTemplate:
             raise PassContentRejected(
                 "too_large", "files", f"are larger than {MAX_BUNDLE_BYTES} bytes"
             )
-        self._count = len(entries)
+        self._count = len(entries) + len(_OWN_FILES)
 
     @property
     def size(self) -> int:
@@ -121,11 +132,15 @@ class BundleTemplate:
         parts, records = [self._locals], [self._records]
         offset = len(self._locals)
         for file, data in zip(_OWN_FILES, (pass_json, manifest, signature), strict=True):
-            offset = file.add(data, offset, parts, records)
-        records_size = sum(map(len, records))
-        records.append(_end(self._count + len(_OWN_FILES), records_size, offset))
-        parts += records
-        return b"".join(parts)
+            size = len(data)
+            checksum = _CHECKSUM.pack(zlib.crc32(data), size, size)
+            parts += (file.local_head, checksum, file.local_tail, data)
+            records += (
+                file.record_head, checksum, file.record_tail, _OFFSET.pack(offset), file.name
+            )  # fmt: skip
+            offset += file.local_size + size
+        end = _end(self._count, len(self._records) + _OWN_RECORDS_SIZE, offset)
+        return b"".join((*parts, *records, end))
 
 
 def bundle_passes(passes: Mapping[str, bytes]) -> bytes:
@@ -152,7 +167,7 @@ def _check_names(assets: Mapping[str, bytes]) -> None:
     for name in assets:
         parts = name.split("/")
         is_plain = all(part and part not in {".", ".."} for part in parts)
-        if not is_plain or "\\" in name or "\0" in name or name in {*_UNLISTED, "pass.json"}:
+        if not is_plain or "\\" in name or "\0" in name or name in {*_UNLISTED, PASS_JSON}:
             raise PassContentRejected("name_invalid", "files", "a file has a name that is refused")
 
 
@@ -185,4 +200,5 @@ def _end(count: int, records_size: int, records_offset: int) -> bytes:
     return _END_RECORD.pack(b"PK\x05\x06", 0, 0, count, count, records_size, records_offset, 0)
 
 
-_OWN_FILES = tuple(_OwnFile(name) for name in ("pass.json", "manifest.json", "signature"))
+_OWN_FILES = tuple(_OwnFile(name) for name in (PASS_JSON, "manifest.json", "signature"))
+_OWN_RECORDS_SIZE = sum(file.record_size for file in _OWN_FILES)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+import orjson
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
+from passferry_wallet.apple.json_frame import JsonFrame, encoded, hole
 from passferry_wallet.apple.pass_content import Barcode, PassContent
 from passferry_wallet.apple.pass_values import clean_text, items_at_most
 from passferry_wallet.apple.rejections import PassContentRejected
@@ -34,6 +37,25 @@ BARCODE_NAMES: dict[BarcodeFormat, str] = {
 EVERYWHERE: frozenset[BarcodeFormat] = frozenset({"qr", "pdf417", "aztec"})
 
 
+class BarcodeFrame:
+    """A barcode of a template: all but its message and the text beside it is encoded once."""
+
+    def __init__(self, barcode_format: BarcodeFormat, message_encoding: str) -> None:
+        self.is_shown_everywhere = barcode_format in EVERYWHERE
+        self._format, self._encoding = barcode_format, message_encoding
+        around = _around(barcode_format, message_encoding, "barcodes")
+        self._bare = JsonFrame(encoded(around | {"message": hole(0)}))
+        self._told = JsonFrame(encoded(around | {"message": hole(0), "altText": hole(1)}))
+
+    def json(self, message: str, alternate_text: str | None) -> bytes:
+        """The whole barcode, checked. Raises PassContentRejected."""
+        _check(self._format, message, self._encoding, "barcodes")
+        if alternate_text is None:
+            return self._bare.filled(orjson.dumps(message))
+        beside = orjson.dumps(clean_text(alternate_text, "barcodes"))
+        return self._told.filled(orjson.dumps(message), beside)
+
+
 def add_barcodes(written: dict[str, Any], barcodes: tuple[Barcode, ...]) -> None:
     """The preferred one first; what only some devices show is followed by a QR code."""
     if not barcodes:
@@ -41,16 +63,8 @@ def add_barcodes(written: dict[str, Any], barcodes: tuple[Barcode, ...]) -> None
     items_at_most(barcodes, MAX_BARCODES, "barcodes")
     shown = [*barcodes]
     if not any(barcode.format in EVERYWHERE for barcode in barcodes):
-        first = barcodes[0]
-        shown.append(
-            Barcode(
-                format="qr",
-                message=first.message,
-                message_encoding=first.message_encoding,
-                alternate_text=first.alternate_text,
-            )
-        )
-    all_written = [_barcode(barcode, index) for index, barcode in enumerate(shown)]
+        shown.append(replace(barcodes[0], format="qr"))
+    all_written = [_barcode(barcode, f"barcodes.{at}") for at, barcode in enumerate(shown)]
     written["barcodes"] = all_written
     # Before iOS 9 only this key is read, and only these formats.
     written["barcode"] = next(
@@ -60,31 +74,37 @@ def add_barcodes(written: dict[str, Any], barcodes: tuple[Barcode, ...]) -> None
     )
 
 
-def _barcode(barcode: Barcode, index: int) -> dict[str, Any]:
-    where = f"barcodes.{index}"
-    if barcode.format not in BARCODE_NAMES:
-        raise PassContentRejected("barcode_unknown", where, "is no barcode that Wallet shows")
-    try:
-        check_message(barcode.format, barcode.message)
-    except BarcodeRejected as refusal:
-        raise PassContentRejected(refusal.code, where, refusal.detail) from refusal
-    encoding = barcode.message_encoding.lower()
-    if encoding not in ENCODINGS:
-        raise PassContentRejected("encoding_unknown", where, f"is one of {sorted(ENCODINGS)}")
-    try:
-        barcode.message.encode(encoding)
-    except UnicodeEncodeError as error:
-        raise PassContentRejected(
-            "barcode_not_encodable", where, f"the message cannot be told in {encoding}"
-        ) from error
-    written = {
-        "format": BARCODE_NAMES[barcode.format],
-        "message": barcode.message,
-        "messageEncoding": encoding,
-    }
+def _barcode(barcode: Barcode, where: str) -> dict[str, str]:
+    around = _around(barcode.format, barcode.message_encoding, where)
+    _check(barcode.format, barcode.message, barcode.message_encoding, where)
+    written = around | {"message": barcode.message}
     if barcode.alternate_text is not None:
         written["altText"] = clean_text(barcode.alternate_text, where)
     return written
+
+
+def _around(barcode_format: BarcodeFormat, message_encoding: str, where: str) -> dict[str, Any]:
+    if barcode_format not in BARCODE_NAMES:
+        raise PassContentRejected("barcode_unknown", where, "is no barcode that Wallet shows")
+    encoding = message_encoding.lower()
+    if encoding not in ENCODINGS:
+        raise PassContentRejected("encoding_unknown", where, f"is one of {sorted(ENCODINGS)}")
+    return {"format": BARCODE_NAMES[barcode_format], "messageEncoding": encoding}
+
+
+def _check(barcode_format: BarcodeFormat, message: str, encoding: str, where: str) -> None:
+    try:
+        check_message(barcode_format, message)
+    except BarcodeRejected as refusal:
+        raise PassContentRejected(refusal.code, where, refusal.detail) from refusal
+    if message.isascii():
+        return
+    try:
+        message.encode(encoding)
+    except UnicodeEncodeError as error:
+        raise PassContentRejected(
+            "barcode_not_encodable", where, f"the message cannot be told in {encoding.lower()}"
+        ) from error
 
 
 def add_nfc(written: dict[str, Any], content: PassContent) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
+
+import orjson
 
 from passferry_wallet.barcode import BarcodeFormat
 
@@ -80,11 +82,11 @@ class PassField:
     semantics: Mapping[str, Any] | None = None
 
 
-class WrittenField(NamedTuple):
-    """A field that `pass_fields.FieldFrame` has checked and written."""
+@dataclass(frozen=True, slots=True)
+class WrittenFields:
+    """The fields of one group as JSON, checked: one after another with commas, or their place."""
 
-    key: str
-    body: Any
+    body: orjson.Fragment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +161,7 @@ class PassContent:
     identity: PassIdentity
     style: Style
     transit_type: TransitType | None = None
-    fields: Mapping[FieldGroup, tuple[PassField | WrittenField, ...]] = field(default_factory=dict)
+    fields: Mapping[FieldGroup, tuple[PassField, ...] | WrittenFields] = field(default_factory=dict)
     colours: PassColours = field(default_factory=PassColours)
     logo_text: str | None = None
     barcodes: tuple[Barcode, ...] = ()

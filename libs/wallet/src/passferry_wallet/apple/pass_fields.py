@@ -10,12 +10,13 @@ from typing import Any
 
 import orjson
 
+from passferry_wallet.apple.json_frame import JsonFrame, encoded, hole
 from passferry_wallet.apple.pass_content import (
     CurrencyAmount,
     ExactNumber,
     FieldGroup,
     PassField,
-    WrittenField,
+    WrittenFields,
 )
 from passferry_wallet.apple.pass_values import (
     clean_text,
@@ -52,69 +53,57 @@ _SAFE_TARGET = re.compile(r"[\"'](?:https?://|tel:|mailto:|sms:)[^\s]*[\"']")
 
 
 class FieldFrame:
-    """A field of a template: all but its value is checked and written once.
+    """A field of a template: all but its value is checked and encoded once.
 
     `field` is read without its value. A `number_style` is only that of plain numbers.
     """
 
     def __init__(self, group: FieldGroup, field: PassField) -> None:
-        self.key = field.key
         self._where = f"fields.{field.key}"
-        wordy = replace(field, value="", number_style=None)
-        self._around = _field(group, wordy, set())
-        self._around_number = _field(group, replace(field, value=0), set())
+        around = _field(group, replace(field, value="", number_style=None), set())
+        around_number = _field(group, replace(field, value=0), set())
+        self._text = JsonFrame(encoded(around | {"value": hole(0)}))
+        self._number = JsonFrame(encoded(around_number | {"value": hole(0)}))
+        self._money = JsonFrame(encoded(around | {"value": hole(0), "currencyCode": hole(1)}))
 
-    def with_text(self, text: str) -> WrittenField:
-        """Raises PassContentRejected, as do the others."""
-        return WrittenField(self.key, self._around | {"value": clean_text(text, self._where)})
+    def text(self, text: str) -> bytes:
+        """The whole field as JSON. Raises PassContentRejected, as do the others."""
+        return self._text.filled(orjson.dumps(clean_text(text, self._where)))
 
-    def with_number(self, unscaled: int, scale: int = 0) -> WrittenField:
-        value = exact_number(unscaled, scale, self._where)
-        return WrittenField(self.key, self._around_number | {"value": value})
+    def number(self, unscaled: int, scale: int = 0) -> bytes:
+        return self._number.filled(orjson.dumps(exact_number(unscaled, scale, self._where)))
 
-    def with_money(self, amount: CurrencyAmount) -> WrittenField:
-        money = {
-            "value": exact_number(amount.amount_minor, amount.scale, self._where),
-            "currencyCode": currency_code(amount.currency_code, self._where),
-        }
-        return WrittenField(self.key, self._around | money)
+    def money(self, amount: CurrencyAmount) -> bytes:
+        value = exact_number(amount.amount_minor, amount.scale, self._where)
+        code = currency_code(amount.currency_code, self._where)
+        return self._money.filled(orjson.dumps(value), orjson.dumps(code))
 
-    def with_constant(self, text: str) -> WrittenField:
-        """The same in every pass, so that it is encoded once too."""
-        body = self.with_text(text).body
-        encoded = orjson.Fragment(orjson.dumps(body, option=orjson.OPT_SORT_KEYS))
-        return WrittenField(self.key, encoded)
+
+def field_json(group: FieldGroup, field: PassField) -> bytes:
+    """One whole field as JSON, checked. Raises PassContentRejected."""
+    return encoded(_field(group, field, set()))
+
+
+def most_in_group(group: FieldGroup) -> int:
+    return _MOST_IN_GROUP.get(group, MAX_FIELDS_PER_GROUP)
 
 
 def field_groups(
-    fields: Mapping[FieldGroup, tuple[PassField | WrittenField, ...]],
-) -> dict[str, list[Any]]:
+    fields: Mapping[FieldGroup, tuple[PassField, ...] | WrittenFields],
+) -> dict[str, Any]:
     """Group keys of pass.json to their fields, in order; empty groups are left out."""
     seen: set[str] = set()
-    groups: dict[str, list[Any]] = {}
+    groups: dict[str, Any] = {}
     for group, members in fields.items():
         if group not in GROUP_KEYS:
             raise PassContentRejected("unknown", f"fields.{group}", "is no group of fields")
-        items_at_most(members, _MOST_IN_GROUP.get(group, MAX_FIELDS_PER_GROUP), f"fields.{group}")
+        if isinstance(members, WrittenFields):
+            groups[GROUP_KEYS[group]] = [members.body]
+            continue
+        items_at_most(members, most_in_group(group), f"fields.{group}")
         if members:
-            groups[GROUP_KEYS[group]] = [
-                _written(member, seen)
-                if isinstance(member, WrittenField)
-                else _field(group, member, seen)
-                for member in members
-            ]
+            groups[GROUP_KEYS[group]] = [_field(group, member, seen) for member in members]
     return groups
-
-
-def _written(field: WrittenField, seen: set[str]) -> Any:
-    if field.key in seen:
-        raise _used_twice(field.key)
-    seen.add(field.key)
-    return field.body
-
-
-def _used_twice(key: str) -> PassContentRejected:
-    return PassContentRejected("duplicate", f"fields.{key}", "the key is used twice in the pass")
 
 
 def _field(group: FieldGroup, field: PassField, seen: set[str]) -> dict[str, Any]:
@@ -124,7 +113,7 @@ def _field(group: FieldGroup, field: PassField, seen: set[str]) -> dict[str, Any
             "key_invalid", f"fields.{group}", "a key is 1 to 64 ASCII characters without spaces"
         )
     if field.key in seen:
-        raise _used_twice(field.key)
+        raise PassContentRejected("duplicate", where, "the key is used twice in the pass")
     seen.add(field.key)
     written: dict[str, Any] = {"key": field.key, "value": _value(field, where)}
     if field.label is not None:

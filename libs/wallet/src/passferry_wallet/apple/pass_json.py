@@ -9,20 +9,19 @@ from typing import Any
 
 import orjson
 
+from passferry_wallet.apple.json_frame import encoded
 from passferry_wallet.apple.pass_barcodes import add_barcodes, add_nfc
 from passferry_wallet.apple.pass_content import (
-    FeaturedAction,
     PassContent,
     PassIdentity,
 )
+from passferry_wallet.apple.pass_extras import add_extras
 from passferry_wallet.apple.pass_fields import GROUP_KEYS, field_groups
 from passferry_wallet.apple.pass_relevance import add_relevance
 from passferry_wallet.apple.pass_values import (
     clean_text,
     colour,
-    items_at_most,
     matching,
-    positive,
     required_text,
     url,
     w3c_date,
@@ -33,8 +32,6 @@ __all__ = ["MAX_PASS_JSON_BYTES", "PassContentRejected", "build_pass_json", "con
 
 #: What travels in one event beside its manifest.
 MAX_PASS_JSON_BYTES = 200_000
-MAX_FEATURED_ACTIONS = 2
-MAX_STORE_IDENTIFIERS = 20
 MIN_TOKEN_CHARACTERS = 16
 
 _PASS_TYPE = re.compile(r"pass\.[A-Za-z0-9][A-Za-z0-9.-]{0,200}")
@@ -59,7 +56,7 @@ _RESERVED = frozenset(
         "nfc",
     }
 )
-_NOTHING: Mapping[str, Any] = {}
+NOTHING: Mapping[str, Any] = {}
 _STYLES = frozenset(
     {"boardingPass", "coupon", "eventTicket", "generic", "storeCard", "posterGeneric"}
 )
@@ -69,27 +66,45 @@ _TRANSIT_TYPES = frozenset({"Air", "Boat", "Bus", "Train", "Generic"})
 _POSTER_GROUPS = frozenset({"headerFields", "primaryFields", "footerFields"})
 
 
-def build_pass_json(content: PassContent, *, constant: Mapping[str, Any] = _NOTHING) -> bytes:
+def build_pass_json(content: PassContent, *, constant: Mapping[str, Any] = NOTHING) -> bytes:
     """pass.json as UTF-8 with sorted keys and no spaces. Raises PassContentRejected.
 
     `constant` is what `constant_parts` made of the parts that many passes share.
     """
+    return within_limit(json_of(pass_members(content, constant=constant)))
+
+
+def pass_members(
+    content: PassContent, *, constant: Mapping[str, Any], own: Mapping[str, Any] = NOTHING
+) -> dict[str, Any]:
+    """The members of pass.json; those of `own` are written already, or come later."""
     written: dict[str, Any] = {"formatVersion": 1, **constant}
     _add_identity(written, content.identity)
     _add_style(written, content)
     _add_looks(written, content)
     if not content.is_voided:
-        # No reader, of barcodes or without contact, takes what is spent.
+        # No reader takes what is spent.
         add_barcodes(written, content.barcodes)
-        add_nfc(written, content)
-    add_relevance(written, content)
     _add_life(written, content)
-    _add_extras(written, content)
+    written |= own_members(content, constant=constant)
     _add_unmodelled(written, content)
+    written |= own
     if content.document:
         _refuse_reserved(content.document)
-        written = merged(content.document, written)
-    return _dump(written)
+        return merged(content.document, written)
+    return written
+
+
+def own_members(content: PassContent, *, constant: Mapping[str, Any]) -> dict[str, Any]:
+    """Those beside `constant` that a pass seldom has of its own, checked: what readers without
+    contact are told, times and places, groups, links, actions and semantics."""
+    written = dict(constant)
+    if not content.is_voided:
+        add_nfc(written, content)
+    add_relevance(written, content)
+    _add_grouping(written, content)
+    add_extras(written, content)
+    return {name: value for name, value in written.items() if constant.get(name) is not value}
 
 
 def constant_parts(content: PassContent) -> Mapping[str, Any]:
@@ -101,7 +116,7 @@ def constant_parts(content: PassContent) -> Mapping[str, Any]:
     written: dict[str, Any] = {}
     _add_looks(written, content)
     add_relevance(written, content)
-    _add_extras(written, content)
+    add_extras(written, content)
     return {name: _frozen(value) for name, value in written.items()}
 
 
@@ -109,7 +124,7 @@ def _frozen(value: Any) -> Any:
     # Objects stay objects: a document may have more members for them.
     if isinstance(value, dict):
         return value
-    return orjson.Fragment(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
+    return orjson.Fragment(encoded(value))
 
 
 def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,18 +142,22 @@ def _refuse_reserved(document: Mapping[str, Any]) -> None:
         raise PassContentRejected("duplicate", f"document.{name}", "is told by the pass itself")
 
 
-def _dump(written: dict[str, Any]) -> bytes:
+def json_of(value: Any) -> bytes:
+    """A part of pass.json. Raises PassContentRejected."""
     try:
-        dumped = orjson.dumps(written, option=orjson.OPT_SORT_KEYS)
+        return encoded(value)
     except TypeError as error:
         raise PassContentRejected(
             "not_json", "pass", "holds a value that JSON cannot tell"
         ) from error
-    if len(dumped) > MAX_PASS_JSON_BYTES:
+
+
+def within_limit(pass_json: bytes) -> bytes:
+    if len(pass_json) > MAX_PASS_JSON_BYTES:
         raise PassContentRejected(
             "too_large", "pass", f"is larger than {MAX_PASS_JSON_BYTES} bytes"
         )
-    return dumped
+    return pass_json
 
 
 def _add_identity(written: dict[str, Any], identity: PassIdentity) -> None:
@@ -156,13 +175,18 @@ def _add_identity(written: dict[str, Any], identity: PassIdentity) -> None:
         identity.description,
         address,
     )
-    written["serialNumber"] = matching(
-        _SERIAL, identity.serial_number, "serial_number", "is 1 to 128 characters without spaces"
-    )
+    written["serialNumber"] = checked_serial(identity.serial_number)
     if token is not None:
-        written["authenticationToken"] = matching(
-            _TOKEN, token, "authentication_token", f"has {MIN_TOKEN_CHARACTERS} characters or more"
-        )
+        written["authenticationToken"] = checked_token(token)
+
+
+def checked_serial(text: str) -> str:
+    return matching(_SERIAL, text, "serial_number", "is 1 to 128 characters without spaces")
+
+
+def checked_token(text: str) -> str:
+    rule = f"has {MIN_TOKEN_CHARACTERS} characters or more"
+    return matching(_TOKEN, text, "authentication_token", rule)
 
 
 @lru_cache(maxsize=1_000)
@@ -238,6 +262,9 @@ def _add_life(written: dict[str, Any], content: PassContent) -> None:
         written["voided"] = True
     if content.is_sharing_prohibited:
         written["sharingProhibited"] = True
+
+
+def _add_grouping(written: dict[str, Any], content: PassContent) -> None:
     if content.grouping_identifier is not None:
         if content.style not in _GROUPED_STYLES:
             raise PassContentRejected(
@@ -248,47 +275,6 @@ def _add_life(written: dict[str, Any], content: PassContent) -> None:
         )
 
 
-def _add_extras(written: dict[str, Any], content: PassContent) -> None:
-    items_at_most(content.featured_actions, MAX_FEATURED_ACTIONS, "featured_actions")
-    _add_store_identifiers(written, content)
-    if content.featured_actions:
-        written["featuredActions"] = [
-            _featured_action(action, f"featured_actions.{index}")
-            for index, action in enumerate(content.featured_actions)
-        ]
-    if content.app_launch_url is not None:
-        if "associatedStoreIdentifiers" not in written:
-            raise PassContentRejected(
-                "app_missing", "app_launch_url", "needs associated_store_identifiers"
-            )
-        written["appLaunchURL"] = required_text(content.app_launch_url, "app_launch_url")
-    if content.user_info is not None:
-        written["userInfo"] = dict(content.user_info)
-    if content.semantics is not None:
-        written["semantics"] = dict(content.semantics)
-    for name, address in content.links.items():
-        check = url if name.endswith(("URL", "Website")) else required_text
-        written[name] = check(address, f"links.{name}")
-
-
-def _add_store_identifiers(written: dict[str, Any], content: PassContent) -> None:
-    for key, name, numbers in (
-        (
-            "associatedStoreIdentifiers",
-            "associated_store_identifiers",
-            content.associated_store_identifiers,
-        ),
-        (
-            "auxiliaryStoreIdentifiers",
-            "auxiliary_store_identifiers",
-            content.auxiliary_store_identifiers,
-        ),
-    ):
-        items_at_most(numbers, MAX_STORE_IDENTIFIERS, name)
-        if numbers:
-            written[key] = [positive(number, name) for number in numbers]
-
-
 def _add_unmodelled(written: dict[str, Any], content: PassContent) -> None:
     for key, value in content.additional.items():
         if key in written or key in _STYLES or key in {"barcode", "barcodes", "voided"}:
@@ -296,13 +282,3 @@ def _add_unmodelled(written: dict[str, Any], content: PassContent) -> None:
                 "duplicate", f"additional.{key}"[:100], "is told by another part of the pass"
             )
         written[key] = value
-
-
-def _featured_action(action: FeaturedAction, where: str) -> dict[str, str]:
-    written = {
-        "identifier": required_text(action.identifier, f"{where}.identifier"),
-        "type": required_text(action.type, f"{where}.type"),
-    }
-    if action.url is not None:
-        written["url"] = url(action.url, f"{where}.url")
-    return written

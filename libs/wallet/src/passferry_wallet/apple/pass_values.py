@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sized
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -33,6 +34,9 @@ def clean_text(text: str, where: str) -> str:
         raise PassContentRejected(
             "too_long", where, f"is longer than {MAX_TEXT_CHARACTERS} characters"
         )
+    if text.isprintable():
+        # Nearly every text, and then there is nothing in it to find.
+        return text
     if has_half_characters(text):
         raise PassContentRejected("not_unicode", where, "has half a character")
     return without_controls(text)
@@ -114,7 +118,7 @@ def url(text: str, where: str) -> str:
     return text
 
 
-def items_at_most(items: tuple[object, ...], most: int, where: str) -> None:
+def items_at_most(items: Sized, most: int, where: str) -> None:
     if len(items) > most:
         raise PassContentRejected("too_many", where, f"has more than {most} items")
 

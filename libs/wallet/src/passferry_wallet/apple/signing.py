@@ -7,6 +7,7 @@ an identity. Encoding the rest anew each time costs about a tenth of the RSA ope
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -96,19 +97,20 @@ class ManifestSigner:
     """Signs manifests with one identity; safe to share between threads."""
 
     def __init__(self, identity: SigningIdentity) -> None:
-        self._key = identity.private_key
+        self._sign = _signing(identity.private_key)
         self._frame = SignatureFrame(identity.certificate, identity.wwdr)
 
     def sign(self, manifest: bytes, *, signing_time: datetime) -> bytes:
         """The detached signature, DER. `signing_time` is aware and told to the second."""
         attributes = self._frame.attributes(manifest, signing_time=signing_time)
-        signature = self._raw_signature(self._frame.to_be_signed(attributes))
+        signature = self._sign(self._frame.to_be_signed(attributes))
         return self._frame.completed(attributes, signature)
 
-    def _raw_signature(self, signed: bytes) -> bytes:
-        if isinstance(self._key, rsa.RSAPrivateKey):
-            return self._key.sign(signed, _PKCS1, _SHA256_HASH)
-        return self._key.sign(signed, _ECDSA)
+
+def _signing(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> Callable[[bytes], bytes]:
+    if isinstance(key, rsa.RSAPrivateKey):
+        return lambda signed: key.sign(signed, _PKCS1, _SHA256_HASH)
+    return lambda signed: key.sign(signed, _ECDSA)
 
 
 def _attributes(digest: bytes, signing_time: datetime) -> bytes:

@@ -13,50 +13,54 @@ from passferry_pass_issuer.domain.field_mapping import (
     Shown,
     evaluate,
     evaluate_text,
+    reading,
 )
 from passferry_pass_issuer.domain.json_pattern import JsonPattern
 from passferry_pass_issuer.domain.pattern_drawing import ABSENT, Money, draw
 from passferry_pass_issuer.domain.rendering_subject import RenderSubject
 from passferry_wallet.apple.document import Place, semantics_place
-from passferry_wallet.apple.pass_content import CurrencyAmount, ExactNumber, PassField, WrittenField
-from passferry_wallet.apple.pass_fields import FieldFrame, attributed_text
+from passferry_wallet.apple.pass_content import CurrencyAmount, ExactNumber, FieldGroup, PassField
+from passferry_wallet.apple.pass_fields import FieldFrame, attributed_text, field_json
 from passferry_wallet.apple.pass_values import clean_text, exact_number, url, w3c_date
 
 
 class DrawnField:
     """A field of a template, ready to be drawn for one pass after the other."""
 
-    def __init__(self, group: str, item: FieldContent) -> None:
-        self._item = item
+    def __init__(self, group: FieldGroup, item: FieldContent) -> None:
+        self._group, self._item = group, item
+        self._read = reading(item.value)
+        self._is_currency = item.value.format == "currency"
         # What has values beside its own is written anew each time.
         is_framed = item.attributed_value is None and item.semantics is None
-        self._frame = FieldFrame(cast("Any", group), _around(item)) if is_framed else None
+        self._frame = FieldFrame(group, _around(item)) if is_framed else None
         is_constant = item.value.source == "text" and item.value.format == "text"
         self._constant = (
-            self._frame.with_constant(item.value.text)
+            self._frame.text(item.value.text)
             if self._frame is not None and is_constant and item.value.text
             else None
         )
 
-    def draw(self, subject: RenderSubject) -> PassField | WrittenField | None:
-        """None when there is nothing to show."""
+    def draw(self, subject: RenderSubject) -> bytes | None:
+        """As JSON; None when there is nothing to show."""
         if self._constant is not None:
             return self._constant
-        shown = evaluate(self._item.value, subject)
+        shown = self._read(subject)
         frame = self._frame
         if shown is None:
             return None
         if frame is not None:
             if isinstance(shown, str):
-                return frame.with_text(shown)
+                return frame.text(shown)
             if isinstance(shown, int) and not isinstance(shown, bool):
-                return frame.with_number(shown)
+                return frame.number(shown)
             if isinstance(shown, Scaled):
-                if self._item.value.format != "currency":
-                    return frame.with_number(shown.unscaled, shown.scale)
+                if not self._is_currency:
+                    return frame.number(shown.unscaled, shown.scale)
                 currency = self._item.currency or subject.unit
-                return frame.with_money(CurrencyAmount(shown.unscaled, currency, shown.scale))
-        return pass_field(self._item, subject)
+                return frame.money(CurrencyAmount(shown.unscaled, currency, shown.scale))
+        drawn = pass_field(self._item, subject)
+        return None if drawn is None else field_json(self._group, drawn)
 
 
 def _around(item: FieldContent) -> PassField:

@@ -1,257 +1,81 @@
-"""What a template shows of a pass in Apple Wallet."""
+"""Draws passes for Apple Wallet."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from decimal import Decimal
-from typing import Any, cast
+from dataclasses import replace
 
-from passferry_contracts.types import PassStatus
-from passferry_pass_issuer.adapters.apple_fields import DrawnField, pattern_value
-from passferry_pass_issuer.domain.apple_template import (
-    LINKS,
-    AppleContent,
-    RelevantDateContent,
-)
-from passferry_pass_issuer.domain.field_mapping import evaluate, evaluate_text
-from passferry_pass_issuer.domain.json_pattern import Constant, JsonPattern
-from passferry_pass_issuer.domain.pattern_drawing import ABSENT, draw
+from passferry_pass_issuer.adapters.apple_content import constant_content, outline, pass_content
+from passferry_pass_issuer.adapters.apple_frames import TemplateFrames
+from passferry_pass_issuer.domain.apple_template import AppleContent
 from passferry_pass_issuer.domain.refusals import ContentRejected
-from passferry_pass_issuer.domain.rendering_subject import RenderSubject
-from passferry_pass_issuer.domain.value_expression import BarcodeContent, ValueExpression
-from passferry_wallet.apple.document import Place, document_place, semantics_place
-from passferry_wallet.apple.pass_content import (
-    Barcode,
-    Beacon,
-    FeaturedAction,
-    Location,
-    Nfc,
-    PassColours,
-    PassContent,
-    PassIdentity,
-    RelevantDate,
-)
+from passferry_pass_issuer.domain.rendering_subject import RenderSubject, TemplateFacts
+from passferry_wallet.apple.bundle import ManifestFrame, sha1_hex
 from passferry_wallet.apple.pass_json import build_pass_json, constant_parts
+from passferry_wallet.apple.rejections import PassContentRejected
 
 CACHED_TEMPLATES = 1_000
-#: Wallet's groups are named in camel case.
-_GROUPS = {"additional_info": "additionalInfo"}
-_TEXT = "text"
-_NO_IDENTITY = PassIdentity(
-    pass_type_identifier="",
-    team_identifier="",
-    serial_number="",
-    organization_name="",
-    description="",
-)
 
 
 class AppleDrawings:
-    """Draws passes; what all passes of a template version share is written once and kept."""
+    """Draws passes; templates are prepared once and kept."""
 
     def __init__(self, *, most: int = CACHED_TEMPLATES) -> None:
         self._most = most
-        #: The content is kept beside its parts, so its id stays its own.
-        self._kept: OrderedDict[int, tuple[AppleContent, _Layout]] = OrderedDict()
+        #: The facts are kept beside what was made of them, so their id stays their own.
+        self._kept: OrderedDict[int, tuple[TemplateFacts, PreparedTemplate | None]] = OrderedDict()
 
-    def pass_json(
-        self, subject: RenderSubject, apple: AppleContent, pass_type_identifier: str
-    ) -> bytes:
-        layout = self._layout(apple)
-        content = _pass_content(subject, apple, layout.groups, pass_type_identifier)
-        return build_pass_json(content, constant=layout.constant)
+    def draw(self, subject: RenderSubject) -> tuple[bytes, bytes] | None:
+        """pass.json and its manifest; None where the template is not for Apple. Raises
+        PassContentRejected and ContentRejected."""
+        prepared = self._prepared(subject.template)
+        return None if prepared is None else prepared.with_manifest(prepared.pass_json(subject))
 
-    def bare_pass_json(
-        self, subject: RenderSubject, apple: AppleContent, pass_type_identifier: str
-    ) -> bytes:
+    def draw_bare(self, subject: RenderSubject) -> tuple[bytes, bytes] | None:
         """A voided pass that shows what its template says, and nothing of its own."""
-        content = PassContent(
-            identity=_identity(subject, apple, pass_type_identifier),
-            style=cast("Any", apple.style),
-            transit_type=cast("Any", apple.transit_type),
-            is_voided=True,
-            is_sharing_prohibited=apple.is_sharing_prohibited,
-        )
-        return build_pass_json(content, constant=self._layout(apple).constant)
+        prepared = self._prepared(subject.template)
+        return None if prepared is None else prepared.with_manifest(prepared.bare(subject))
 
-    def _layout(self, apple: AppleContent) -> _Layout:
-        kept = self._kept.get(id(apple))
+    def _prepared(self, facts: TemplateFacts) -> PreparedTemplate | None:
+        kept = self._kept.get(id(facts))
         if kept is None:
-            kept = (apple, _Layout(apple))
-            self._kept[id(apple)] = kept
+            kept = self._kept[id(facts)] = facts, _prepared(facts)
             if len(self._kept) > self._most:
                 self._kept.popitem(last=False)
         return kept[1]
 
 
-class _Layout:
-    """What all passes of a template version share."""
-
-    def __init__(self, apple: AppleContent) -> None:
-        self.constant: Mapping[str, Any] = constant_parts(_constant_content(apple))
-        self.groups = {
-            _GROUPS.get(group, group): [
-                DrawnField(_GROUPS.get(group, group), item) for item in items
-            ]
-            for group, items in apple.fields.items()
-        }
+def _prepared(facts: TemplateFacts) -> PreparedTemplate | None:
+    apple, pass_type = facts.content.apple, facts.pass_type_identifier
+    return None if apple is None or pass_type is None else PreparedTemplate(facts, apple, pass_type)
 
 
-def _constant_content(apple: AppleContent) -> PassContent:
-    semantics = apple.semantics
-    return PassContent(
-        identity=_NO_IDENTITY,
-        style=cast("Any", apple.style),
-        colours=PassColours(
-            background=apple.background_color,
-            foreground=apple.foreground_color,
-            label=apple.label_color,
-            strip=apple.strip_color,
-            footer_background=apple.footer_background_color,
-        ),
-        logo_text=apple.logo_text,
-        preferred_style_schemes=apple.preferred_style_schemes,
-        locations=tuple(
-            Location(
-                latitude=Decimal(each.latitude),
-                longitude=Decimal(each.longitude),
-                altitude=None if each.altitude is None else Decimal(each.altitude),
-                relevant_text=each.relevant_text,
-            )
-            for each in apple.locations
-        ),
-        beacons=tuple(
-            Beacon(
-                proximity_uuid=each.proximity_uuid,
-                major=each.major,
-                minor=each.minor,
-                relevant_text=each.relevant_text,
-            )
-            for each in apple.beacons
-        ),
-        max_distance_m=apple.max_distance_m,
-        associated_store_identifiers=apple.associated_store_identifiers,
-        auxiliary_store_identifiers=apple.auxiliary_store_identifiers,
-        semantics=semantics.value if isinstance(semantics, Constant) else None,
-        links={LINKS[name]: each.text for name, each in apple.links.items() if _is_text(each)},
-    )
+class PreparedTemplate:
+    """A published version: its constant parts, its manifest, and frames where they fit."""
 
+    def __init__(self, facts: TemplateFacts, apple: AppleContent, pass_type: str) -> None:
+        self._apple, self._pass_type = apple, pass_type
+        self._constant = constant_parts(constant_content(apple))
+        self._frames = TemplateFrames.of(apple, pass_type, self._constant)
+        self._manifest = ManifestFrame(facts.asset_sha1)
 
-def _pass_content(
-    subject: RenderSubject,
-    apple: AppleContent,
-    groups: Mapping[str, Sequence[DrawnField]],
-    pass_type_identifier: str,
-) -> PassContent:
-    fields = {
-        group: tuple([field for item in items if (field := item.draw(subject)) is not None])
-        for group, items in groups.items()
-    }
-    return PassContent(
-        identity=_identity(subject, apple, pass_type_identifier),
-        # The template was checked for its style and groups when it was parsed.
-        style=cast("Any", apple.style),
-        transit_type=cast("Any", apple.transit_type),
-        fields=cast("Any", fields),
-        barcodes=tuple(
-            barcode
-            for content in apple.barcodes
-            if (barcode := _barcode(content, subject)) is not None
-        ),
-        nfc=_nfc(apple, subject),
-        relevant_dates=tuple(
-            found
-            for place, each in enumerate(apple.relevant_dates)
-            if (found := _relevant_date(each, subject, f"apple.relevant_dates.{place}")) is not None
-        ),
-        expires_at=subject.expires_at,
-        is_voided=subject.status is not PassStatus.ACTIVE,
-        is_sharing_prohibited=apple.is_sharing_prohibited,
-        grouping_identifier=evaluate_text(apple.grouping_identifier, subject),
-        featured_actions=tuple(
-            FeaturedAction(
-                identifier=each.identifier, type=each.type, url=evaluate_text(each.url, subject)
-            )
-            for each in apple.featured_actions
-        ),
-        app_launch_url=evaluate_text(apple.app_launch_url, subject),
-        semantics=_drawn(apple.semantics, subject, "apple.semantics", semantics_place()),
-        links=_links(apple, subject),
-        document=_drawn(apple.document, subject, "apple.document", document_place()) or {},
-    )
+    def pass_json(self, subject: RenderSubject) -> bytes:
+        if self._frames is None:
+            return self.plain_pass_json(subject)
+        try:
+            return self._frames.pass_json(subject)
+        except (PassContentRejected, ContentRejected):
+            # Of several faults the plain writer names the first, whatever the template.
+            return self.plain_pass_json(subject)
 
+    def plain_pass_json(self, subject: RenderSubject) -> bytes:
+        """The same bytes without a frame: all is checked and written for this pass."""
+        content = pass_content(subject, self._apple, self._pass_type)
+        return build_pass_json(content, constant=self._constant)
 
-def _identity(
-    subject: RenderSubject, apple: AppleContent, pass_type_identifier: str
-) -> PassIdentity:
-    return PassIdentity(
-        pass_type_identifier=pass_type_identifier,
-        team_identifier=subject.template.team_identifier or "",
-        serial_number=subject.serial_number,
-        organization_name=apple.organization_name,
-        description=apple.description,
-        web_service_url=subject.web_service_url,
-        authentication_token=subject.authentication_token,
-        # Publishing compares the template with the certificate.
-        has_nfc_certificate=apple.nfc is not None,
-    )
+    def bare(self, subject: RenderSubject) -> bytes:
+        content = outline(subject, self._apple, self._pass_type)
+        return build_pass_json(replace(content, is_voided=True), constant=self._constant)
 
-
-def _drawn(pattern: JsonPattern | None, subject: RenderSubject, path: str, place: Place) -> Any:
-    """None as well where it is constant: that part was written before."""
-    if pattern is None or isinstance(pattern, Constant):
-        return None
-    found = draw(pattern, subject, path, place, pattern_value)
-    return None if found is ABSENT else found
-
-
-def _is_text(expression: ValueExpression) -> bool:
-    return expression.source == _TEXT
-
-
-def _links(apple: AppleContent, subject: RenderSubject) -> dict[str, str]:
-    found = {}
-    for name, expression in apple.links.items():
-        address = None if _is_text(expression) else evaluate_text(expression, subject)
-        if address is not None:
-            found[LINKS[name]] = address
-    return found
-
-
-def _barcode(content: BarcodeContent, subject: RenderSubject) -> Barcode | None:
-    message = evaluate_text(content.message, subject)
-    if message is None:
-        return None
-    # Code 128 holds ASCII, and scanners expect it in Latin-1.
-    encoding = "iso-8859-1" if content.format == "code128" else content.encoding
-    return Barcode(
-        format=cast("Any", content.format),
-        message=message,
-        message_encoding=encoding,
-        alternate_text=evaluate_text(content.alternate_text, subject),
-    )
-
-
-def _nfc(apple: AppleContent, subject: RenderSubject) -> Nfc | None:
-    message = evaluate_text(apple.nfc.message, subject) if apple.nfc is not None else None
-    if apple.nfc is None or message is None:
-        return None
-    return Nfc(
-        message=message,
-        encryption_public_key=apple.nfc.encryption_public_key,
-        requires_authentication=apple.nfc.is_authentication_required,
-    )
-
-
-def _relevant_date(
-    content: RelevantDateContent, subject: RenderSubject, path: str
-) -> RelevantDate | None:
-    start = evaluate(content.start, subject)
-    end = None if content.end is None else evaluate(content.end, subject)
-    if start is None or (content.end is not None and end is None):
-        return None
-    if not isinstance(start, datetime) or not isinstance(end, datetime | None):
-        raise ContentRejected("value_invalid", path, "is a date, and the pass has a text there")
-    return RelevantDate(start=start, end=end)
+    def with_manifest(self, pass_json: bytes) -> tuple[bytes, bytes]:
+        return pass_json, self._manifest.of(sha1_hex(pass_json))

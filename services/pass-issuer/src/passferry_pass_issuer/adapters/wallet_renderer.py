@@ -7,21 +7,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from passferry_pass_issuer.adapters.apple_rendering import AppleDrawings
 from passferry_pass_issuer.adapters.google_rendering import GoogleDrawings
-from passferry_pass_issuer.domain.apple_template import AppleContent
 from passferry_pass_issuer.domain.google_template import GoogleContent
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.rendering_subject import Rendering, RenderSubject
-from passferry_wallet.apple.bundle import build_manifest, sha1_hex
+from passferry_wallet.apple.json_frame import encoded
 from passferry_wallet.apple.rejections import PassContentRejected
 from passferry_wallet.google.content import GoogleContentRejected
 
-PASS_JSON = "pass.json"  # noqa: S105  # a file name
-
-DrawApple = Callable[[RenderSubject, AppleContent, str], bytes]
+DrawApple = Callable[[RenderSubject], tuple[bytes, bytes] | None]
 DrawGoogle = Callable[[RenderSubject, GoogleContent, str], dict[str, Any]]
 
 
@@ -31,39 +26,31 @@ class WalletRenderer:
     google: GoogleDrawings = field(default_factory=GoogleDrawings)
 
     def render(self, subject: RenderSubject) -> Rendering:
-        return self._rendering(subject, self.drawings.pass_json, self.google.object_body)
+        return self._rendering(subject, self.drawings.draw, self.google.object_body)
 
     def render_bare(self, subject: RenderSubject) -> Rendering:
-        return self._rendering(subject, self.drawings.bare_pass_json, self.google.bare_object_body)
+        return self._rendering(subject, self.drawings.draw_bare, self.google.bare_object_body)
 
     def _rendering(
         self, subject: RenderSubject, draw_apple: DrawApple, draw_google: DrawGoogle
     ) -> Rendering:
         try:
-            pass_json, manifest = _apple(subject, draw_apple)
+            pass_json, manifest = draw_apple(subject) or (None, None)
             google_object, object_id = _google(subject, draw_google)
         except (PassContentRejected, GoogleContentRejected) as refusal:
             raise ContentRejected(refusal.code, refusal.field, refusal.detail) from refusal
-        seen = hashlib.sha256()
-        google = orjson.dumps(google_object, option=orjson.OPT_SORT_KEYS)
-        for part in (pass_json or b"", manifest or b"", google):
-            seen.update(len(part).to_bytes(4, "big") + part)
         return Rendering(
             pass_json=pass_json.decode() if pass_json is not None else None,
             manifest=manifest.decode() if manifest is not None else None,
             google_object=google_object,
             google_object_id=object_id,
-            content_sha256=seen.hexdigest(),
+            content_sha256=_digest(pass_json or b"", manifest or b"", encoded(google_object)),
         )
 
 
-def _apple(subject: RenderSubject, draw: DrawApple) -> tuple[bytes | None, bytes | None]:
-    template = subject.template
-    apple = template.content.apple
-    if apple is None or template.pass_type_identifier is None:
-        return None, None
-    pass_json = draw(subject, apple, template.pass_type_identifier)
-    return pass_json, build_manifest({**template.asset_sha1, PASS_JSON: sha1_hex(pass_json)})
+def _digest(*parts: bytes) -> str:
+    sized = [part for each in parts for part in (len(each).to_bytes(4, "big"), each)]
+    return hashlib.sha256(b"".join(sized)).hexdigest()
 
 
 def _google(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, tzinfo
 from decimal import Decimal
+from operator import attrgetter
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from passferry_pass_issuer.domain.rendering_subject import RenderSubject
@@ -36,67 +37,82 @@ class Scaled:
 Shown = str | int | Scaled | datetime
 
 
+#: Reads one expression of one pass after the other.
+Reading = Callable[[RenderSubject], Shown | None]
+
+
+def reading(expression: ValueExpression) -> Reading:
+    """Gives the value in the form that its format asks for; None when there is nothing to show.
+
+    All that the expression decides is decided here, once for all passes of a template.
+    """
+    raw, form, default = (
+        _source(expression.source, expression.text),
+        _form(expression),
+        expression.default,
+    )
+
+    def read(subject: RenderSubject) -> Shown | None:
+        found = raw(subject)
+        if found is None or found == "":
+            found = default
+        return None if found is None else form(found, subject)
+
+    return read
+
+
 def evaluate(expression: ValueExpression, subject: RenderSubject) -> Shown | None:
-    """The value in the form that its format asks for; None when there is nothing to show."""
-    raw = _raw(expression, subject)
-    if raw is None or raw == "":
-        raw = expression.default
-    if raw is None:
-        return None
-    match expression.format:
-        case "integer":
-            return _integer(raw, expression, subject)
-        case "decimal" | "currency":
-            return _decimal(raw, subject)
-        case "date":
-            return _moment(raw)
-        case "plain":
-            return _plain(raw, expression, subject)
-        case _ if expression.source == "balance":
-            # In words too, 10,000 cents are 100.00.
-            return _text(_decimal(raw, subject))
-        case _:
-            return _text(raw)
+    """What `reading` gives, for one pass."""
+    return reading(expression)(subject)
 
 
 def evaluate_text(expression: ValueExpression | None, subject: RenderSubject) -> str | None:
     """The value as words."""
-    if expression is None:
-        return None
-    shown = evaluate(expression, subject)
-    return None if shown is None else _text(shown)
+    return None if expression is None else reading_text(expression)(subject)
 
 
-def _raw(expression: ValueExpression, subject: RenderSubject) -> Scalar | date:
-    source = expression.source
+def reading_text(expression: ValueExpression) -> Callable[[RenderSubject], str | None]:
+    """Gives the value as words."""
+    read = reading(expression)
+
+    def read_text(subject: RenderSubject) -> str | None:
+        shown = read(subject)
+        return shown if shown is None or isinstance(shown, str) else _text(shown)
+
+    return read_text
+
+
+def _source(source: str, text: str) -> Callable[[RenderSubject], Scalar | date]:
     if source == "text":
-        return expression.text
-    known = _KNOWN.get(source)
-    if known is not None:
-        return known(subject)
+        return lambda subject: text
     if source.startswith(FIELD_PREFIX):
-        return subject.field_values.get(source.removeprefix(FIELD_PREFIX))
+        name = source.removeprefix(FIELD_PREFIX)
+        return lambda subject: subject.field_values.get(name)
+    return _KNOWN.get(source, _nothing)
+
+
+def _nothing(_: RenderSubject) -> None:
     return None
 
 
 #: What each source of `SOURCES` stands for.
 _KNOWN: Mapping[str, Callable[[RenderSubject], Scalar | date]] = {
-    "balance": lambda subject: subject.balance_minor,
-    "unit": lambda subject: subject.unit,
-    "program.name": lambda subject: subject.program.name,
-    "holder.full_name": lambda subject: subject.holder.full_name,
-    "holder.email": lambda subject: subject.holder.email,
-    "holder.external_id": lambda subject: subject.holder.external_id,
-    "holder.birthday": lambda subject: subject.holder.birthday,
-    "holder.phone": lambda subject: subject.holder.phone,
-    "message.latest": lambda subject: subject.latest_message,
-    "pass.external_id": lambda subject: subject.external_id,
-    "pass.serial_number": lambda subject: subject.serial_number,
-    "pass.code": lambda subject: subject.code,
-    "pass.status": lambda subject: subject.status.value,
-    "pass.status_reason": lambda subject: subject.status_reason,
+    "balance": attrgetter("balance_minor"),
+    "unit": attrgetter("unit"),
+    "program.name": attrgetter("program.name"),
+    "holder.full_name": attrgetter("holder.full_name"),
+    "holder.email": attrgetter("holder.email"),
+    "holder.external_id": attrgetter("holder.external_id"),
+    "holder.birthday": attrgetter("holder.birthday"),
+    "holder.phone": attrgetter("holder.phone"),
+    "message.latest": attrgetter("latest_message"),
+    "pass.external_id": attrgetter("external_id"),
+    "pass.serial_number": attrgetter("serial_number"),
+    "pass.code": attrgetter("code"),
+    "pass.status": attrgetter("status.value"),
+    "pass.status_reason": attrgetter("status_reason"),
     "pass.expires_at": lambda subject: _where_it_is_read(subject.expires_at, subject),
-    "pass.tier": lambda subject: subject.tier,
+    "pass.tier": attrgetter("tier"),
     "pass.created_at": lambda subject: _where_it_is_read(subject.created_at, subject),
 }
 
@@ -122,22 +138,39 @@ def _time_zone(name: str) -> tzinfo:
         return UTC
 
 
-def _integer(raw: Scalar | date, expression: ValueExpression, subject: RenderSubject) -> int | str:
+def _form(expression: ValueExpression) -> Callable[[Scalar | date, RenderSubject], Shown]:
+    is_balance = expression.source == "balance"
+    match expression.format:
+        case "integer":
+            return _whole_units if is_balance else _integer
+        case "decimal" | "currency":
+            return _decimal
+        case "date":
+            return _moment
+        case "plain":
+            return _decimal if is_balance else _plain
+        case _:
+            # In words too, 10,000 cents are 100.00.
+            return _decimal_text if is_balance else _text
+
+
+def _whole_units(raw: Scalar | date, subject: RenderSubject) -> int | str:
+    """A balance counts in minor units; whole ones are shown, rounded towards zero."""
+    if not isinstance(raw, int) or isinstance(raw, bool):
+        return _integer(raw, subject)
+    whole = abs(raw) // int(10**subject.unit_scale)
+    return -whole if raw < 0 else whole
+
+
+def _integer(raw: Scalar | date, _: RenderSubject) -> int | str:
     if isinstance(raw, int) and not isinstance(raw, bool):
-        # A balance counts in minor units; whole ones are shown, rounded towards zero.
-        scale = subject.unit_scale if expression.source == "balance" else 0
-        whole = abs(raw) // int(10**scale)
-        return -whole if raw < 0 else whole
+        return raw
     text = str(raw)
     return int(text) if _WHOLE.fullmatch(text) else _text(raw)
 
 
-def _plain(raw: Scalar | date, expression: ValueExpression, subject: RenderSubject) -> Shown:
-    if expression.source == "balance":
-        return _decimal(raw, subject)
-    if isinstance(raw, str | int | datetime):
-        return raw
-    return _text(raw)
+def _plain(raw: Scalar | date, _: RenderSubject) -> Shown:
+    return raw if isinstance(raw, str | int | datetime) else _text(raw)
 
 
 def _decimal(raw: Scalar | date, subject: RenderSubject) -> Scaled | str:
@@ -146,7 +179,11 @@ def _decimal(raw: Scalar | date, subject: RenderSubject) -> Scaled | str:
     return _text(raw)
 
 
-def _moment(raw: Scalar | date) -> datetime | str:
+def _decimal_text(raw: Scalar | date, subject: RenderSubject) -> str:
+    return _text(_decimal(raw, subject))
+
+
+def _moment(raw: Scalar | date, _: RenderSubject) -> datetime | str:
     if isinstance(raw, datetime):
         return raw
     if isinstance(raw, date):
@@ -161,6 +198,6 @@ def _moment(raw: Scalar | date) -> datetime | str:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-def _text(value: Shown | Scalar | date) -> str:
+def _text(value: Shown | Scalar | date, _: RenderSubject | None = None) -> str:
     # The day that its own zone has then.
     return value.date().isoformat() if isinstance(value, datetime) else str(value)

@@ -51,7 +51,9 @@ class HolderFacts:
     time_zone: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Nobody changes one. It is not frozen because one is made for each drawing, and the twenty members
+# of a frozen one take as long to set as ten fields of a pass to draw.
+@dataclass(slots=True, kw_only=True)
 class RenderSubject:
     workspace_id: UUID
     pass_id: UUID

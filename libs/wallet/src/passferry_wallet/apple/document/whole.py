@@ -26,7 +26,7 @@ from passferry_wallet.apple.document.upcoming import (
     UpcomingPassInformation,
     VenueLinks,
 )
-from passferry_wallet.apple.pass_json import MAX_FEATURED_ACTIONS
+from passferry_wallet.apple.pass_extras import MAX_FEATURED_ACTIONS
 from passferry_wallet.apple.pass_relevance import (
     MAX_BEACONS,
     MAX_LOCATIONS,

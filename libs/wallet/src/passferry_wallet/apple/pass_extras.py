@@ -1,0 +1,63 @@
+"""Writes what stands beside the content of a pass: links, actions, apps, semantics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from passferry_wallet.apple.pass_content import FeaturedAction, PassContent
+from passferry_wallet.apple.pass_values import items_at_most, positive, required_text, url
+from passferry_wallet.apple.rejections import PassContentRejected
+
+MAX_FEATURED_ACTIONS = 2
+MAX_STORE_IDENTIFIERS = 20
+
+
+def add_extras(written: dict[str, Any], content: PassContent) -> None:
+    items_at_most(content.featured_actions, MAX_FEATURED_ACTIONS, "featured_actions")
+    _add_store_identifiers(written, content)
+    if content.featured_actions:
+        written["featuredActions"] = [
+            _featured_action(action, f"featured_actions.{index}")
+            for index, action in enumerate(content.featured_actions)
+        ]
+    if content.app_launch_url is not None:
+        if "associatedStoreIdentifiers" not in written:
+            raise PassContentRejected(
+                "app_missing", "app_launch_url", "needs associated_store_identifiers"
+            )
+        written["appLaunchURL"] = required_text(content.app_launch_url, "app_launch_url")
+    if content.user_info is not None:
+        written["userInfo"] = dict(content.user_info)
+    if content.semantics is not None:
+        written["semantics"] = dict(content.semantics)
+    for name, address in content.links.items():
+        check = url if name.endswith(("URL", "Website")) else required_text
+        written[name] = check(address, f"links.{name}")
+
+
+def _add_store_identifiers(written: dict[str, Any], content: PassContent) -> None:
+    for key, name, numbers in (
+        (
+            "associatedStoreIdentifiers",
+            "associated_store_identifiers",
+            content.associated_store_identifiers,
+        ),
+        (
+            "auxiliaryStoreIdentifiers",
+            "auxiliary_store_identifiers",
+            content.auxiliary_store_identifiers,
+        ),
+    ):
+        items_at_most(numbers, MAX_STORE_IDENTIFIERS, name)
+        if numbers:
+            written[key] = [positive(number, name) for number in numbers]
+
+
+def _featured_action(action: FeaturedAction, where: str) -> dict[str, str]:
+    written = {
+        "identifier": required_text(action.identifier, f"{where}.identifier"),
+        "type": required_text(action.type, f"{where}.type"),
+    }
+    if action.url is not None:
+        written["url"] = url(action.url, f"{where}.url")
+    return written

@@ -1,0 +1,140 @@
+"""Draws passes by filling frames: what the passes of a template share is written once."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from passferry_contracts.types import PassStatus
+from passferry_pass_issuer.adapters.apple_barcodes import DrawnBarcodes
+from passferry_pass_issuer.adapters.apple_content import (
+    document,
+    outline,
+    own_content,
+    wallet_group,
+)
+from passferry_pass_issuer.adapters.apple_fields import DrawnField
+from passferry_pass_issuer.domain.apple_template import AppleContent
+from passferry_pass_issuer.domain.json_pattern import Constant, pattern_expressions
+from passferry_pass_issuer.domain.rendering_subject import RenderSubject
+from passferry_wallet.apple.pass_barcodes import MAX_BARCODES
+from passferry_wallet.apple.pass_content import FieldGroup
+from passferry_wallet.apple.pass_fields import most_in_group
+from passferry_wallet.apple.pass_frame import PassFrame
+from passferry_wallet.apple.pass_json import checked_serial, checked_token, json_of, own_members
+from passferry_wallet.apple.pass_values import w3c_date
+from passferry_wallet.apple.rejections import PassContentRejected
+
+#: Of one template: its passes differ in which values they have, and in whether they ended.
+MAX_FRAMES = 64
+
+#: Address of the web service, whether the pass is active, its own members, groups with fields.
+_Shape = tuple[str, bool, tuple[str, ...], tuple[FieldGroup, ...]]
+
+
+class TemplateFrames:
+    """The fields and barcodes of a template, and a frame for each shape of its passes."""
+
+    def __init__(
+        self, apple: AppleContent, pass_type_identifier: str, constant: Mapping[str, Any]
+    ) -> None:
+        self._apple, self._pass_type, self._constant = apple, pass_type_identifier, constant
+        self._has_more = _has_more(apple)
+        self._barcodes = DrawnBarcodes(apple.barcodes)
+        self._groups: list[tuple[FieldGroup, list[DrawnField]]] = [
+            (wallet_group(name), [DrawnField(wallet_group(name), item) for item in items])
+            for name, items in apple.fields.items()
+        ]
+        self._frames: OrderedDict[_Shape, PassFrame] = OrderedDict()
+
+    @classmethod
+    def of(
+        cls, apple: AppleContent, pass_type_identifier: str, constant: Mapping[str, Any]
+    ) -> TemplateFrames | None:
+        """None for what no frame fits."""
+        if not _can_be_framed(apple):
+            return None
+        try:
+            return cls(apple, pass_type_identifier, constant)
+        except PassContentRejected:
+            # The plain writer tells what is wrong, where a pass has it.
+            return None
+
+    def pass_json(self, subject: RenderSubject) -> bytes:
+        """Raises PassContentRejected and ContentRejected."""
+        own, groups = self._own(subject), self._drawn_groups(subject)
+        is_active = subject.status is PassStatus.ACTIVE
+        shape = subject.web_service_url, is_active, tuple(own), tuple(groups)
+        frame = self._frames.get(shape)
+        if frame is None:
+            frame = self._frames[shape] = self._frame(subject, own, groups)
+            if len(self._frames) > MAX_FRAMES:
+                self._frames.popitem(last=False)
+        return frame.pass_json((*own.values(), *groups.values()))
+
+    def _frame(
+        self, subject: RenderSubject, own: Mapping[str, bytes], groups: Mapping[FieldGroup, bytes]
+    ) -> PassFrame:
+        content = replace(
+            outline(subject, self._apple, self._pass_type), document=document(subject, self._apple)
+        )
+        return PassFrame(content, constant=self._constant, own=own, groups=groups)
+
+    def _own(self, subject: RenderSubject) -> dict[str, bytes]:
+        """The members that are of the pass, but for its fields."""
+        own = {
+            "serialNumber": orjson.dumps(checked_serial(subject.serial_number)),
+            "authenticationToken": orjson.dumps(checked_token(subject.authentication_token)),
+        }
+        if subject.expires_at is not None:
+            own["expirationDate"] = orjson.dumps(w3c_date(subject.expires_at, "expires_at"))
+        # Nobody scans what is spent.
+        drawn = self._barcodes.draw(subject) if subject.status is PassStatus.ACTIVE else None
+        if drawn is not None:
+            own["barcodes"], own["barcode"] = drawn
+        if self._has_more:
+            content = own_content(subject, self._apple, self._pass_type)
+            for name, value in own_members(content, constant=self._constant).items():
+                own[name] = json_of(value)
+        return own
+
+    def _drawn_groups(self, subject: RenderSubject) -> dict[FieldGroup, bytes]:
+        found: dict[FieldGroup, bytes] = {}
+        for group, fields in self._groups:
+            drawn = [body for field in fields if (body := field.draw(subject)) is not None]
+            if drawn:
+                found[group] = b",".join(drawn)
+        return found
+
+
+def _can_be_framed(apple: AppleContent) -> bool:
+    """Whether what is checked of a whole pass holds for all passes of the template."""
+    keys = [item.key for items in apple.fields.values() for item in items]
+    if len(set(keys)) < len(keys) or len(apple.barcodes) > MAX_BARCODES:
+        return False
+    if any(len(items) > most_in_group(wallet_group(name)) for name, items in apple.fields.items()):
+        return False
+    if any(pattern_expressions(apple.document)):
+        return False
+    # Semantics of the pass would be merged with those of the document, member by member.
+    names = {name for name, _ in apple.document.items} if apple.document is not None else set()
+    return "semantics" not in names or not _has_own_semantics(apple)
+
+
+def _has_more(apple: AppleContent) -> bool:
+    """Whether passes have more of their own than most do: see `own_content`."""
+    return (
+        apple.nfc is not None
+        or bool(apple.relevant_dates or apple.featured_actions or apple.links)
+        or apple.grouping_identifier is not None
+        or apple.app_launch_url is not None
+        or _has_own_semantics(apple)
+    )
+
+
+def _has_own_semantics(apple: AppleContent) -> bool:
+    return apple.semantics is not None and not isinstance(apple.semantics, Constant)
