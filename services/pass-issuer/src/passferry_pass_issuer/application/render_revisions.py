@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
@@ -36,7 +36,7 @@ from passferry_pass_issuer.domain.rendering_subject import (
     RenderSubject,
     TemplateFacts,
 )
-from passferry_pass_issuer.domain.wallet_pass import WalletPass
+from passferry_pass_issuer.domain.wallet_pass import WalletPass, changed
 from passferry_pass_issuer.metrics import (
     RENDER_SECONDS,
     REVISION_BATCH_PASSES,
@@ -194,8 +194,8 @@ class RenderRevisions:
             return change.before
         rendering = self._rendering(after, facts)
         if rendering.content_sha256 == change.before.content_sha256:
-            return replace(after, updated_at=now)
-        return replace(
+            return changed(after, updated_at=now)
+        return changed(
             after,
             revision=change.before.revision + 1,
             content_sha256=rendering.content_sha256,
@@ -285,7 +285,7 @@ class RenderRevisions:
         signed = list(rows)
         for (index, _, _), signature in zip(jobs, signatures, strict=True):
             row = rows[index]
-            signed[index] = replace(row, signature=signature, signed_revision=row.revision)
+            signed[index] = changed(row, signature=signature, signed_revision=row.revision)
         return signed
 
     async def _with_save_link(
@@ -324,7 +324,7 @@ class RenderRevisions:
             # It would name an object that does not exist yet: it is made once the notifier has
             # said that Google has it.
             return row
-        return replace(
+        return changed(
             row, save_link=link, save_link_signed_at=now, save_link_revision=row.revision
         )
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from passferry_contracts.types import BalanceOwner, PassStatus
-from passferry_pass_issuer.domain.wallet_pass import WalletPass
+from passferry_pass_issuer.domain.wallet_pass import WalletPass, changed
 
 EXHAUSTED = "exhausted"
 
@@ -21,15 +19,15 @@ def with_balance(
     """The pass after the ledger's change; None when it is older than what is shown."""
     if not _hears_the_ledger(wallet_pass) or version <= wallet_pass.ledger_version:
         return None
-    changed = replace(wallet_pass, balance_minor=balance_minor, ledger_version=version, tier=tier)
-    return used_up(changed) if exhausted else changed
+    told = changed(wallet_pass, balance_minor=balance_minor, ledger_version=version, tier=tier)
+    return used_up(told) if exhausted else told
 
 
 def with_redemption(wallet_pass: WalletPass, *, version: int, exhausted: bool) -> WalletPass | None:
     if not _hears_the_ledger(wallet_pass) or version <= wallet_pass.redeemed_version:
         return None
-    changed = replace(wallet_pass, redeemed_version=version)
-    return used_up(changed) if exhausted else changed
+    told = changed(wallet_pass, redeemed_version=version)
+    return used_up(told) if exhausted else told
 
 
 def _hears_the_ledger(wallet_pass: WalletPass) -> bool:
@@ -42,4 +40,4 @@ def used_up(wallet_pass: WalletPass) -> WalletPass:
     """Voided once; a pass that ended before stays as it ended."""
     if wallet_pass.status is not PassStatus.ACTIVE:
         return wallet_pass
-    return replace(wallet_pass, status=PassStatus.VOIDED, status_reason=EXHAUSTED)
+    return changed(wallet_pass, status=PassStatus.VOIDED, status_reason=EXHAUSTED)
