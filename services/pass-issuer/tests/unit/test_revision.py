@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, fields, replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -18,7 +18,7 @@ from passferry_pass_issuer.domain.upstream import (
     with_upstream_fields,
     with_upstream_redemption,
 )
-from passferry_pass_issuer.domain.wallet_pass import WalletPass
+from passferry_pass_issuer.domain.wallet_pass import WalletPass, changed
 
 pytestmark = pytest.mark.unit
 
@@ -161,3 +161,33 @@ def test_fields_are_merged_removed_and_checked():
 def test_an_upstream_voids_with_its_reason():
     assert voided_by_upstream(wallet_pass(), reason="fraud").status_reason == "fraud"
     assert voided_by_upstream(wallet_pass(), reason=None).status_reason == "requested"
+
+
+def test_a_copy_of_a_pass_is_what_the_constructor_would_make_of_it():
+    before = wallet_pass()
+
+    after = changed(before, balance_minor=7, tier="gold")
+
+    assert after == replace(before, balance_minor=7, tier="gold")
+    assert before == wallet_pass()
+
+
+def test_a_copy_takes_no_name_that_a_pass_does_not_have():
+    with pytest.raises(TypeError, match="balance"):
+        changed(wallet_pass(), balance=7)
+
+
+def test_a_pass_is_made_of_all_its_columns_and_of_nothing_else():
+    before = wallet_pass()
+    columns = {each.name: getattr(before, each.name) for each in fields(before)}
+
+    assert WalletPass.of_columns(columns) == before
+    with pytest.raises(TypeError, match="tier"):
+        WalletPass.of_columns({name: value for name, value in columns.items() if name != "tier"})
+    with pytest.raises(TypeError, match="colour"):
+        WalletPass.of_columns(columns | {"colour": "red"})
+
+
+def test_a_pass_stays_as_it_was_made():
+    with pytest.raises(FrozenInstanceError):
+        changed(wallet_pass(), revision=4).revision = 5

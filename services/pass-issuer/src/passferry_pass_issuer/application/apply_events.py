@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from passferry_contracts.event import PassEvent
@@ -22,7 +22,7 @@ from passferry_pass_issuer.application.render_revisions import (
 )
 from passferry_pass_issuer.domain.refusals import ContentRejected, Unreadable
 from passferry_pass_issuer.domain.revision import with_balance, with_redemption
-from passferry_pass_issuer.domain.wallet_pass import WalletPass
+from passferry_pass_issuer.domain.wallet_pass import WalletPass, changed
 from passferry_pass_issuer.metrics import COALESCED_CHANGES, PASS_EVENTS
 from passferry_runtime.clock import Clock
 from passferry_runtime.errors import Rejected, RetryLater
@@ -93,15 +93,15 @@ def ledger_effect(wallet_pass: WalletPass, event: PassEvent) -> WalletPass | Non
 def wallet_effect(wallet_pass: WalletPass, event: PassEvent) -> WalletPass | None:
     """On Apple from the first opening there, on Google from the first opening elsewhere."""
     if isinstance(event, DeviceRegistered):
-        return None if wallet_pass.is_on_apple else replace(wallet_pass, is_on_apple=True)
+        return None if wallet_pass.is_on_apple else changed(wallet_pass, is_on_apple=True)
     if isinstance(event, PassLinkOpened):
         if event.platform is Platform.APPLE:
             is_known = wallet_pass.is_on_apple and not event.needs_rendering
-            return None if is_known else replace(wallet_pass, is_on_apple=True)
+            return None if is_known else changed(wallet_pass, is_on_apple=True)
         is_known = wallet_pass.is_on_google and not event.needs_rendering
-        return None if is_known else replace(wallet_pass, is_on_google=True)
+        return None if is_known else changed(wallet_pass, is_on_google=True)
     if isinstance(event, PassInstalled) and event.platform is Platform.GOOGLE:
-        return None if wallet_pass.is_on_google else replace(wallet_pass, is_on_google=True)
+        return None if wallet_pass.is_on_google else changed(wallet_pass, is_on_google=True)
     return None
 
 
@@ -179,7 +179,7 @@ class ApplyEvents:
                 before = change.before
                 if isinstance(row, ContentRejected) and change.after.status is not before.status:
                     # What cannot be shown ends all the same: the ledger has closed its account.
-                    ended = replace(change.after, updated_at=self.clock.now())
+                    ended = changed(change.after, updated_at=self.clock.now())
                     await self.ended.end_undrawn(transaction, [ended])
                     tell_status(transaction, before, ended, changed_at=self.clock.now())
                 elif isinstance(row, Unreadable):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
@@ -35,7 +35,7 @@ from passferry_pass_issuer.domain.rendering_subject import (
     RenderSubject,
     TemplateFacts,
 )
-from passferry_pass_issuer.domain.wallet_pass import WalletPass
+from passferry_pass_issuer.domain.wallet_pass import WalletPass, changed
 from passferry_pass_issuer.metrics import (
     RENDER_SECONDS,
     REVISION_BATCH_PASSES,
@@ -215,8 +215,8 @@ class RenderRevisions:
         after = _with_end(change.after, facts, now)
         rendering = self._rendering(after, facts)
         if rendering.content_sha256 == change.before.content_sha256:
-            return replace(after, updated_at=now)
-        return replace(
+            return changed(after, updated_at=now)
+        return changed(
             _with_rendering(after, rendering, change, facts),
             causes=tuple(change.causes)[:MAX_CAUSES],
             caused_at=change.caused_at,
@@ -297,7 +297,7 @@ class RenderRevisions:
         signed = list(rows)
         for (index, _, _), signature in zip(jobs, signatures, strict=True):
             row = rows[index]
-            signed[index] = replace(row, signature=signature, signed_revision=row.revision)
+            signed[index] = changed(row, signature=signature, signed_revision=row.revision)
         return signed
 
     async def _with_save_link(
@@ -336,7 +336,7 @@ class RenderRevisions:
             # It would name an object that does not exist yet: it is made once the notifier has
             # said that Google has it.
             return row
-        return replace(
+        return changed(
             row, save_link=link, save_link_signed_at=now, save_link_revision=row.revision
         )
 
@@ -344,7 +344,7 @@ class RenderRevisions:
 def _with_rendering(
     row: WalletPass, rendering: Rendering, change: PassChange, facts: _Facts
 ) -> WalletPass:
-    return replace(
+    return changed(
         row,
         revision=change.before.revision + 1,
         content_sha256=rendering.content_sha256,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 
 from passferry_contracts.types import BalanceOwner, PassStatus
-from passferry_pass_issuer.domain.wallet_pass import WalletPass
+from passferry_pass_issuer.domain.wallet_pass import WalletPass, changed
 
 EXHAUSTED = "exhausted"
 
@@ -22,8 +21,8 @@ def with_balance(
     """The pass after the ledger's change; None when it is older than what is shown."""
     if not _hears_the_ledger(wallet_pass) or version <= wallet_pass.ledger_version:
         return None
-    changed = replace(wallet_pass, balance_minor=balance_minor, ledger_version=version, tier=tier)
-    return used_up(changed) if exhausted else changed
+    told = changed(wallet_pass, balance_minor=balance_minor, ledger_version=version, tier=tier)
+    return used_up(told) if exhausted else told
 
 
 def with_redemption(
@@ -31,13 +30,13 @@ def with_redemption(
 ) -> WalletPass | None:
     if not _hears_the_ledger(wallet_pass) or version <= wallet_pass.redeemed_version:
         return None
-    changed = used_once(wallet_pass, version=version, at=at)
-    return used_up(changed) if exhausted else changed
+    told = used_once(wallet_pass, version=version, at=at)
+    return used_up(told) if exhausted else told
 
 
 def used_once(wallet_pass: WalletPass, *, version: int, at: datetime) -> WalletPass:
     last = at if wallet_pass.last_used_at is None else max(at, wallet_pass.last_used_at)
-    return replace(
+    return changed(
         wallet_pass, redeemed_version=version, uses=wallet_pass.uses + 1, last_used_at=last
     )
 
@@ -52,4 +51,4 @@ def used_up(wallet_pass: WalletPass) -> WalletPass:
     """Voided once; a pass that ended before stays as it ended."""
     if wallet_pass.status is not PassStatus.ACTIVE:
         return wallet_pass
-    return replace(wallet_pass, status=PassStatus.VOIDED, status_reason=EXHAUSTED)
+    return changed(wallet_pass, status=PassStatus.VOIDED, status_reason=EXHAUSTED)

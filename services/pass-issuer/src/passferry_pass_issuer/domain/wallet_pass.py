@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from passferry_contracts.types import BalanceOwner, PassStatus, Protocol
 from passferry_pass_issuer.domain.value_expression import Scalar
 
+__all__ = ["WalletPass", "changed"]
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True)  # without slots: see `changed`
 class WalletPass:
     """Fields are the columns of `pass`, in their order; times are aware UTC."""
 
@@ -81,3 +83,31 @@ class WalletPass:
     @property
     def is_usable(self) -> bool:
         return self.status is PassStatus.ACTIVE
+
+    @classmethod
+    def of_columns(cls, values: dict[str, Any]) -> WalletPass:
+        """As the constructor, given all columns; see `changed`."""
+        if values.keys() != _COLUMNS:
+            raise TypeError(f"not the columns of a pass: {values.keys() ^ _COLUMNS}")
+        made = object.__new__(cls)
+        made.__dict__.update(values)
+        return made
+
+
+_COLUMNS = frozenset(each.name for each in fields(WalletPass))
+
+
+if TYPE_CHECKING:
+    # The same to a type checker, which knows the fields of what is copied.
+    from dataclasses import replace as changed
+else:
+
+    def changed(wallet_pass: WalletPass, /, **changes: Any) -> WalletPass:
+        """As `dataclasses.replace`, in a tenth of its time: each event copies a pass thrice."""
+        copy = object.__new__(WalletPass)
+        values = copy.__dict__
+        values.update(wallet_pass.__dict__)
+        values.update(changes)
+        if len(values) > len(wallet_pass.__dict__):
+            raise TypeError(f"no columns of a pass: {changes.keys() - wallet_pass.__dict__.keys()}")
+        return copy
