@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest_asyncio
 from passferry_contracts.registry import Topic
 from passferry_devstack import Backends, DevStack
 from passferry_testing.harness import Harness
+from passferry_testing.prepared_databases import PreparedDatabases
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +20,14 @@ def backends() -> Iterator[Backends]:
     """Kafka, Postgres and Redis for the whole session."""
     with DevStack() as addresses:
         yield addresses
+
+
+@pytest.fixture(scope="session")
+def prepared_databases(backends: Backends) -> Iterator[PreparedDatabases]:
+    """One for the session: a test that needs the schema of a service finds it made already."""
+    databases = PreparedDatabases(backends.postgres_admin_url)
+    yield databases
+    asyncio.run(databases.drop_all())
 
 
 @pytest.fixture
@@ -28,8 +38,13 @@ def topics() -> tuple[Topic, ...]:
 
 @pytest_asyncio.fixture
 async def harness(
-    backends: Backends, tmp_path: Path, topics: tuple[Topic, ...]
+    backends: Backends,
+    prepared_databases: PreparedDatabases,
+    tmp_path: Path,
+    topics: tuple[Topic, ...],
 ) -> AsyncIterator[Harness]:
     """A database and topics of the test's own."""
-    async with Harness.open(backends, tmp_path, topics=topics) as opened:
+    async with Harness.open(
+        backends, tmp_path, topics=topics, databases=prepared_databases
+    ) as opened:
         yield opened
