@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -13,6 +15,13 @@ from passferry_contracts.registry import Topic
 from passferry_devstack import Backends, DevStack
 from passferry_testing.harness import Harness
 from passferry_testing.prepared_databases import PreparedDatabases
+
+
+def pytest_configure() -> None:
+    # The test client looks for this package at every request, in every folder of the path: a
+    # millisecond each time. Known to be missing, it is missing at once.
+    if importlib.util.find_spec("sniffio") is None:
+        sys.modules["sniffio"] = None  # type: ignore[assignment]  # so says the import system
 
 
 @pytest.fixture(scope="session")
