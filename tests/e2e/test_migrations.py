@@ -36,6 +36,7 @@ async def test_a_schema_is_migrated_from_nothing_and_a_second_time_nothing_chang
         finally:
             await connection.close()
 
+    await harness.make_empty_database()
     assert await migrate(harness.admin_url, service=service, package=package)
     before = await shape()
     assert len(before) > 20

@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import compile_path
+from starlette.routing import BaseRoute, compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from passferry_runtime.auth import Authenticator
@@ -115,7 +115,7 @@ def create_app(
         table |= access_table(router.routes)
         long_bodies.extend(_long_bodies(router))
         templates.update((each.endpoint, each.path or "") for each in route_contexts(router.routes))
-        app.include_router(router)
+        app.router.routes.append(_inclusion(router))
     describe_access(app, table)
     app.add_exception_handler(Problem, answer_problem)
     app.add_exception_handler(HTTPException, answer_http_exception)
@@ -130,6 +130,21 @@ def create_app(
         long_bodies=long_bodies,
     )
     return app
+
+
+def _inclusion(router: APIRouter) -> BaseRoute:
+    """What including a router adds to an application.
+
+    The framework derives the routes from it at the first request, in tenths of a second: the
+    applications of one process, which tests build by the hundred, share what was derived.
+    """
+    known: BaseRoute | None = getattr(router, "inclusion", None)
+    if known is None:
+        including = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+        including.include_router(router)
+        known = including.routes[-1]
+        router.inclusion = known  # type: ignore[attr-defined]  # it lives as long as the router
+    return known
 
 
 class _Application(FastAPI):

@@ -1,7 +1,7 @@
 """Runs parts of Passferry in tests: databases, topics, services, and a recorder of events.
 
-Every test module has a database of its own and a topic prefix of its own, on one Kafka, Postgres
-and Redis for the whole session.
+Every test has a database to itself and a topic prefix of its own, on one Kafka, Postgres and Redis
+for the whole session.
 """
 
 from __future__ import annotations
@@ -15,9 +15,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit, urlunsplit
-
-import asyncpg
 
 from passferry_contracts.envelope import Envelope, decode, encode_headers, encode_value
 from passferry_contracts.registry import TOPICS, Payload, Topic
@@ -29,6 +26,12 @@ from passferry_runtime.kafka.settings import KafkaSettings
 from passferry_runtime.kafka.topics import create_topics
 from passferry_runtime.lifecycle import Service, Worker
 from passferry_runtime.migrations import migrate, schema_of
+from passferry_testing.prepared_databases import (
+    PreparedDatabases,
+    administrate,
+    database_url,
+    drop_database,
+)
 
 P = TypeVar("P", bound=Payload)
 
@@ -36,30 +39,30 @@ READY_TIMEOUT_S = 30.0
 EXPECT_TIMEOUT_S = 15.0
 
 
-def database_url(admin_url: str, *, database: str, user: str | None = None) -> str:
-    """`admin_url` with another database and, where given, another user without a password."""
-    parts = urlsplit(admin_url)
-    location = parts.netloc
-    if user is not None:
-        location = f"{user}@{parts.netloc.rsplit('@', 1)[-1]}"
-    return urlunsplit((parts.scheme, location, f"/{database}", parts.query, ""))
-
-
 @dataclass(slots=True)
 class Harness:
     """One isolated installation on shared backends."""
 
     backends: Backends
+    #: of the database too
     name: str
     directory: Path
     kafka: KafkaSettings
+    databases: PreparedDatabases
+    _has_database: bool = False
+    _has_topics: bool = False
 
     @classmethod
     @contextlib.asynccontextmanager
     async def open(
-        cls, backends: Backends, directory: Path, *, topics: Iterable[Topic] = ()
+        cls,
+        backends: Backends,
+        directory: Path,
+        *,
+        topics: Iterable[Topic] = (),
+        databases: PreparedDatabases | None = None,
     ) -> AsyncIterator[Harness]:
-        """Make the database and `topics`; removes both at the end."""
+        """Make `topics`. At the end they are removed, and the database goes back to `databases`."""
         name = f"t{secrets.token_hex(5)}"
         kafka = KafkaSettings(
             brokers=backends.kafka_brokers,
@@ -71,16 +74,17 @@ class Harness:
             rebalance_timeout_ms=10_000,
             parking_first_retry_s=0.1,
         )
-        await _administrate(backends.postgres_admin_url, f'CREATE DATABASE "{name}"')
-        harness = cls(backends, name, directory, kafka)
+        own = databases or PreparedDatabases(backends.postgres_admin_url)
+        harness = cls(backends, name, directory, kafka, own)
         try:
             await harness.create_topics(topics)
             yield harness
         finally:
-            await _administrate(
-                backends.postgres_admin_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'
-            )
-            await harness._delete_topics()
+            await harness._give_back_database()
+            if databases is None:
+                await own.drop_all()
+            if harness._has_topics:
+                await harness._delete_topics()
 
     @property
     def admin_url(self) -> str:
@@ -92,11 +96,22 @@ class Harness:
         return database_url(self.backends.postgres_admin_url, database=self.name, user=role)
 
     async def migrate(self, service: str, package: str) -> None:
-        await migrate(self.admin_url, service=service, package=package, app_password=None)
+        """Bring about the database with the schema of `service`, or add that schema to it."""
+        if self._has_database:
+            await migrate(self.admin_url, service=service, package=package, app_password=None)
+        else:
+            await self.databases.lend(self.name, service=service, package=package)
+            self._has_database = True
+
+    async def make_empty_database(self) -> None:
+        """For who migrates it without this harness."""
+        await administrate(self.backends.postgres_admin_url, f'CREATE DATABASE "{self.name}"')
+        self._has_database = True
 
     async def create_topics(self, topics: Iterable[Topic]) -> None:
         wanted = list(topics)
         if wanted:
+            self._has_topics = True
             await create_topics(
                 self.kafka.brokers, topic_prefix=self.kafka.topic_prefix, topics=wanted
             )
@@ -151,6 +166,12 @@ class Harness:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+    async def _give_back_database(self) -> None:
+        if self.databases.has_lent(self.name):
+            await self.databases.take_back(self.name)
+        elif self._has_database:
+            await drop_database(self.backends.postgres_admin_url, self.name)
 
     async def _delete_topics(self) -> None:
         from aiokafka.admin import AIOKafkaAdminClient  # noqa: PLC0415  # only tests delete topics
@@ -297,11 +318,3 @@ async def eventually(
         if time.monotonic() > deadline:
             raise AssertionError(f"{what} did not come true within {timeout_s} s")
         await asyncio.sleep(0.03)
-
-
-async def _administrate(admin_url: str, statement: str) -> None:
-    connection = await asyncpg.connect(admin_url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()

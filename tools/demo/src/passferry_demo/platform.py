@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,7 @@ import httpx
 from passferry_contracts.registry import SERVICES
 from passferry_demo.supervised import ProcessEnded, Supervised
 from passferry_devstack import Backends, DevStack
+from passferry_devstack.ports import free_port
 from passferry_runtime.migrations import schema_of
 from passferry_testing.pki import DemoAuthority
 
@@ -113,7 +113,8 @@ def running_platform(
         wwdr = directory / "wwdr"
         wwdr.mkdir()
         (wwdr / "wwdr.pem").write_bytes(authority.wwdr_pem)
-        ports = dict(zip((*SERVICES, "google"), _free_ports(len(SERVICES) + 1), strict=True))
+        taken: set[int] = set()
+        ports = {name: free_port(taken=taken) for name in (*SERVICES, "google")}
         platform = Platform(backends, stack, directory, authority, ports)
         cleanup.callback(_stop_all, platform)
         _start_simulators(platform)
@@ -244,18 +245,6 @@ def _settings_of(platform: Platform, service: str, secrets: Path, wwdr: Path) ->
             }
         case _:
             return {}
-
-
-def _free_ports(number: int) -> list[int]:
-    """Ports that nobody listens on; below the range from which outgoing connections are given."""
-    found: list[int] = []
-    candidate = 18_000 + os.getpid() % 2_000
-    while len(found) < number:
-        candidate += 1
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", candidate)) != 0:
-                found.append(candidate)
-    return found
 
 
 def _answers(url: str) -> bool:

@@ -1,5 +1,6 @@
 """Free ports that stay ours over a restart."""
 
+import os
 import random
 import socket
 
@@ -8,6 +9,9 @@ LOOPBACK = "127.0.0.1"
 # finds its port still free when it comes back.
 FIRST_PORT = 15_000
 LAST_PORT = 31_999
+# Processes that start together, as those of one test run, have neighbouring numbers: each draws from
+# ports of its own, so that no two find the same one free.
+SHARES = 64
 ATTEMPTS = 200
 
 
@@ -18,7 +22,8 @@ class NoFreePort(Exception):
 def free_port(*, preferred: int | None = None, taken: set[int]) -> int:
     """Return a port of the loopback interface that nobody listens on, and add it to `taken`."""
     candidates = [preferred] if preferred is not None else []
-    candidates += [random.randint(FIRST_PORT, LAST_PORT) for _ in range(ATTEMPTS)]
+    share = range(FIRST_PORT + os.getpid() % SHARES, LAST_PORT + 1, SHARES)
+    candidates += random.sample(share, ATTEMPTS)
     for port in candidates:
         if port not in taken and _can_listen(port):
             taken.add(port)
