@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import zlib
 from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
@@ -21,15 +23,18 @@ from passferry_contracts.events.inbound import (
 )
 from passferry_contracts.events.passes import PassCreated, PassErased, PassUpdated
 from passferry_contracts.events.rendered import PassRendered
+from passferry_contracts.registry import TOPICS
 from passferry_pass_issuer.adapters.wallet_renderer import WalletRenderer
 from passferry_pass_issuer.app import build_job_runner
 from passferry_pass_issuer.domain.refusals import ContentRejected
+from passferry_pass_issuer.domain.secret_columns import SECRET_COLUMNS
+from passferry_runtime.crypto import KeyRing
 from passferry_testing.pki import DemoAuthority
 
 pytestmark = pytest.mark.integration
 
 NAME, ADDRESS, ID, CARD = "Anna Planted", "anna@planted.example", "planted-1", "planted-card"
-SECRETS = ("planted", "anna")
+SECRETS = ("planted", "anna", "7654321")
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +43,13 @@ def authority(tmp_path_factory):
 
 
 @pytest.fixture
-async def office(harness, make, authority):
-    async with make.open_office(harness, authority=authority) as opened:
+def ring():
+    return KeyRing.from_json(KeyRing.generate("own"))
+
+
+@pytest.fixture
+async def office(harness, make, authority, ring):
+    async with make.open_office(harness, authority=authority, cipher=ring) as opened:
         yield opened
 
 
@@ -125,11 +135,7 @@ async def named_in(office, *, without=()):
     found = []
     for table in {each["table_name"] for each in tables} - {"outbox", *without}:
         rows = await office.rows(f'SELECT lower(t::text) AS row FROM pass_issuer."{table}" t')
-        found += [
-            f"{table}: {row['row']}"
-            for row in rows
-            if any(each in row["row"] or each.encode().hex() in row["row"] for each in SECRETS)
-        ]
+        found += [f"{table}: {row['row']}" for row in rows if names_the_person(row["row"])]
     return found
 
 
@@ -491,3 +497,107 @@ async def test_a_card_that_cannot_be_drawn_without_them_is_left_and_told(
     assert (await office.call("GET", handed_over))["status"] == "active"
     [told] = [each for each in await office.events(PassUpdated) if each.erased_holder_id]
     assert told.changed_fields == []
+
+
+async def sealed_about(office, ring):
+    """Ciphertexts that name the person once they are opened."""
+    found = []
+    for column in SECRET_COLUMNS:
+        names = [name for name, _ in column.keys]
+        listed = ", ".join(["workspace_id", *names, column.column])
+        rows = await office.rows(
+            f"SELECT {listed} FROM pass_issuer.{column.table} WHERE {column.column} IS NOT NULL"
+        )
+        for row in rows:
+            context = column.context_of(row["workspace_id"], [row[name] for name in names])
+            opened = ring.decrypt(row[column.column], context=context)
+            with contextlib.suppress(zlib.error):
+                opened = zlib.decompress(opened)
+            if names_the_person(opened.decode(errors="replace")):
+                found.append(f"{column.table}.{column.column}")
+    return found
+
+
+def names_the_person(text):
+    return any(each in text.lower() or each.encode().hex() in text.lower() for each in SECRETS)
+
+
+async def kept_on_kafka(office, *, since):
+    """What names the person among what topics keep: of compacted ones the last record of each
+    key, of the others what was told after the outbox row `since`, when retention took the rest."""
+    rows = await office.rows(
+        "SELECT id, topic, key, headers::text AS headers, value FROM pass_issuer.outbox ORDER BY id"
+    )
+    last = {(row["topic"], row["key"]): row["id"] for row in rows}
+    return [
+        f"{row['topic']} {row['key']}"
+        for row in rows
+        if (
+            last[row["topic"], row["key"]] == row["id"]
+            if TOPICS[row["topic"]].compacted
+            else row["id"] > since
+        )
+        and names_the_person(f"{row['key']} {row['headers']} {(row['value'] or b'').decode()}")
+    ]
+
+
+async def lived_here(office, shop):
+    """Everything of the issuer that can hold something of a person does; the late orders of it."""
+    await person(
+        office,
+        shop,
+        ID,
+        full_name=NAME,
+        email=ADDRESS,
+        phone="+49 40 7654321",
+        tags=["planted-tag"],
+        consents={"marketing": {"given": True, "source": "planted-source"}},
+    )
+    await person(office, shop, "bo", full_name="Bo")
+    given = {"holder": {"external_id": ID}, "fields": {"favourite": f"{NAME} likes tea"}}
+    once = {"Idempotency-Key": "planted-key"}
+    message_once = {"Idempotency-Key": "planted-message"}
+    body = {"program_id": shop.programs["ledger"], **given}
+    path = f"{shop.base}/passes"
+    given_away = await office.call("POST", path, status=201, json=body, headers=once)
+    card = f"{path}/{given_away['pass_id']}"
+    words = {"header": "Planted", "body": f"Dear {NAME}"}
+    await office.call("POST", f"{card}/messages", status=201, json=words, headers=message_once)
+    await office.call("POST", f"{card}/transfer", json={"holder": "external:bo"})
+    await shop.issue(**given, external_id=CARD, code="PLANTED-1", serial_number="planted-serial")
+    # A file that was done, and one that waits; what an upstream said; and a form.
+    query = f"program_id={shop.programs['upstream']}"
+    rows = [ISSUE_HEADER, ("n-1", "", NAME, ADDRESS), ("planted-n-2", ID, NAME, ADDRESS)]
+    done = await send_file(office, shop, "bulk-issues", f"{query}&dry_run=true", *rows)
+    await work_off(office, shop, done)
+    waiting = await send_file(office, shop, "bulk-issues", query, *rows)
+    await office.call("POST", f"{shop.base}/bulk-issues/{waiting['bulk_issue_id']}/pause")
+    said = created(office, shop, external_id="planted-up")
+    await office.hear(said)
+    return waiting, said
+
+
+async def test_a_scan_of_all_that_is_kept_finds_nothing_of_who_was_erased(office, shop, ring):
+    # proves: J71, J72
+    waiting, said = await lived_here(office, shop)
+    assert await named_in(office)
+    assert set(await sealed_about(office, ring)) >= {"holder.personal_ciphertext"}
+    [last] = await office.rows("SELECT max(id) AS id FROM pass_issuer.outbox")
+    assert len(await kept_on_kafka(office, since=0)) > 5
+    await erase(office, shop)
+    # At once in the tables, but for the serial number, by which phones ask for the last revision.
+    left = await named_in(office)
+    assert not [row for row in left if names_the_person(row.replace("planted-serial", ""))]
+    # The file that waits is the last to hold anything.
+    assert set(await sealed_about(office, ring)) == {"job_chunk.content_ciphertext"}
+    # Whatever is heard late changes nothing of that.
+    assert told(await office.hear(said)) == ["holder_erased"]
+    path = f"{shop.base}/bulk-issues/{waiting['bulk_issue_id']}"
+    await office.call("POST", f"{path}/resume")
+    _, errors = await work_off(office, shop, waiting)
+    assert {each["code"] for each in errors} == {"holder_erased"}
+    office.clock.advance(timedelta(days=2))
+    await office.issuer.life.keep_time()
+    assert await named_in(office) == []
+    assert await sealed_about(office, ring) == []
+    assert await kept_on_kafka(office, since=last["id"]) == []
