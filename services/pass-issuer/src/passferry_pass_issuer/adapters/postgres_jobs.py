@@ -47,9 +47,16 @@ WHERE workspace_id = $1 AND template_id = $2 AND kind = 'rollout'
     AND state IN ('waiting', 'running', 'paused')
 """
 
+OPEN_REDRAW = """
+SELECT job_id FROM job
+WHERE workspace_id = $1 AND program_id = $2 AND kind = 'redraw'
+    AND state IN ('waiting', 'running', 'paused')
+"""
+
 PAGE = f"""
 SELECT {_COLUMNS} FROM job j
-WHERE j.workspace_id = $1 AND j.kind = $2 AND ($3::uuid IS NULL OR j.template_id = $3)
+WHERE j.workspace_id = $1 AND j.kind = $2 AND ($3::uuid IS NULL
+        OR $3 = CASE j.kind WHEN 'redraw' THEN j.program_id ELSE j.template_id END)
     AND ($4::timestamptz IS NULL OR (j.created_at, j.job_id) < ($4, $5::uuid))
 ORDER BY j.created_at DESC, j.job_id DESC LIMIT $6
 """  # noqa: S608  # the columns are a constant of this module
@@ -140,6 +147,17 @@ class PostgresJobs:
         self, transaction: Transaction, workspace_id: UUID, template_id: UUID
     ) -> Job | None:
         job_id = await transaction.fetchval(OPEN_ROLLOUT, workspace_id, template_id)
+        return await self._still_open(transaction, workspace_id, job_id)
+
+    async def open_redraw(
+        self, transaction: Transaction, workspace_id: UUID, program_id: UUID
+    ) -> Job | None:
+        job_id = await transaction.fetchval(OPEN_REDRAW, workspace_id, program_id)
+        return await self._still_open(transaction, workspace_id, job_id)
+
+    async def _still_open(
+        self, transaction: Transaction, workspace_id: UUID, job_id: UUID | None
+    ) -> Job | None:
         if job_id is None:
             return None
         found = await self.find(transaction, workspace_id, job_id, for_update=True)
@@ -152,13 +170,13 @@ class PostgresJobs:
         workspace_id: UUID,
         kind: JobKind,
         *,
-        template_id: UUID | None,
+        subject_id: UUID | None,
         before: tuple[datetime, UUID] | None,
         limit: int,
     ) -> list[Job]:
         created_at, job_id = before or (None, None)
         rows = await transaction.fetch(
-            PAGE, workspace_id, kind.value, template_id, created_at, job_id, limit
+            PAGE, workspace_id, kind.value, subject_id, created_at, job_id, limit
         )
         return [_job(row) for row in rows]
 

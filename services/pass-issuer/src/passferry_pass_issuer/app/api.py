@@ -106,7 +106,9 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
         create_program=CreateProgram(
             programs=stores.programs, templates=stores.templates, workspaces=stores.workspaces
         ),
-        change_program=ChangeProgram(programs=stores.programs, templates=stores.templates),
+        change_program=ChangeProgram(
+            programs=stores.programs, templates=stores.templates, start_redraw=desk.start_redraw
+        ),
         create_template=create_template,
         change_template=ChangeTemplate(templates=stores.templates),
         store_template_file=store_file,

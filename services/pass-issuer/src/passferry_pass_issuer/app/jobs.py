@@ -11,12 +11,14 @@ from passferry_pass_issuer.adapters.postgres_load import (
     StepErrors,
 )
 from passferry_pass_issuer.adapters.postgres_outdated import PostgresOutdatedPasses
+from passferry_pass_issuer.adapters.postgres_program_passes import PostgresProgramPasses
 from passferry_pass_issuer.app.parts import Stores, Surroundings
 from passferry_pass_issuer.app.press import Press
 from passferry_pass_issuer.application.accept_bulk import AcceptBulk
 from passferry_pass_issuer.application.change_in_bulk import ChangeInBulk
 from passferry_pass_issuer.application.chunk_steps import ChunkSteps, RowWork
 from passferry_pass_issuer.application.issue_in_bulk import IssueInBulk
+from passferry_pass_issuer.application.redraw_passes import RedrawPasses, StartRedraw
 from passferry_pass_issuer.application.roll_out import RollOut, StartRollout
 from passferry_pass_issuer.application.run_jobs import RunJobs
 from passferry_pass_issuer.application.steer_jobs import SteerJob
@@ -43,6 +45,11 @@ def build_job_desk(around: Surroundings, stores: Stores) -> JobDesk:
             catalogue=stores.catalogue,
             wake=around.wake_jobs,
             default_per_second=around.rollout_max_per_second,
+        ),
+        start_redraw=StartRedraw(
+            jobs=stores.jobs,
+            wake=around.wake_jobs,
+            per_second=around.rollout_max_per_second,
         ),
         steer=SteerJob(jobs=stores.jobs, wake=around.wake_jobs),
     )
@@ -92,6 +99,13 @@ def build_job_runner(
                 revisions=press.revisions,
                 passes=stores.passes,
                 catalogue=stores.catalogue,
+            ),
+            JobKind.REDRAW: RedrawPasses(
+                results=stores.job_results,
+                of_program=PostgresProgramPasses(),
+                locked=press.store,
+                revisions=press.revisions,
+                passes=stores.passes,
             ),
         },
         is_suspended=directory.is_suspended,

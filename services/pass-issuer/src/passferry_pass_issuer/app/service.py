@@ -38,6 +38,7 @@ from passferry_pass_issuer.entrypoints import (
     http_pass_life,
     http_passes,
     http_programs,
+    http_redraws,
     http_rollouts,
     http_template_checks,
     http_templates,
@@ -82,6 +83,7 @@ ROUTERS: Sequence[APIRouter] = (
     http_bulk.router,
     http_bulk_changes.router,
     http_bundles.router,
+    http_redraws.router,
     http_rollouts.router,
 )
 

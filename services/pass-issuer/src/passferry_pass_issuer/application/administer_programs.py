@@ -14,6 +14,7 @@ from passferry_contracts.types import Protocol as PassProtocol
 from passferry_pass_issuer.application.administer_workspaces import Workspaces
 from passferry_pass_issuer.application.edit_templates import Templates
 from passferry_pass_issuer.application.ports import Programs
+from passferry_pass_issuer.application.redraw_passes import StartRedraw
 from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain.program import (
     DEFAULT_UNITS,
@@ -143,6 +144,7 @@ CHANGEABLE = frozenset(
 class ChangeProgram:
     programs: Programs
     templates: Templates
+    start_redraw: StartRedraw
 
     async def __call__(
         self, work: Work, workspace_id: UUID, program_id: UUID, change: ProgramChange
@@ -168,7 +170,14 @@ class ChangeProgram:
             before=_summary(before),
             after=_summary(after),
         )
+        if _shown(after) != _shown(before):
+            await self.start_redraw(work, workspace_id, program_id)
         return after
+
+
+def _shown(program: Program) -> tuple[Any, ...]:
+    """What passes may show of their program: its name, and days of its time zone."""
+    return program.name, program.rules.get("time_zone")
 
 
 def _summary(program: Program) -> dict[str, Any]:

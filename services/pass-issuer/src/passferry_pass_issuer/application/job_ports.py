@@ -37,17 +37,22 @@ class Jobs(Protocol):
     ) -> Job | None:
         """The one that has not ended, locked."""
 
+    async def open_redraw(
+        self, transaction: Transaction, workspace_id: UUID, program_id: UUID
+    ) -> Job | None:
+        """As `open_rollout`, of a program."""
+
     async def page(
         self,
         transaction: Transaction,
         workspace_id: UUID,
         kind: JobKind,
         *,
-        template_id: UUID | None,
+        subject_id: UUID | None,
         before: tuple[datetime, UUID] | None,
         limit: int,
     ) -> list[Job]:
-        """Newest first."""
+        """Newest first; `subject_id` is the template of rollouts, the program of redraws."""
 
     async def update(self, transaction: Transaction, job: Job) -> None: ...
 

@@ -13,6 +13,7 @@ _NAMES = {
     JobKind.BULK_ISSUE: "The bulk issue",
     JobKind.BULK_CHANGE: "The bulk change",
     JobKind.ROLLOUT: "The rollout of the template",
+    JobKind.REDRAW: "The redraw of the program's passes",
 }
 _SEVERITIES = {JobState.FAILED: "error", JobState.CANCELLED: "warning"}
 

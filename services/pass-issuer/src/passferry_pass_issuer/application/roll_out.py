@@ -161,7 +161,7 @@ class RollOut:
             unchanged=sum(each is False for each in results),
             refused=len(refused),
             place=f"{phase}:{page[-1]}",
-            page_rows=_widened(job.page_rows),
+            page_rows=widened(job.page_rows),
             accepted=accepted,
         )
 
@@ -232,7 +232,7 @@ def _place_of(job: Job) -> tuple[str, UUID]:
     return phase or ACTIVE, UUID(after) if after else NO_PASS
 
 
-def _widened(page_rows: int | None) -> int | None:
+def widened(page_rows: int | None) -> int | None:
     """Back to whole pages, step by step, after a page that failed."""
     return None if page_rows is None or 2 * page_rows >= PAGE_PASSES else 2 * page_rows
 

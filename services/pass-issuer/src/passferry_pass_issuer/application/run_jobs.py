@@ -150,7 +150,7 @@ class RunJobs:
 
     def _is_abandoned(self, job: Job, now: datetime) -> bool:
         """The rows of a file name people, and are not kept for longer than results are."""
-        if job.kind is JobKind.ROLLOUT:
+        if job.kind in {JobKind.ROLLOUT, JobKind.REDRAW}:
             return False
         is_still = job.state not in _GOING or job.waits_for is not None
         return is_still and now >= job.updated_at + self.results_kept

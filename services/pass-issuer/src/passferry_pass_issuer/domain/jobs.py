@@ -17,6 +17,8 @@ class JobKind(StrEnum):
     BULK_CHANGE = "bulk_change"
     #: A new version of a template reaches the passes that were issued before it.
     ROLLOUT = "rollout"
+    #: A change of a program reaches the passes that show it.
+    REDRAW = "redraw"
 
 
 class JobState(StrEnum):

@@ -86,7 +86,7 @@ async def list_rollouts(
         rollout_body,
         limit=limit,
         cursor=cursor,
-        template_id=template_id,
+        subject_id=template_id,
     )
 
 

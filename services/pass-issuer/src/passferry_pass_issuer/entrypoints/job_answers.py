@@ -107,6 +107,16 @@ def rollout_body(job: Job) -> Body:
     }
 
 
+def redraw_body(job: Job) -> Body:
+    return {
+        "redraw_id": str(job.job_id),
+        "program_id": str(job.program_id),
+        "changed": job.changed,
+        "unchanged": job.unchanged,
+        **_progress(job),
+    }
+
+
 async def read_job(request: Request, scope: Scope, kind: JobKind, job_id: UUID) -> Job:
     """Raises `NotFound`: of another workspace it is as unknown as if there were none."""
     async with working(request, [scope.workspace_id], actor=scope.principal.actor) as work:
@@ -126,7 +136,7 @@ async def job_page(
     *,
     limit: int,
     cursor: str | None,
-    template_id: UUID | None = None,
+    subject_id: UUID | None = None,
 ) -> Body:
     before = aged_cursor(cursor)
     async with working(request, [scope.workspace_id], actor=scope.principal.actor) as work:
@@ -134,7 +144,7 @@ async def job_page(
             work.transaction,
             scope.workspace_id,
             kind,
-            template_id=template_id,
+            subject_id=subject_id,
             before=before,
             limit=limit,
         )

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from passferry_pass_issuer.application.accept_bulk import AcceptBulk
 from passferry_pass_issuer.application.job_ports import JobResults, Jobs
+from passferry_pass_issuer.application.redraw_passes import StartRedraw
 from passferry_pass_issuer.application.roll_out import StartRollout
 from passferry_pass_issuer.application.steer_jobs import SteerJob
 from passferry_runtime.errors import TooMany
@@ -47,5 +48,6 @@ class JobDesk:
     results: JobResults
     accept: AcceptBulk
     start_rollout: StartRollout
+    start_redraw: StartRedraw
     steer: SteerJob
     uploads: UploadSlots = field(default_factory=UploadSlots)
