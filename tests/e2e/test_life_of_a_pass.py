@@ -10,7 +10,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
-from passferry_contracts.registry import LINK_CHANGED, PASS_RENDERED, SERVICES
+from passferry_contracts.registry import LINK_CHANGED, PASS_RENDERED, SERVICES, TOPICS
 from passferry_demo.__main__ import EXAMPLES
 from passferry_demo.operator import Operator
 from passferry_demo.platform import Options, running_platform
@@ -92,22 +92,54 @@ def names_the_person(text):
     return any(secret in text or secret.encode().hex() in text for secret in SECRETS)
 
 
-async def compacted(platform, *topics):
-    """The last record of each key, as compaction leaves it."""
+async def waits_to_be_sent(platform):
+    connection = await asyncpg.connect(platform.backends.postgres_admin_url)
+    try:
+        return await connection.fetchval(f"SELECT count(*) FROM {schema_of('pass-issuer')}.outbox")
+    finally:
+        await connection.close()
+
+
+async def records_of(platform, topics, *, since=None):
+    """All of them, or those from the offsets `since` on."""
     consumer = AIOKafkaConsumer(bootstrap_servers=platform.backends.kafka_brokers)
     await consumer.start()
-    last = {}
+    found = []
     try:
-        places = [TopicPartition(t.name, number) for t in topics for number in range(t.partitions)]
+        places = places_of(topics)
         consumer.assign(places)
         ends = await consumer.end_offsets(places)
         await consumer.seek_to_beginning(*places)
+        for place in places if since is not None else ():
+            consumer.seek(place, since[place])
         while [place for place in places if await consumer.position(place) < ends[place]]:
             for place, records in (await consumer.getmany(timeout_ms=500)).items():
-                last |= {(place.topic, record.key): record.value for record in records}
+                found += [(place.topic, record) for record in records]
     finally:
         await consumer.stop()
-    return last
+    return found
+
+
+def places_of(topics):
+    return [
+        TopicPartition(each.name, number) for each in topics for number in range(each.partitions)
+    ]
+
+
+async def ends_of(platform, topics):
+    consumer = AIOKafkaConsumer(bootstrap_servers=platform.backends.kafka_brokers)
+    await consumer.start()
+    try:
+        return await consumer.end_offsets(places_of(topics))
+    finally:
+        await consumer.stop()
+
+
+async def compacted(platform, *topics):
+    """The last record of each key, as compaction leaves it."""
+    return {
+        (topic, record.key): record.value for topic, record in await records_of(platform, topics)
+    }
 
 
 async def is_served(http, issued):
@@ -162,12 +194,16 @@ async def test_a_lost_card_is_replaced_and_its_holder_forgotten_everywhere(platf
 
     # The person asks to be forgotten.
     assert await stored(platform)
+    await eventually(lambda: waits_to_be_sent(platform), wanted=False)
+    passing = [each for each in TOPICS.values() if not each.compacted]
+    before = await ends_of(platform, passing)
     await shop.issuer("POST", "/holders/external:planted-1/erasure")
     await eventually(lambda: stored(platform), wanted=False)
     kept = {}
 
     async def are_tombstones():
-        kept.update(await compacted(platform, PASS_RENDERED, LINK_CHANGED))
+        lasting = [each for each in TOPICS.values() if each.compacted]
+        kept.update(await compacted(platform, *lasting))
         mine = [each["pass_id"].encode() for each in (lost, new)]
         return all(kept.get((PASS_RENDERED.name, pass_id), b"") is None for pass_id in mine)
 
@@ -176,6 +212,11 @@ async def test_a_lost_card_is_replaced_and_its_holder_forgotten_everywhere(platf
         key for key, value in kept.items() if names_the_person((value or b"").decode().lower())
     ]
     assert [value for (topic, _), value in kept.items() if topic == LINK_CHANGED.name] == [None] * 2
+    # The other topics keep what came since, once retention took the rest.
+    since = await records_of(platform, passing, since=before)
+    assert "pass.updated" in {topic for topic, _ in since}
+    said = [f"{each.key} {each.headers} {each.value}".lower() for _, each in since]
+    assert not [each for each in said if names_the_person(each)]
 
     # The web service has nothing left to give, and the ledger keeps its entries.
     async def is_gone():
