@@ -9,6 +9,7 @@ import json
 import zlib
 from dataclasses import replace
 from datetime import timedelta
+from importlib import resources
 from types import SimpleNamespace
 from uuid import UUID
 
@@ -601,3 +602,41 @@ async def test_a_scan_of_all_that_is_kept_finds_nothing_of_who_was_erased(office
     assert await named_in(office) == []
     assert await sealed_about(office, ring) == []
     assert await kept_on_kafka(office, since=last["id"]) == []
+
+
+@pytest.mark.parametrize("way", ["transfer", "reissue"])
+async def test_nobody_takes_over_a_card_that_an_erasure_is_on_its_way_to(
+    office, shop, monkeypatch, way
+):
+    # proves: J71, J93
+    monkeypatch.setattr("passferry_pass_issuer.application.draw_holder_passes.PAGE_PASSES", 1)
+    await person(office, shop, "bo", full_name="Bo")
+    shop.programs["tea"] = await office.program(str(shop.workspace_id), name="Tea")
+    for program in ("ledger", "tea"):
+        holder = {"external_id": ID, "full_name": NAME}
+        card = await shop.issue(program=program, holder=holder, fields=FIELDS)
+    assert (await erase(office, shop))["passes_erased"] is False
+    path = f"{shop.base}/passes/{card['pass_id']}/{way}"
+    problem = await office.call("POST", path, status=409, json={"holder": "external:bo"})
+    assert problem["code"] == "holder_erased"
+    await office.issuer.life.keep_time()
+    assert len(await office.events(PassErased)) == 2
+    assert await named_in(office) == []
+
+
+async def test_what_the_audit_log_knows_of_former_holders_is_taken_over(office, shop, handed_over):
+    # proves: J71
+    [kept] = await office.rows("SELECT holder_id, pass_id FROM pass_issuer.former_holder")
+    await office.rows("DELETE FROM pass_issuer.former_holder")
+    migration = resources.files("passferry_pass_issuer.migrations") / "0012_erased_people.sql"
+    text = migration.read_text()
+    for table in ("former_holder", "audit_log"):
+        text = text.replace(f" {table} ", f" pass_issuer.{table} ")
+    await office.rows(text[text.index("INSERT INTO") :].rstrip().rstrip(";"))
+    rows = "SELECT holder_id, pass_id, own_values::text FROM pass_issuer.former_holder"
+    [taken] = await office.rows(rows)
+    assert (taken["holder_id"], taken["pass_id"]) == (kept["holder_id"], kept["pass_id"])
+    assert taken["own_values"] == "{}"
+    await erase(office, shop)
+    [told] = [each for each in await office.events(PassUpdated) if each.erased_holder_id]
+    assert told.changed_fields == []

@@ -9,6 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from passferry_contracts.registry import PASS_UPDATED
+from passferry_pass_issuer.application.life_ports import HolderRecords
 from passferry_pass_issuer.application.pass_events import pass_updated
 from passferry_pass_issuer.application.ports import (
     Catalogue,
@@ -18,10 +19,12 @@ from passferry_pass_issuer.application.ports import (
     Transaction,
 )
 from passferry_pass_issuer.application.work import Work
+from passferry_pass_issuer.domain.erased_names import ERASED_CODE
 from passferry_pass_issuer.domain.former_values import fields_about
 from passferry_pass_issuer.domain.status_changes import ERASED
 from passferry_pass_issuer.domain.value_expression import Scalar
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
+from passferry_runtime.errors import Conflict
 from passferry_runtime.ids import uuid7
 from passferry_runtime.logging import get_logger
 
@@ -60,6 +63,13 @@ class FormerHolders(Protocol):
         holder_id: UUID,
         pass_ids: Collection[UUID],
     ) -> None: ...
+
+
+async def check_holder_stays(work: Work, holders: HolderRecords, row: WalletPass) -> None:
+    """The upkeep may be on its way to a pass whose holder was erased: nobody takes it over."""
+    holder = await holders.stub(work.transaction, row.workspace_id, str(row.holder_id))
+    if holder is not None and holder.erased_at is not None:
+        raise Conflict(ERASED_CODE, "its holder was erased, and it ends with them: issue another")
 
 
 @dataclass(frozen=True, kw_only=True)

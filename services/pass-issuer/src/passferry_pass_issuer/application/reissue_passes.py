@@ -14,7 +14,11 @@ from passferry_contracts.events.ledger import CommandCompleted, TransferCommand
 from passferry_contracts.registry import LEDGER_COMMANDS
 from passferry_contracts.types import BalanceOwner, PassStatus
 from passferry_pass_issuer.application.change_passes import EndPass
-from passferry_pass_issuer.application.former_holders import FormerHolders, KeepFormerHolder
+from passferry_pass_issuer.application.former_holders import (
+    FormerHolders,
+    KeepFormerHolder,
+    check_holder_stays,
+)
 from passferry_pass_issuer.application.life_ports import HolderRecords, Replacement, Replacements
 from passferry_pass_issuer.application.make_passes import MakePasses, PassDraft, tell_new_pass
 from passferry_pass_issuer.application.ports import Catalogue, Passes, Programs
@@ -114,6 +118,7 @@ class ReissuePass:
             raise Conflict("external_id_taken", "external_id names another pass")
         programs = await self.programs.by_ids(work.transaction, workspace_id, [old.program_id])
         program = check_program_open(programs.get(old.program_id))
+        await check_holder_stays(work, self.holders, old)
         holder = await self._holder(work, old, asked.holder)
         published = await self.catalogue.newest_published(
             work.transaction, workspace_id, [program.template_id] if program.template_id else []

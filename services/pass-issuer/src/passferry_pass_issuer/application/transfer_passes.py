@@ -8,7 +8,7 @@ from uuid import UUID
 
 from passferry_contracts.registry import LINK_CHANGED, PASS_UPDATED
 from passferry_contracts.types import Protocol as PassProtocol
-from passferry_pass_issuer.application.former_holders import KeepFormerHolder
+from passferry_pass_issuer.application.former_holders import KeepFormerHolder, check_holder_stays
 from passferry_pass_issuer.application.life_ports import (
     HolderRecords,
     Owners,
@@ -72,6 +72,7 @@ class TransferPass:
         if before.is_on_google:
             # What somebody saved there stays theirs, and would show the next holder's name.
             raise Conflict("pass_on_google", "reissue it to the other holder instead")
+        await check_holder_stays(work, self.holders, before)
         await self._check_membership(work, before, holder)
         stored = await self._hand_over(work, before, holder, field_values or {})
         await self.keep_former(work, before, stored, given=field_values or {})
