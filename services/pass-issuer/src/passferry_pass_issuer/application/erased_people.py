@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 from passferry_pass_issuer.application.ports import Transaction
-from passferry_pass_issuer.domain.erased_names import Name
+from passferry_pass_issuer.domain.erased_names import (
+    ERASED_CODE,
+    ERASED_DETAIL,
+    FIELDS,
+    Name,
+    asked_holder_names,
+    first_of,
+    pass_names,
+)
+from passferry_pass_issuer.domain.issuing import IssueRefused, IssueRequest
 
 #: (workspace_id, name).
 NameKey = tuple[UUID, Name]
@@ -57,3 +66,23 @@ async def erased_since(
     """Those of people who were erased after something was asked for."""
     found = await names.erased_at(transaction, [(workspace_id, name) for name in wanted])
     return frozenset(name for (_, name), at in found.items() if at >= asked_at)
+
+
+def names_in(request: IssueRequest, email_hmacs: Mapping[str, bytes]) -> list[Name]:
+    """Whom an order is about."""
+    holder = request.holder
+    return [
+        *asked_holder_names(holder.external_id, email_hmacs.get(holder.email or "")),
+        *pass_names(
+            program_id=request.program_id, external_id=request.external_id, code=request.code
+        ),
+    ]
+
+
+def check_not_erased(
+    request: IssueRequest, email_hmacs: Mapping[str, bytes], erased: frozenset[Name]
+) -> None:
+    """Raises `IssueRefused` for an order about one of the erased."""
+    name = first_of(names_in(request, email_hmacs), erased) if erased else None
+    if name is not None:
+        raise IssueRefused(ERASED_CODE, FIELDS[name.kind], ERASED_DETAIL, 409)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
 from passferry_contracts.types import Protocol as PassProtocol
-from passferry_pass_issuer.application.erased_people import ErasedNames, erased_since
+from passferry_pass_issuer.application.erased_people import (
+    ErasedNames,
+    check_not_erased,
+    erased_since,
+    names_in,
+)
 from passferry_pass_issuer.application.make_passes import MakePasses, PassDraft, tell_new_pass
 from passferry_pass_issuer.application.ports import (
     Catalogue,
@@ -21,15 +26,7 @@ from passferry_pass_issuer.application.ports import (
     Transaction,
 )
 from passferry_pass_issuer.application.work import Work
-from passferry_pass_issuer.domain.erased_names import (
-    ERASED_CODE,
-    ERASED_DETAIL,
-    FIELDS,
-    Name,
-    asked_holder_names,
-    first_of,
-    pass_names,
-)
+from passferry_pass_issuer.domain.erased_names import Name
 from passferry_pass_issuer.domain.issuing import (
     MAX_PASSES_PER_CALL,
     IssueOutcome,
@@ -141,7 +138,7 @@ class IssuePasses:
         )
         erased: frozenset[Name] = frozenset()
         if asked_at is not None:
-            names = {name for request in requests for name in _names(request, hmacs)}
+            names = {name for request in requests for name in names_in(request, hmacs)}
             erased = await erased_since(
                 self.erased_names, transaction, workspace_id, names, asked_at
             )
@@ -175,7 +172,7 @@ class IssuePasses:
     ) -> IssueResult:
         try:
             check_field_values(request.field_values)
-            _check_not_erased(request, known)
+            check_not_erased(request, known.email_hmacs, known.erased)
             existing = self._existing(request, known)
             if existing is not None:
                 return IssueResult(outcome=IssueOutcome.EXISTED, wallet_pass=existing)
@@ -336,23 +333,6 @@ async def _audit(work: Work, workspace_id: UUID, created: Sequence[NewPass]) -> 
         return
     ids = [str(new.wallet_pass.pass_id) for new in created]
     await work.audit(workspace_id, "passes.issued", f"{len(ids)} passes", after={"pass_ids": ids})
-
-
-def _names(request: IssueRequest, email_hmacs: Mapping[str, bytes]) -> list[Name]:
-    """Whom the request is about."""
-    holder = request.holder
-    return [
-        *asked_holder_names(holder.external_id, email_hmacs.get(holder.email or "")),
-        *pass_names(
-            program_id=request.program_id, external_id=request.external_id, code=request.code
-        ),
-    ]
-
-
-def _check_not_erased(request: IssueRequest, known: _Known) -> None:
-    name = first_of(_names(request, known.email_hmacs), known.erased) if known.erased else None
-    if name is not None:
-        raise IssueRefused(ERASED_CODE, FIELDS[name.kind], ERASED_DETAIL, 409)
 
 
 def _holder_of(request: IssueRequest, known: _Known) -> tuple[HolderFacts, bool]:
