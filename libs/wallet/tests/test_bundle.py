@@ -23,7 +23,7 @@ from passferry_wallet.apple.bundle import (
     check_asset,
     sha1_hex,
 )
-from passferry_wallet.apple.localisation import check_languages, pass_strings
+from passferry_wallet.apple.localisation import pass_strings
 
 PARTS = {"pass_json": b"{}", "manifest": b'{"a":"b"}', "signature": b"\x30\x00"}
 
@@ -234,10 +234,3 @@ def test_quotes_backslashes_and_line_ends_are_escaped():
 def test_texts_beyond_ascii_are_utf_16_with_a_mark():
     assert pass_strings({"a": "Grüße"}).startswith(b"\xff\xfe")
     assert refused(pass_strings, {"a": "\ud800"}) == "not_unicode"
-
-
-def test_every_language_translates_the_same_keys():
-    check_languages({"de": {"a": "x"}, "fr": {"a": "y"}})
-    with pytest.raises(PassContentRejected) as refusal:
-        check_languages({"de": {"a": "x", "b": "x"}, "fr": {"a": "y"}})
-    assert refusal.value.field == "fr.lproj"

@@ -95,9 +95,11 @@ def test_a_pass_says_what_its_content_says(write):
 
 def test_equal_content_gives_equal_bytes_sorted_and_without_spaces(content):
     first = build_pass_json(content())
-    reordered = content(user_info={"b": 1, "a": 2})
+    reordered = content(document={"userInfo": {"b": 1, "a": 2}})
     assert build_pass_json(content()) == first
-    assert build_pass_json(reordered) == build_pass_json(content(user_info={"a": 2, "b": 1}))
+    assert build_pass_json(reordered) == build_pass_json(
+        content(document={"userInfo": {"a": 2, "b": 1}})
+    )
     assert list(json.loads(first)) == sorted(json.loads(first))
     compact = json.dumps(json.loads(first), ensure_ascii=False, separators=(",", ":"))
     # Standard json shortens 12.50; all the rest is the same.
@@ -454,11 +456,11 @@ def test_dates_that_are_not_given_are_not_told(write):
         ({"app_launch_url": "cafe://open"}, "app_missing"),
         ({"grouping_identifier": "a"}, "grouping_invalid"),
         ({"fields": {"header": (PassField(key="a", value=1),) * 4}}, "too_many"),
-        ({"user_info": {"x": "y" * MAX_PASS_JSON_BYTES}}, "too_large"),
-        ({"user_info": {"x": object()}}, "not_json"),
-        ({"additional": {"serialNumber": "other"}}, "duplicate"),
-        ({"additional": {"coupon": {}}}, "duplicate"),
-        ({"additional": {"barcodes": []}}, "duplicate"),
+        ({"document": {"userInfo": {"x": "y" * MAX_PASS_JSON_BYTES}}}, "too_large"),
+        ({"document": {"userInfo": {"x": object()}}}, "not_json"),
+        ({"document": {"serialNumber": "other"}}, "duplicate"),
+        ({"document": {"voided": False}}, "duplicate"),
+        ({"document": {"barcodes": []}}, "duplicate"),
     ],
 )
 def test_what_breaks_a_limit_is_refused_with_its_reason(write, changes, code):
@@ -481,7 +483,7 @@ def test_all_that_is_optional_can_be_told(write):
         app_launch_url="cafe://open",
         max_distance_m=100,
         is_sharing_prohibited=True,
-        additional={"suppressStripShine": True},
+        document={"suppressStripShine": True},
     )
     assert written["beacons"][0]["major"] == 65535
     assert written["featuredActions"][0]["url"] == "https://example.org"

@@ -67,15 +67,6 @@ def check_message(barcode_format: BarcodeFormat, message: str) -> None:
         raise BarcodeRejected("barcode_not_encodable", "the check digit does not fit")
 
 
-def is_code128(message: str) -> bool:
-    """Whether `message` can be shown as Code 128."""
-    try:
-        check_message("code128", message)
-    except BarcodeRejected:
-        return False
-    return True
-
-
 def qr_svg(
     text: str,
     *,

@@ -158,6 +158,21 @@ async def test_a_large_picture_is_taken_and_a_larger_one_refused(drafted):
     await draft.image("icon", bytes(8 * 1024 * 1024 + 1), status=413)
 
 
+async def test_a_picture_with_a_key_is_scaled_and_stored_once(office, drafted):
+    # proves: J84
+    draft, headers = await drafted(), {"Idempotency-Key": "icon-1"}
+    first = await draft.image("icon", picture(200, 200), headers=headers)
+    again = await draft.image("icon", picture(200, 200), headers=headers)
+    assert again == first
+    audit = await office.rows(
+        "SELECT target FROM pass_issuer.audit_log WHERE action = 'template.file_stored'"
+    )
+    assert len(audit) == len(first["files"])
+    for content, more in ((picture(300, 300), {}), (picture(200, 200), {"language": "de"})):
+        refused = await draft.image("icon", content, status=422, headers=headers, params=more)
+        assert refused["code"] == "idempotency_key_reused"
+
+
 @pytest.mark.parametrize("language", ["../de", "de/../fr", "d", "de%0a"])
 async def test_a_language_is_no_path(drafted, language):
     draft = await drafted()

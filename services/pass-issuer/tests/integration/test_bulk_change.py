@@ -223,3 +223,36 @@ async def test_the_same_pass_in_two_rows_is_changed_by_both(desk):
         "SELECT revision FROM pass_issuer.pass WHERE pass_id = $1", UUID(pass_id)
     )
     assert rows[0]["revision"] == 3
+
+
+@pytest.mark.parametrize(
+    ("action", "header", "row"),
+    [("update", "field.favourite", "tea"), ("message", "body", "We are closed")],
+)
+async def test_a_suspended_program_holds_a_file_of_changes_up(office, desk, action, header, row):
+    # proves: J84, C3
+    await desk.issue(1)
+    program = f"{desk.base}/programs/{desk.program_id}"
+    await office.call("PATCH", program, json={"status": "suspended"})
+    content = f"external_id,{header}\r\nm-0,{row}\r\n".encode()
+    job = await desk.send(action, content)
+    path = f"{desk.base}/bulk-changes/{job['bulk_change_id']}"
+    for _ in range(3):
+        office.clock.advance(timedelta(seconds=1))
+        await desk.runner.once()
+    shown = await office.call("GET", path)
+    assert (shown["done"], shown["waits_for"]) == (0, "program_suspended")
+    assert await office.events(PassUpdated) == []
+    assert await office.events(MessageIssued) == []
+    await office.call("PATCH", program, json={"status": "active"})
+    assert (await desk.finish(job))["changed"] == 1
+
+
+async def test_passes_of_a_suspended_program_can_be_voided_with_a_file(office, desk):
+    # proves: J84, A5
+    await desk.issue(2)
+    program = f"{desk.base}/programs/{desk.program_id}"
+    await office.call("PATCH", program, json={"status": "suspended"})
+    done = await desk.do("void", ["external_id", "reason"], ["m-0", "fraud"], ["m-1", "fraud"])
+    assert (done["changed"], done["waits_for"]) == (2, None)
+    assert len(await office.events(PassVoided)) == 2

@@ -429,6 +429,27 @@ async def test_progress_of_a_rollout_is_told(shop, monkeypatch):
     assert told[-1].details["state"] == "done"
 
 
+async def test_passes_of_a_suspended_program_wait_and_hold_up_no_other(office, shop):
+    # proves: J84, C3
+    ids = await shop.issue(3)
+    beside = await office.program(shop.workspace_id, template_id=shop.template_id)
+    body = {"program_id": beside, "holder": {"external_id": "h-0"}}
+    waiting = await office.call("POST", f"{shop.base}/passes", status=201, json=body)
+    program = f"{shop.base}/programs/{beside}"
+    await office.call("PATCH", program, json={"status": "suspended"})
+    await shop.publish()
+    for _ in range(10):
+        await shop.step()
+    [shown] = await shop.rollouts()
+    assert (shown["state"], shown["waits_for"]) == ("running", "program_suspended")
+    versions = {row["pass_id"]: row["template_version"] for row in await shop.rows()}
+    assert versions == {**dict.fromkeys(ids, 2), UUID(waiting["pass_id"]): 1}
+    await office.call("PATCH", program, json={"status": "active"})
+    done = await shop.finish()
+    assert (done["changed"], done["refused"], done["waits_for"]) == (4, 0, None)
+    assert {row["template_version"] for row in await shop.rows()} == {2}
+
+
 async def test_a_suspended_workspace_is_not_drawn_again(office, shop):
     await shop.issue(3)
     await shop.publish()

@@ -72,7 +72,7 @@ def _limits_of(name: str) -> tuple[ImageLimits, int]:
     if found is None or limits is None:
         known = ", ".join(sorted(IMAGE_LIMITS))
         raise PassContentRejected(
-            "name_invalid", "files", f"is {known}, with @2x or @3x, and ends in .png"
+            "name_invalid", "files", f"must be {known}, with @2x or @3x, and end in .png"
         )
     return limits, int(found["scale"] or 1)
 
@@ -125,7 +125,7 @@ def _check_dimensions(name: str, width: int, height: int, limits: ImageLimits, s
         raise PassContentRejected(
             "dimensions_invalid",
             name,
-            f"is {shape}at most {most[0]} x {most[1]} pixels and at least {least}, "
+            f"must be {shape}at most {most[0]} x {most[1]} pixels and at least {least}, "
             f"not {width} x {height}",
         )
 

@@ -146,12 +146,16 @@ class BundleTemplate:
 def bundle_passes(passes: Mapping[str, bytes]) -> bytes:
     """A .pkpasses of one to ten passes: file name (such as `1.pkpass`) to bytes."""
     if not 1 <= len(passes) <= MAX_PASSES_PER_BUNDLE:
-        raise PassContentRejected("too_many", "passes", f"holds 1 to {MAX_PASSES_PER_BUNDLE}")
+        raise PassContentRejected("too_many", "passes", f"must hold 1 to {MAX_PASSES_PER_BUNDLE}")
     if sum(map(len, passes.values())) > MAX_PASSES_BYTES:
-        raise PassContentRejected("too_large", "passes", f"holds at most {MAX_PASSES_BYTES} bytes")
+        raise PassContentRejected(
+            "too_large", "passes", f"must hold at most {MAX_PASSES_BYTES} bytes"
+        )
     for name in passes:
         if "/" in name or "\\" in name or not name.endswith(".pkpass"):
-            raise PassContentRejected("name_invalid", "passes", "names end in .pkpass")
+            raise PassContentRejected(
+                "name_invalid", "passes", "must have names that end in .pkpass"
+            )
     local_parts, records = _laid_out([_entry(name, passes[name]) for name in sorted(passes)], 0)
     return local_parts + records + _end(len(passes), len(records), len(local_parts))
 

@@ -47,9 +47,9 @@ def scale_image(role: str, source: bytes) -> dict[str, bytes]:
     limits = IMAGE_LIMITS.get(role)
     if limits is None:
         known = ", ".join(sorted(IMAGE_LIMITS))
-        raise PassContentRejected("name_invalid", "role", f"is one of {known}")
+        raise PassContentRejected("name_invalid", "role", f"must be one of {known}")
     if not source or len(source) > MAX_SOURCE_BYTES:
-        raise PassContentRejected("too_large", "body", f"is 1 to {MAX_SOURCE_BYTES} bytes")
+        raise PassContentRejected("too_large", "body", f"must be 1 to {MAX_SOURCE_BYTES} bytes")
     picture = _decoded(source)
     _check_large_enough(role, picture, limits)
     files = {}
@@ -72,7 +72,9 @@ def _decoded(source: bytes) -> Image.Image:
                 _check_size(*image.size)
                 # Cameras put previews behind a JPEG; the first picture is the one.
                 if kind != "JPEG" and getattr(image, "n_frames", 1) > 1:
-                    raise PassContentRejected("animated", "body", "is one picture, not several")
+                    raise PassContentRejected(
+                        "animated", "body", "must be one picture, not several"
+                    )
                 upright = ImageOps.exif_transpose(image)
                 has_alpha = upright.has_transparency_data
                 return upright.convert("RGBA" if has_alpha else "RGB")
@@ -87,7 +89,7 @@ def _kind(source: bytes) -> str:
         return "JPEG"
     if source[:4] == b"RIFF" and source[8:12] == b"WEBP":
         return "WEBP"
-    raise PassContentRejected("not_image", "body", "is a PNG, JPEG or WebP picture")
+    raise PassContentRejected("not_image", "body", "must be a PNG, JPEG or WebP picture")
 
 
 def _png_size(source: bytes) -> tuple[int, int]:
@@ -111,13 +113,13 @@ def _check_size(width: int, height: int) -> None:
 def _check_large_enough(role: str, picture: Image.Image, limits: ImageLimits) -> None:
     width, height = limits.width * _LARGEST, limits.height * _LARGEST
     if limits.is_square and picture.width != picture.height:
-        raise PassContentRejected("dimensions_invalid", "body", f"is square for the {role}")
+        raise PassContentRejected("dimensions_invalid", "body", f"must be square for the {role}")
     if role in _FILLING:
         is_large = picture.width >= width and picture.height >= height
-        words = f"is at least {width} x {height} pixels"
+        words = f"must be at least {width} x {height} pixels"
     else:
         is_large = picture.width >= width or picture.height >= height
-        words = f"is at least {width} pixels wide or {height} high"
+        words = f"must be at least {width} pixels wide or {height} high"
     if not is_large:
         raise PassContentRejected(
             "dimensions_invalid", "body", f"{words}, not {picture.width} x {picture.height}"

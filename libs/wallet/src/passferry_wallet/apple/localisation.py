@@ -31,16 +31,5 @@ def pass_strings(translations: Mapping[str, str]) -> bytes:
         raise PassContentRejected("not_unicode", "pass.strings", "has half a character") from error
 
 
-def check_languages(languages: Mapping[str, Mapping[str, str]]) -> None:
-    """Every language translates the same keys; else some would show the key itself."""
-    every = {key for translations in languages.values() for key in translations}
-    for language, translations in languages.items():
-        missing = sorted(every - translations.keys())
-        if missing:
-            raise PassContentRejected(
-                "translation_missing", f"{language}.lproj", f"does not translate {missing[0]!r}"
-            )
-
-
 def _escaped(text: str) -> str:
     return text.translate(_ESCAPES)

@@ -88,7 +88,7 @@ def _around(barcode_format: BarcodeFormat, message_encoding: str, where: str) ->
         raise PassContentRejected("barcode_unknown", where, "is no barcode that Wallet shows")
     encoding = message_encoding.lower()
     if encoding not in ENCODINGS:
-        raise PassContentRejected("encoding_unknown", where, f"is one of {sorted(ENCODINGS)}")
+        raise PassContentRejected("encoding_unknown", where, f"must be one of {sorted(ENCODINGS)}")
     return {"format": BARCODE_NAMES[barcode_format], "messageEncoding": encoding}
 
 
@@ -118,7 +118,7 @@ def add_nfc(written: dict[str, Any], content: PassContent) -> None:
         )  # fmt: skip
     if not nfc.message or len(nfc.message.encode("utf-8", "replace")) > MAX_NFC_BYTES:
         raise PassContentRejected(
-            "nfc_message_invalid", "nfc.message", f"is 1 to {MAX_NFC_BYTES} bytes"
+            "nfc_message_invalid", "nfc.message", f"must be 1 to {MAX_NFC_BYTES} bytes"
         )
     written["nfc"] = {
         "message": clean_text(nfc.message, "nfc.message"),
@@ -137,6 +137,6 @@ def check_nfc_key(encoded: str) -> str:
         key = None
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
         raise PassContentRejected(
-            "nfc_key_invalid", "nfc.encryption_public_key", "is base64 of a P-256 public key"
+            "nfc_key_invalid", "nfc.encryption_public_key", "must be base64 of a P-256 public key"
         )
     return encoded

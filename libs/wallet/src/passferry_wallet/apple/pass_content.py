@@ -154,8 +154,8 @@ class FeaturedAction:
 class PassContent:
     """A whole pass. A voided one loses its barcodes, so that nobody scans what is spent.
 
-    `additional` holds keys of pass.json that are not modelled here, kept as they are. `document`
-    is pass.json too: objects in it are merged with what the other parts say, which comes first.
+    `document` is pass.json too, with keys that are not modelled here: objects in it are merged with
+    what the other parts say, which comes first.
     """
 
     identity: PassIdentity
@@ -177,11 +177,9 @@ class PassContent:
     featured_actions: tuple[FeaturedAction, ...] = ()
     associated_store_identifiers: tuple[int, ...] = ()
     app_launch_url: str | None = None
-    user_info: Mapping[str, Any] | None = None
     auxiliary_store_identifiers: tuple[int, ...] = ()
     preferred_style_schemes: tuple[str, ...] = ()
     semantics: Mapping[str, Any] | None = None
     #: Links of tickets and boarding passes, by Apple's key.
     links: Mapping[str, str] = field(default_factory=dict)
-    additional: Mapping[str, Any] = field(default_factory=dict)
     document: Mapping[str, Any] = field(default_factory=dict)

@@ -26,8 +26,6 @@ def add_extras(written: dict[str, Any], content: PassContent) -> None:
                 "app_missing", "app_launch_url", "needs associated_store_identifiers"
             )
         written["appLaunchURL"] = required_text(content.app_launch_url, "app_launch_url")
-    if content.user_info is not None:
-        written["userInfo"] = dict(content.user_info)
     if content.semantics is not None:
         written["semantics"] = dict(content.semantics)
     for name, address in content.links.items():

@@ -135,7 +135,7 @@ def _value(field: PassField, where: str) -> Any:
         is_date = field.date_style is not None or field.time_style is not None
         return zoned_date_text(value, where) if is_date else clean_text(value, where)
     if isinstance(value, bool):
-        raise PassContentRejected("number_invalid", where, "is a text, a number or a date")
+        raise PassContentRejected("number_invalid", where, "must be a text, a number or a date")
     if isinstance(value, int):
         return exact_number(value, 0, where)
     if isinstance(value, CurrencyAmount):

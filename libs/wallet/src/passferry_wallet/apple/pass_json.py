@@ -87,7 +87,6 @@ def pass_members(
         add_barcodes(written, content.barcodes)
     _add_life(written, content)
     written |= own_members(content, constant=constant)
-    _add_unmodelled(written, content)
     written |= own
     if content.document:
         _refuse_reserved(content.document)
@@ -181,7 +180,7 @@ def _add_identity(written: dict[str, Any], identity: PassIdentity) -> None:
 
 
 def checked_serial(text: str) -> str:
-    return matching(_SERIAL, text, "serial_number", "is 1 to 128 characters without spaces")
+    return matching(_SERIAL, text, "serial_number", "must be 1 to 128 characters without spaces")
 
 
 def checked_token(text: str) -> str:
@@ -200,10 +199,10 @@ def _issuer(
     """What says the same in all passes of a template."""
     found = {
         "passTypeIdentifier": matching(
-            _PASS_TYPE, pass_type_identifier, "pass_type_identifier", "starts with pass."
+            _PASS_TYPE, pass_type_identifier, "pass_type_identifier", "must start with pass."
         ),
         "teamIdentifier": matching(
-            _TEAM, team_identifier, "team_identifier", "is 10 capital letters and digits"
+            _TEAM, team_identifier, "team_identifier", "must be 10 capital letters and digits"
         ),
         "organizationName": required_text(organization_name, "organization_name"),
         "description": required_text(description, "description"),
@@ -219,7 +218,7 @@ def _issuer(
 
 def _add_style(written: dict[str, Any], content: PassContent) -> None:
     if content.style not in _STYLES:
-        raise PassContentRejected("style_invalid", "style", "is one of the styles of Wallet")
+        raise PassContentRejected("style_invalid", "style", "must be one of the styles of Wallet")
     groups: dict[str, Any] = dict(field_groups(content.fields))
     is_boarding_pass = content.style == "boardingPass"
     if (content.transit_type in _TRANSIT_TYPES) != is_boarding_pass:
@@ -273,12 +272,3 @@ def _add_grouping(written: dict[str, Any], content: PassContent) -> None:
         written["groupingIdentifier"] = required_text(
             content.grouping_identifier, "grouping_identifier"
         )
-
-
-def _add_unmodelled(written: dict[str, Any], content: PassContent) -> None:
-    for key, value in content.additional.items():
-        if key in written or key in _STYLES or key in {"barcode", "barcodes", "voided"}:
-            raise PassContentRejected(
-                "duplicate", f"additional.{key}"[:100], "is told by another part of the pass"
-            )
-        written[key] = value

@@ -64,7 +64,7 @@ def _location(location: Location, where: str) -> dict[str, Any]:
 
 def _beacon(beacon: Beacon, where: str) -> dict[str, Any]:
     written: dict[str, Any] = {
-        "proximityUUID": matching(_UUID, beacon.proximity_uuid, where, "is a UUID")
+        "proximityUUID": matching(_UUID, beacon.proximity_uuid, where, "must be a UUID")
     }
     for key, value in (("major", beacon.major), ("minor", beacon.minor)):
         if value is not None:
@@ -84,6 +84,6 @@ def _relevant_date(item: RelevantDate, where: str) -> dict[str, str]:
     end = w3c_date(item.end, where)
     if not timedelta(0) < item.end - item.start <= MAX_INTERVAL:
         raise PassContentRejected(
-            "interval_invalid", where, "ends after it starts, within 24 hours"
+            "interval_invalid", where, "must end after it starts, within 24 hours"
         )
     return {"startDate": start, "endDate": end}

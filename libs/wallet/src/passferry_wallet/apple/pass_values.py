@@ -65,7 +65,7 @@ def zoned_date_text(text: str, where: str) -> str:
     """Checks a date that is already text."""
     if not _ZONED_DATE.fullmatch(text):
         raise PassContentRejected(
-            "date_without_zone", where, "is YYYY-MM-DDTHH:MM:SS followed by Z or +HH:MM"
+            "date_without_zone", where, "must be YYYY-MM-DDTHH:MM:SS followed by Z or +HH:MM"
         )
     try:
         datetime.fromisoformat(text)
@@ -90,7 +90,7 @@ def exact_number(unscaled: int, scale: int, where: str) -> int | orjson.Fragment
 def decimal_number(value: Decimal, most: int, where: str) -> orjson.Fragment:
     """A decimal between -`most` and `most`, in plain digits."""
     if not value.is_finite() or abs(value) > most:
-        raise PassContentRejected("number_invalid", where, f"is between -{most} and {most}")
+        raise PassContentRejected("number_invalid", where, f"must be between -{most} and {most}")
     digits = f"{value:f}"
     if len(digits) > len(str(most)) + 20:
         raise PassContentRejected("number_invalid", where, "has too many decimals")
@@ -99,7 +99,9 @@ def decimal_number(value: Decimal, most: int, where: str) -> orjson.Fragment:
 
 def currency_code(code: str, where: str) -> str:
     if not _CURRENCY.fullmatch(code):
-        raise PassContentRejected("currency_invalid", where, "is a code of ISO 4217, such as EUR")
+        raise PassContentRejected(
+            "currency_invalid", where, "must be a code of ISO 4217, such as EUR"
+        )
     return code
 
 
@@ -109,12 +111,12 @@ def colour(text: str, where: str) -> str:
         return f"rgb({rgb[1]},{rgb[2]},{rgb[3]})"
     if _HEX.fullmatch(text):
         return text
-    raise PassContentRejected("colour_invalid", where, "is rgb(r,g,b), #RGB or #RRGGBB")
+    raise PassContentRejected("colour_invalid", where, "must be rgb(r,g,b), #RGB or #RRGGBB")
 
 
 def url(text: str, where: str) -> str:
     if len(text) > MAX_URL_CHARACTERS or not _URL.fullmatch(text):
-        raise PassContentRejected("url_invalid", where, "is an http or https address")
+        raise PassContentRejected("url_invalid", where, "must be an http or https address")
     return text
 
 
@@ -131,5 +133,5 @@ def matching(pattern: re.Pattern[str], text: str, where: str, rule: str) -> str:
 
 def positive(number: int, where: str) -> int:
     if not 0 < number < 2**53:
-        raise PassContentRejected("number_invalid", where, "is a positive number")
+        raise PassContentRejected("number_invalid", where, "must be a positive number")
     return number

@@ -31,7 +31,7 @@ def check_provider_key(*, key_id: str, team_id: str, p8: bytes) -> bytes:
     for name, value in (("key_id", key_id), ("team_id", team_id)):
         if not _KEY_ID.fullmatch(value):
             raise ProviderKeyRejected(
-                f"{name}_invalid", name, "is 10 capital letters and digits, as Apple shows it"
+                f"{name}_invalid", name, "must be 10 capital letters and digits, as Apple shows it"
             )
     if len(p8) > MAX_PROVIDER_KEY_BYTES:
         raise ProviderKeyRejected(

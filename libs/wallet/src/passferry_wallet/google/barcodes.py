@@ -37,7 +37,7 @@ def check_barcode(barcode: Mapping[str, Any], where: str) -> None:
             _check_retail(kind, value)
         elif not value or len(value) > MAX_CHARACTERS or has_half_characters(value):
             raise BarcodeRejected(
-                "barcode_not_encodable", f"holds 1 to {MAX_CHARACTERS} characters"
+                "barcode_not_encodable", f"must hold 1 to {MAX_CHARACTERS} characters"
             )
     except BarcodeRejected as refusal:
         raise GoogleContentRejected(refusal.code, f"{where}.value", refusal.detail) from refusal

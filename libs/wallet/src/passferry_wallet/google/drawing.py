@@ -219,7 +219,7 @@ def _refuse_equal_ids(items: Sequence[Any], path: str) -> None:
 
 def _check_points(body: Mapping[str, Any], path: str) -> None:
     if sum(body.get(form) is not None for form in BALANCE_FORMS) != 1:
-        raise GoogleContentRejected("invalid", path, f"is one of {', '.join(BALANCE_FORMS)}")
+        raise GoogleContentRejected("invalid", path, f"must be one of {', '.join(BALANCE_FORMS)}")
 
 
 _CHECKS: Mapping[str, Callable[[Mapping[str, Any], str], None]] = {

@@ -48,10 +48,10 @@ def constant(value: Any, shape: Shape, path: str, language: str) -> Any:
     """
     if isinstance(shape, Part):
         if not isinstance(value, str):
-            raise GoogleContentRejected("invalid", path, "is an object")
+            raise GoogleContentRejected("invalid", path, "must be an object")
         return converter(shape, path, language)(value)
     if isinstance(shape, Many):
-        raise GoogleContentRejected("invalid", path, "is a list")
+        raise GoogleContentRejected("invalid", path, "must be a list")
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     fits = {
         "flag": isinstance(value, bool),
@@ -59,7 +59,7 @@ def constant(value: Any, shape: Shape, path: str, language: str) -> Any:
         "number": is_number,
     }.get(shape if isinstance(shape, str) else "", isinstance(value, str))
     if not fits:
-        raise GoogleContentRejected("invalid", path, f"is {_expected(shape)}")
+        raise GoogleContentRejected("invalid", path, f"must be {_expected(shape)}")
     if shape == "number":
         return _number(float(value), path)
     return converter(shape, path, language)(value)
@@ -127,7 +127,7 @@ def _date(value: Value, where: str) -> str:
     try:
         datetime.fromisoformat(str(value))
     except ValueError:
-        raise GoogleContentRejected("date_invalid", where, "is a date of ISO 8601") from None
+        raise GoogleContentRejected("date_invalid", where, "must be a date of ISO 8601") from None
     return str(value)
 
 
@@ -150,14 +150,14 @@ def _balance(value: Value, where: str) -> dict[str, Any]:
 def _word(value: Value, choice: Choice, where: str) -> str:
     if value not in choice.words:
         words = ", ".join(sorted(choice.words))
-        raise GoogleContentRejected("invalid", where, f"is one of {words}")
+        raise GoogleContentRejected("invalid", where, f"must be one of {words}")
     return str(value)
 
 
 def _flag(value: Value, where: str) -> bool:
     known = _FLAGS.get(str(value))
     if known is None:
-        raise GoogleContentRejected("invalid", where, "is true or false")
+        raise GoogleContentRejected("invalid", where, "must be true or false")
     return known
 
 
@@ -166,22 +166,22 @@ def _integer(value: Value, most: int, where: str) -> int:
         value = plain_number(value, where)
     digits = str(value)
     if isinstance(value, bool) or not digits.removeprefix("-").isdigit() or not digits.isascii():
-        raise GoogleContentRejected("number_invalid", where, "is a whole number")
+        raise GoogleContentRejected("number_invalid", where, "must be a whole number")
     # Longer ones are refused before they are counted.
     if len(digits) > len(str(most)) + 1 or abs(int(digits)) > most:
-        raise GoogleContentRejected("number_invalid", where, f"is at most {most}")
+        raise GoogleContentRejected("number_invalid", where, f"must be at most {most}")
     return int(digits)
 
 
 def _as_double(value: Value, where: str) -> float:
     if isinstance(value, datetime | bool):
-        raise GoogleContentRejected("number_invalid", where, "is a number")
+        raise GoogleContentRejected("number_invalid", where, "must be a number")
     return double(value, where)
 
 
 def _number(value: float, where: str) -> float:
     if not math.isfinite(value):
-        raise GoogleContentRejected("number_invalid", where, "is a finite number")
+        raise GoogleContentRejected("number_invalid", where, "must be a finite number")
     most = _DEGREES.get(where.rsplit(".", 1)[-1])
     return value if most is None else degrees(value, most, where)
 

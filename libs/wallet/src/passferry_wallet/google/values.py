@@ -31,10 +31,10 @@ _HARMFUL_SCHEMES = frozenset({"javascript", "data", "vbscript", "file", "blob", 
 def resource_id(issuer_id: str, suffix: str) -> str:
     """`{issuer}.{suffix}`, the name of a class or object for ever."""
     if not _ISSUER_ID.fullmatch(issuer_id):
-        raise GoogleContentRejected("issuer_id_invalid", "issuer_id", "is digits only")
+        raise GoogleContentRejected("issuer_id_invalid", "issuer_id", "must be digits only")
     if len(suffix) > MAX_SUFFIX_CHARACTERS or not _SUFFIX.fullmatch(suffix):
         raise GoogleContentRejected(
-            "suffix_invalid", "suffix", "is letters, digits, dots, underscores and hyphens"
+            "suffix_invalid", "suffix", "must be letters, digits, dots, underscores and hyphens"
         )
     return f"{issuer_id}.{suffix}"
 
@@ -58,7 +58,7 @@ def localized(value: str, language: str, where: str) -> dict[str, Any]:
 def url(address: str, where: str) -> str:
     """What Google itself fetches or calls."""
     if len(address) > MAX_URL_CHARACTERS or not _URL.fullmatch(address):
-        raise GoogleContentRejected("url_invalid", where, "is an http or https address")
+        raise GoogleContentRejected("url_invalid", where, "must be an http or https address")
     return address
 
 
@@ -66,7 +66,9 @@ def link(address: str, where: str) -> str:
     """What a person follows: also telephone numbers, e-mail addresses and places in apps."""
     found = _ADDRESS.fullmatch(address)
     if len(address) > MAX_URL_CHARACTERS or found is None:
-        raise GoogleContentRejected("url_invalid", where, "is an address such as https:// or tel:")
+        raise GoogleContentRejected(
+            "url_invalid", where, "must be an address such as https:// or tel:"
+        )
     if found[1].lower() in _HARMFUL_SCHEMES:
         raise GoogleContentRejected("url_invalid", where, f"may not begin with {found[1].lower()}:")
     return address
@@ -74,13 +76,15 @@ def link(address: str, where: str) -> str:
 
 def hex_colour(value: str, where: str) -> str:
     if not _HEX_COLOUR.fullmatch(value):
-        raise GoogleContentRejected("colour_invalid", where, "is #RRGGBB")
+        raise GoogleContentRejected("colour_invalid", where, "must be #RRGGBB")
     return value
 
 
 def currency_code(value: str, where: str) -> str:
     if not _CURRENCY.fullmatch(value):
-        raise GoogleContentRejected("currency_invalid", where, "is a code of ISO 4217, such as EUR")
+        raise GoogleContentRejected(
+            "currency_invalid", where, "must be a code of ISO 4217, such as EUR"
+        )
     return value
 
 
@@ -147,7 +151,7 @@ def check_interval(written: Any, where: str) -> None:
     if (start.tzinfo is None) != (end.tzinfo is None):
         raise GoogleContentRejected("interval_invalid", where, "needs a time zone on both sides")
     if end <= start:
-        raise GoogleContentRejected("interval_invalid", where, "ends after it starts")
+        raise GoogleContentRejected("interval_invalid", where, "must end after it starts")
 
 
 def _read_moment(written: Any) -> datetime | None:
@@ -160,7 +164,7 @@ def _read_moment(written: Any) -> datetime | None:
 def degrees(value: float, most: int, where: str) -> float:
     """The API's type is a double; a position is no amount of money."""
     if not abs(value) <= most:
-        raise GoogleContentRejected("number_invalid", where, f"is between -{most} and {most}")
+        raise GoogleContentRejected("number_invalid", where, f"must be between -{most} and {most}")
     return value
 
 
@@ -171,7 +175,7 @@ def double(value: int | str | Amount, where: str) -> float:
     try:
         return float(value)
     except (ValueError, OverflowError):
-        raise GoogleContentRejected("number_invalid", where, "is a number") from None
+        raise GoogleContentRejected("number_invalid", where, "must be a number") from None
 
 
 def _check_scale(scale: int, where: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
-from passferry_pass_issuer.application.ports import Cipher
+from passferry_pass_issuer.application.ports import Cipher, PassLink
 from passferry_pass_issuer.domain import secret_contexts
 from passferry_runtime.crypto import DecryptionFailed
 from passferry_runtime.logging import get_logger
@@ -25,3 +27,17 @@ def open_token(
     except DecryptionFailed:
         log.warning("link_unreadable", workspace_id=str(workspace_id), link_id=str(link_id))
         return None
+
+
+def pass_link_of(cipher: Cipher, row: Mapping[str, Any]) -> PassLink:
+    """Of a row with the columns of a link."""
+    token = open_token(
+        cipher, row["token_ciphertext"], workspace_id=row["workspace_id"], link_id=row["link_id"]
+    )
+    return PassLink(
+        link_id=row["link_id"],
+        token=token or "",
+        token_sha256=row["token_sha256"],
+        expires_at=row["expires_at"],
+        is_revoked=row["is_revoked"],
+    )

@@ -11,9 +11,9 @@ from uuid import UUID
 
 import orjson
 
-from passferry_pass_issuer.adapters.link_tokens import open_token
+from passferry_pass_issuer.adapters.link_tokens import pass_link_of
 from passferry_pass_issuer.application.job_ports import ShownResult, StagedRow
-from passferry_pass_issuer.application.ports import Cipher, PassLink, Transaction
+from passferry_pass_issuer.application.ports import Cipher, Transaction
 from passferry_pass_issuer.domain import secret_contexts
 from passferry_pass_issuer.domain.bulk_changes import ChangeAction, ChangeRequest
 from passferry_pass_issuer.domain.issuing import HolderRequest, IssueRequest
@@ -181,27 +181,14 @@ class PostgresJobResults:
             ShownResult(
                 result=_result(row),
                 external_id=row["external_id"],
-                link=None if only_refused else self._link(row),
+                link=(
+                    None
+                    if only_refused or row["link_id"] is None
+                    else pass_link_of(self._cipher, row)
+                ),
             )
             for row in rows
         ]
-
-    def _link(self, row: Mapping[str, Any]) -> PassLink | None:
-        if row["link_id"] is None:
-            return None
-        return PassLink(
-            link_id=row["link_id"],
-            token=open_token(
-                self._cipher,
-                row["token_ciphertext"],
-                workspace_id=row["workspace_id"],
-                link_id=row["link_id"],
-            )
-            or "",
-            token_sha256=row["token_sha256"],
-            expires_at=row["expires_at"],
-            is_revoked=row["is_revoked"],
-        )
 
     async def drop_some(
         self, transaction: Transaction, workspace_id: UUID, job_id: UUID, *, limit: int

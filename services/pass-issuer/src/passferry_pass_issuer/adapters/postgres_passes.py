@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from passferry_pass_issuer.adapters.link_tokens import open_token
+from passferry_pass_issuer.adapters.link_tokens import pass_link_of
 from passferry_pass_issuer.adapters.pass_rows import PASS_COLUMNS, wallet_pass_of
 from passferry_pass_issuer.application.ports import Cipher, NewPass, PassLink, Transaction
 from passferry_pass_issuer.domain import secret_contexts
@@ -201,28 +201,13 @@ class PostgresPasses:
         if not pass_ids:
             return {}
         rows = await transaction.fetch(LINKS, workspace_id, list(pass_ids))
-        return {row["pass_id"]: self._link(row) for row in rows}
+        return {row["pass_id"]: pass_link_of(self._cipher, row) for row in rows}
 
     async def revoke_links(
         self, transaction: Transaction, workspace_id: UUID, pass_id: UUID
     ) -> list[PassLink]:
         rows = await transaction.fetch(REVOKE_LINKS, workspace_id, pass_id)
-        return [self._link(row) for row in rows]
-
-    def _link(self, row: Any) -> PassLink:
-        return PassLink(
-            link_id=row["link_id"],
-            token=open_token(
-                self._cipher,
-                row["token_ciphertext"],
-                workspace_id=row["workspace_id"],
-                link_id=row["link_id"],
-            )
-            or "",
-            token_sha256=row["token_sha256"],
-            expires_at=row["expires_at"],
-            is_revoked=row["is_revoked"],
-        )
+        return [pass_link_of(self._cipher, row) for row in rows]
 
 
 def _lookup(reference: str) -> tuple[str, UUID | str | None]:

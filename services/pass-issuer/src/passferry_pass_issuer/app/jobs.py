@@ -86,6 +86,7 @@ def build_job_runner(
             JobKind.BULK_CHANGE: chunks(
                 ChangeInBulk(
                     named=press.store,
+                    programs=stores.programs,
                     change_fields=issuer.change_fields,
                     end_pass=issuer.end_pass,
                     send_message=issuer.life.send_message,

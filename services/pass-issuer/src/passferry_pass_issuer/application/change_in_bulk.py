@@ -12,12 +12,13 @@ from passferry_contracts.types import PassStatus
 from passferry_pass_issuer.application.change_passes import ChangeFields, EndPass, FieldsChange
 from passferry_pass_issuer.application.erased_people import ErasedNames, erased_since
 from passferry_pass_issuer.application.job_ports import StagedRow, Step
-from passferry_pass_issuer.application.ports import Transaction
+from passferry_pass_issuer.application.ports import Programs, Transaction
 from passferry_pass_issuer.application.send_messages import Message, SendMessage
 from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain.bulk_changes import ChangeAction, ChangeRequest
 from passferry_pass_issuer.domain.erased_names import ERASED_CODE, ERASED_DETAIL, pass_name
 from passferry_pass_issuer.domain.jobs import Job, Outcome, Refusal, RowResult
+from passferry_pass_issuer.domain.program import ProgramStatus
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.status_changes import REQUESTED
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
@@ -41,6 +42,7 @@ class ChangeInBulk:
     """Each row by the use case of a single request, so that it means the same."""
 
     named: NamedPasses
+    programs: Programs
     change_fields: ChangeFields
     end_pass: EndPass
     send_message: SendMessage
@@ -51,13 +53,15 @@ class ChangeInBulk:
 
     async def __call__(
         self, work: Work, job: Job, chunk: Sequence[StagedRow]
-    ) -> Sequence[RowResult]:
+    ) -> Sequence[RowResult] | Step:
         given = [
             (row.number, row.request) for row in chunk if isinstance(row.request, ChangeRequest)
         ]
         ids = await self._ids(work, job, [request for _, request in given])
         # All at once, in the order of everybody else who locks several.
         rows = await self.named.lock(work.transaction, ids.values())
+        if await self._are_held_up(work, job, rows.values()):
+            return Step(waits_for="program_suspended")
         erased = await self._erased(work, job, [request for _, request in given])
         results = []
         for number, request in given:
@@ -76,6 +80,16 @@ class ChangeInBulk:
             outcome = Outcome.CHANGED if is_changed else Outcome.UNCHANGED
             results.append(RowResult(number=number, outcome=outcome, pass_id=key[1]))
         return results
+
+    async def _are_held_up(self, work: Work, job: Job, rows: Collection[WalletPass]) -> bool:
+        """The kill switch of a program stops what people would see; but it may be pulled because
+        passes of the program have to be voided."""
+        if job.action is ChangeAction.VOID or not rows:
+            return False
+        programs = await self.programs.by_ids(
+            work.transaction, job.workspace_id, sorted({row.program_id for row in rows})
+        )
+        return any(program.status is ProgramStatus.SUSPENDED for program in programs.values())
 
     async def _ids(
         self, work: Work, job: Job, requests: Sequence[ChangeRequest]

@@ -166,14 +166,5 @@ class EndPass:
             work.transaction, wallet_pass.workspace_id, wallet_pass.pass_id
         )
         for link in links:
-            work.transaction.emit(
-                LINK_CHANGED,
-                link_changed(
-                    wallet_pass,
-                    link_id=link.link_id,
-                    token_sha256=link.token_sha256,
-                    expires_at=link.expires_at,
-                    is_revoked=True,
-                    changed_at=work.now,
-                ),
-            )
+            told = link_changed(wallet_pass, link, is_revoked=True, changed_at=work.now)
+            work.transaction.emit(LINK_CHANGED, told)

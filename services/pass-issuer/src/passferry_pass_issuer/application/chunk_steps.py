@@ -18,8 +18,8 @@ class RowWork(Protocol):
 
     async def __call__(
         self, work: Work, job: Job, chunk: Sequence[StagedRow]
-    ) -> Sequence[RowResult]:
-        """One result per row; a row that is refused stops no other."""
+    ) -> Sequence[RowResult] | Step:
+        """One result per row, and a row that is refused stops no other; or for what they wait."""
 
 
 class _TrialEnded(Exception):
@@ -44,6 +44,8 @@ class ChunkSteps:
             results = await self._try_out(work, job, chunk)
         else:
             results = await self.apply(work, job, chunk)
+        if isinstance(results, Step):
+            return results
         return await self._finish(work, job, chunk, results)
 
     async def narrow(self, work: Work, job: Job, refusal: Refusal) -> Step:
@@ -63,9 +65,9 @@ class ChunkSteps:
 
     async def _try_out(
         self, work: Work, job: Job, chunk: Sequence[StagedRow]
-    ) -> Sequence[RowResult]:
+    ) -> Sequence[RowResult] | Step:
         """In a transaction of its own, which is undone."""
-        results: Sequence[RowResult] = []
+        results: Sequence[RowResult] | Step = []
         try:
             async with self.workbench.open([job.workspace_id], actor=work.actor) as trial:
                 results = await self.apply(trial, job, chunk)

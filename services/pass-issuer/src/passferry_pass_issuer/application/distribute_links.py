@@ -169,14 +169,5 @@ class DistributeLinks:
 
 
 def _tell(work: Work, wallet_pass: WalletPass, link: Link) -> None:
-    work.transaction.emit(
-        LINK_CHANGED,
-        link_changed(
-            wallet_pass,
-            link_id=link.link_id,
-            token_sha256=link.token_sha256,
-            expires_at=link.expires_at,
-            is_revoked=link.is_revoked,
-            changed_at=work.now,
-        ),
-    )
+    told = link_changed(wallet_pass, link, is_revoked=link.is_revoked, changed_at=work.now)
+    work.transaction.emit(LINK_CHANGED, told)

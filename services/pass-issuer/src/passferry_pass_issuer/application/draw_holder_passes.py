@@ -147,14 +147,7 @@ class DrawHolderPasses:
     async def _revoke_links(self, work: Work, rows: Sequence[WalletPass]) -> None:
         by_id = {row.pass_id: row for row in rows}
         for link in await self.ended.revoke_links(work.transaction, _keys(rows)):
-            told = link_changed(
-                by_id[link.pass_id],
-                link_id=link.link_id,
-                token_sha256=link.token_sha256,
-                expires_at=link.expires_at,
-                is_revoked=True,
-                changed_at=work.now,
-            )
+            told = link_changed(by_id[link.pass_id], link, is_revoked=True, changed_at=work.now)
             work.transaction.emit(LINK_CHANGED, told)
 
 

@@ -219,7 +219,9 @@ class StoreTemplateFile:
         self, work: Work, workspace_id: UUID, template_id: UUID, name: str, content: bytes
     ) -> TemplateFile:
         if not content or len(content) > MAX_FILE_BYTES:
-            raise ContentRejected("too_large", "body", f"is 1 to {MAX_FILE_BYTES} bytes of PNG")
+            raise ContentRejected(
+                "too_large", "body", f"must be 1 to {MAX_FILE_BYTES} bytes of PNG"
+            )
         self.check_asset(name, content)
         newest = await _newest(self.templates, work, workspace_id, template_id)
         if newest.status != "draft":

@@ -9,10 +9,8 @@ from passferry_pass_issuer.application.administer_workspaces import Workspaces
 from passferry_pass_issuer.application.credential_ports import CredentialStore
 from passferry_pass_issuer.application.ports import Transactions
 from passferry_pass_issuer.application.render_revisions import RevisionStore
+from passferry_pass_issuer.application.workspace_pages import workspace_pages
 from passferry_runtime.clock import Clock
-
-PAGE_WORKSPACES = 500
-MAX_WORKSPACES = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +27,8 @@ class FindUnsigned:
     async def __call__(self) -> list[tuple[UUID, str]]:
         """Workspaces and pass types, in order."""
         found: list[tuple[UUID, str]] = []
-        after: UUID | None = None
-        for _ in range(MAX_WORKSPACES // PAGE_WORKSPACES):
-            async with self.transactions.transaction([]) as transaction:
-                ids = await self.workspaces.ids(transaction, after=after, limit=PAGE_WORKSPACES)
-            if not ids:
-                break
+        async for ids in workspace_pages(self.transactions, self.workspaces):
             found += await self._of_page(ids)
-            after = ids[-1]
         return found
 
     async def _of_page(self, ids: list[UUID]) -> list[tuple[UUID, str]]:

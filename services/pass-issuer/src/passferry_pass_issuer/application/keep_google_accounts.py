@@ -45,7 +45,7 @@ class KeepGoogleAccounts:
         """Signs from now on. The key before it stays beside it until the next upload: links that it
         signed are still opened, and one call goes back to it."""
         if not _ISSUER_ID.fullmatch(issuer_id):
-            raise ContentRejected("invalid", "issuer_id", "is 1 to 32 digits")
+            raise ContentRejected("invalid", "issuer_id", "must be 1 to 32 digits")
         checked = self.checker.check(service_account)
         workspace = await self._locked(work, workspace_id)
         accounts = await self.store.google_accounts(work.transaction, workspace_id)

@@ -3,7 +3,7 @@ off is done, and what need not be remembered is forgotten."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from uuid import UUID
@@ -24,9 +24,9 @@ from passferry_pass_issuer.application.life_ports import (
 from passferry_pass_issuer.application.ports import Transactions
 from passferry_pass_issuer.application.render_revisions import RevisionStore
 from passferry_pass_issuer.application.work import Work
+from passferry_pass_issuer.application.workspace_pages import workspace_pages
 
 PAGE_WORKSPACES = 200
-MAX_WORKSPACES = 20_000
 #: In one transaction: they are drawn and signed together.
 BATCH = 256
 #: Tombstones of one transaction, which has room for more.
@@ -57,7 +57,9 @@ class KeepTime:
     async def __call__(self) -> None:
         duties = self._duties()
         left: dict[str, list[Key]] = {duty.name: [] for duty in duties}
-        async for named in self._pages():
+        async for named in workspace_pages(
+            self.transactions, self.workspaces, limit=PAGE_WORKSPACES
+        ):
             for duty in duties:
                 left[duty.name] += await self.do_duty(duty, named)
         self.failures.show(left)
@@ -77,16 +79,6 @@ class KeepTime:
             Duty(name="retire", find=self._due, do=self._retire, at_once=BATCH),
             Duty(name="forget", find=_all_of, do=self._forget, at_once=PAGE_WORKSPACES),
         ]
-
-    async def _pages(self) -> AsyncIterator[list[UUID]]:
-        after: UUID | None = None
-        for _ in range(MAX_WORKSPACES // PAGE_WORKSPACES):
-            async with self.transactions.transaction([]) as transaction:
-                ids = await self.workspaces.ids(transaction, after=after, limit=PAGE_WORKSPACES)
-            if not ids:
-                return
-            yield ids
-            after = ids[-1]
 
     async def _waiting(
         self, work: Work, named: Sequence[UUID], *, passing_over: Sequence[UUID]

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from passferry_contracts.events.directory import LinkChanged
 from passferry_contracts.registry import LINK_CHANGED, PASS_CREATED, PASS_RENDERED
 from passferry_contracts.types import PassStatus
 from passferry_pass_issuer.application.pass_events import link_changed, pass_created, pass_rendered
@@ -157,19 +156,9 @@ def tell_new_pass(
     cause = {"event_type": "pass.created", "event_id": event_id, "reason": None}
     caused = replace(new.wallet_pass, causes=(cause,))
     work.transaction.emit(PASS_RENDERED, pass_rendered(caused, template))
-    work.transaction.emit(LINK_CHANGED, link_event(caused, new.link, work.now))
+    opened = link_changed(caused, new.link, is_revoked=False, changed_at=work.now)
+    work.transaction.emit(LINK_CHANGED, opened)
     return NewPass(wallet_pass=caused, link=new.link)
-
-
-def link_event(wallet_pass: WalletPass, link: PassLink, changed_at: datetime) -> LinkChanged:
-    return link_changed(
-        wallet_pass,
-        link_id=link.link_id,
-        token_sha256=link.token_sha256,
-        expires_at=link.expires_at,
-        is_revoked=link.is_revoked,
-        changed_at=changed_at,
-    )
 
 
 def new_link() -> PassLink:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Protocol
 from uuid import UUID
 
 from passferry_contracts.events.directory import LinkChanged
@@ -176,24 +177,30 @@ def pass_updated(
     )
 
 
+class ToldLink(Protocol):
+    """What others know of a link, whatever kind of row it was read from."""
+
+    @property
+    def link_id(self) -> UUID: ...
+
+    @property
+    def token_sha256(self) -> str: ...
+
+    @property
+    def expires_at(self) -> datetime | None: ...
+
+
 def link_changed(
-    wallet_pass: WalletPass,
-    *,
-    link_id: UUID,
-    token_sha256: str,
-    expires_at: datetime | None,
-    is_revoked: bool,
-    changed_at: datetime,
-    status: PassStatus | None = None,
+    wallet_pass: WalletPass, link: ToldLink, *, is_revoked: bool, changed_at: datetime
 ) -> LinkChanged:
     return LinkChanged(
         workspace_id=wallet_pass.workspace_id,
-        link_id=link_id,
+        link_id=link.link_id,
         kind="pass",
-        token_sha256=token_sha256,
+        token_sha256=link.token_sha256,
         pass_id=wallet_pass.pass_id,
-        pass_status=status or wallet_pass.status,
-        expires_at=expires_at,
+        pass_status=wallet_pass.status,
+        expires_at=link.expires_at,
         revoked=is_revoked,
         changed_at=changed_at,
     )

@@ -17,6 +17,7 @@ from passferry_pass_issuer.application.credential_ports import (
     SigningRequestStore,
 )
 from passferry_pass_issuer.application.ports import Transaction, Transactions
+from passferry_pass_issuer.application.workspace_pages import workspace_pages
 from passferry_pass_issuer.domain.credential_expiry import (
     THRESHOLDS_DAYS,
     ExpiryNotice,
@@ -25,8 +26,6 @@ from passferry_pass_issuer.domain.credential_expiry import (
 from passferry_pass_issuer.domain.credentials import SigningIdentityRecord
 from passferry_runtime.clock import Clock
 
-PAGE_WORKSPACES = 500
-MAX_WORKSPACES = 20_000
 #: Identities that are shown by name; the others show in the health check.
 MAX_SHOWN = 100
 #: What has more time than this is shown by nobody.
@@ -55,17 +54,11 @@ class ReportExpiry:
         """How many notices were told."""
         told = 0
         ending: list[SigningIdentityRecord] = []
-        after: UUID | None = None
-        for _ in range(MAX_WORKSPACES // PAGE_WORKSPACES):
-            async with self.transactions.transaction([]) as transaction:
-                ids = await self.workspaces.ids(transaction, after=after, limit=PAGE_WORKSPACES)
-            if not ids:
-                break
+        async for ids in workspace_pages(self.transactions, self.workspaces):
             async with self.transactions.transaction(ids) as transaction:
                 found, now_told = await self._page(transaction, ids)
             told += now_told
             ending = sorted([*ending, *found], key=lambda each: each.not_after)[:MAX_SHOWN]
-            after = ids[-1]
         now = self.clock.now()
         self.show([(each, (each.not_after - now) / timedelta(days=1)) for each in ending])
         return told

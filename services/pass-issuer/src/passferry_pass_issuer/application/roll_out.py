@@ -57,7 +57,11 @@ class OutdatedPasses(Protocol):
         limit: int,
         without_refused: bool,
     ) -> list[UUID]:
-        """By pass id; `active` of None: whichever the rollout is about."""
+        """By pass id, without those of suspended programs; `active` of None: whichever the rollout
+        is about."""
+
+    async def are_held_up(self, transaction: Transaction, job: Job) -> bool:
+        """Whether some of those that a rollout is about are of a suspended program."""
 
 
 class LockedPasses(Protocol):
@@ -150,7 +154,7 @@ class RollOut:
             without_refused=phase == LEFT_OVER,
         )
         if not page:
-            return self._next_phase(job, phase, accepted)
+            return await self._next_phase(work, job, phase, accepted)
         results = await self._draw(work, job, page)
         refused = [each for each in results if isinstance(each, RowResult)]
         if refused:
@@ -187,8 +191,11 @@ class RollOut:
         await self.results.insert(work.transaction, job.workspace_id, job.job_id, [refused])
         return Step(refused=1, place=f"{phase}:{page[0]}", page_rows=2)
 
-    def _next_phase(self, job: Job, phase: str, accepted: int) -> Step:
+    async def _next_phase(self, work: Work, job: Job, phase: str, accepted: int) -> Step:
         if phase == LEFT_OVER:
+            if await self.outdated.are_held_up(work.transaction, job):
+                place = f"{LEFT_OVER}:{NO_PASS}"
+                return Step(waits_for="program_suspended", place=place, accepted=accepted)
             return Step(is_finished=True, accepted=accepted)
         follows = ENDED if phase == ACTIVE and job.includes_ended else LEFT_OVER
         return Step(place=f"{follows}:{NO_PASS}", accepted=accepted)

@@ -15,7 +15,6 @@ from passferry_pass_issuer.application.life_ports import (
     RememberedAnswers,
 )
 from passferry_pass_issuer.application.make_passes import (
-    link_event,
     new_authentication_token,
     new_link,
     sealed_token,
@@ -147,15 +146,10 @@ class TransferPass:
         link = new_link()
         former = await self.owners.replace_link(work.transaction, stored, link, now=work.now)
         for each in former:
-            told = link_changed(
-                stored,
-                link_id=each.link_id,
-                token_sha256=each.token_sha256,
-                expires_at=each.expires_at,
-                is_revoked=True,
-                changed_at=work.now,
-            )
+            told = link_changed(stored, each, is_revoked=True, changed_at=work.now)
             work.transaction.emit(LINK_CHANGED, told)
             # Nothing of it is kept here, so nobody could take it back later.
             work.transaction.emit_tombstone(LINK_CHANGED, str(each.link_id), stored.workspace_id)
-        work.transaction.emit(LINK_CHANGED, link_event(stored, link, work.now))
+        work.transaction.emit(
+            LINK_CHANGED, link_changed(stored, link, is_revoked=False, changed_at=work.now)
+        )

@@ -9,10 +9,8 @@ from uuid import UUID
 from passferry_pass_issuer.application.administer_workspaces import Workspaces
 from passferry_pass_issuer.application.credential_ports import CredentialStore
 from passferry_pass_issuer.application.ports import Credentials, Transaction, Transactions
+from passferry_pass_issuer.application.workspace_pages import workspace_pages
 from passferry_pass_issuer.domain.credentials import CredentialNeed, Finding, find_faults
-
-PAGE_WORKSPACES = 500
-MAX_WORKSPACES = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,15 +52,9 @@ class WatchCredentials:
 
     async def _needs_of_all(self) -> list[CredentialNeed]:
         needs: list[CredentialNeed] = []
-        after: UUID | None = None
-        for _ in range(MAX_WORKSPACES // PAGE_WORKSPACES):
-            async with self.transactions.transaction([]) as transaction:
-                ids = await self.workspaces.ids(transaction, after=after, limit=PAGE_WORKSPACES)
-            if not ids:
-                break
+        async for ids in workspace_pages(self.transactions, self.workspaces):
             async with self.transactions.transaction(ids) as transaction:
                 needs += await self.store.needs(transaction, ids)
-            after = ids[-1]
         return needs
 
 

@@ -51,7 +51,9 @@ def checked_tags(tags: Sequence[str]) -> tuple[str, ...]:
     if len(set(tags)) > MAX_TAGS:
         raise ContentRejected("too_many", "tags", f"has more than {MAX_TAGS}")
     if any(not tag.strip() or len(tag) > MAX_TAG for tag in tags):
-        raise ContentRejected("invalid", "tags", f"is a list of words of 1 to {MAX_TAG} characters")
+        raise ContentRejected(
+            "invalid", "tags", f"must be a list of words of 1 to {MAX_TAG} characters"
+        )
     return tuple(sorted(set(tags)))
 
 

@@ -127,7 +127,7 @@ def is_code(code: str) -> bool:
 def check_code(code: str) -> str:
     if not is_code(code):
         raise ContentRejected(
-            "code_not_encodable", "code", f"is 1 to {MAX_CODE} printable ASCII characters"
+            "code_not_encodable", "code", f"must be 1 to {MAX_CODE} printable ASCII characters"
         )
     return code
 
@@ -170,7 +170,7 @@ def _checked(name: str, value: object) -> Scalar:
             raise ContentRejected("invalid", where, "is beyond 64 bits")
         return value
     if not isinstance(value, str):
-        raise ContentRejected("invalid", where, "is text, a whole number, true, false or null")
+        raise ContentRejected("invalid", where, "must be text, a whole number, true, false or null")
     if len(value) > MAX_FIELD_TEXT:
         raise ContentRejected("too_long", where, f"is longer than {MAX_FIELD_TEXT} characters")
     if not is_storable(value):

@@ -122,7 +122,7 @@ def check_badge_url(field: str, url: str | None) -> None:
         return
     if len(url) > MAX_BADGE_URL or not _BADGE_URL.fullmatch(url):
         raise ContentRejected(
-            "invalid", field, "is an https address with a host name, a path and no port"
+            "invalid", field, "must be an https address with a host name, a path and no port"
         )
 
 

@@ -113,7 +113,7 @@ def _json(data: bytes) -> Export:
         models = [given]
     for name, each, most in (("models", models, MAX_MODELS), ("passes", passes, MAX_PASSES)):
         if not isinstance(each, list) or len(each) > most:
-            raise ContentRejected("invalid", name, f"is a list of at most {most}")
+            raise ContentRejected("invalid", name, f"must be a list of at most {most}")
     return Export(
         templates=tuple(_model(each, f"models.{at}") for at, each in enumerate(models)),
         passes=tuple(_each_pass(passes)),
@@ -129,7 +129,7 @@ def _model(given: Any, path: str) -> SourceTemplate:
         raise ContentRejected("invalid", path, "is no model: it has no modelId")
     style = "".join(each for each in str(given.get("style", "")) if each.isalpha()).lower()
     if style not in _STYLES:
-        raise ContentRejected("invalid", f"{path}.style", f"is one of {', '.join(_STYLES)}")
+        raise ContentRejected("invalid", f"{path}.style", f"must be one of {', '.join(_STYLES)}")
     ours, protocol = _STYLES[style]
     left: list[Unmapped] = []
     name = str(given.get("name") or given.get("description") or "Pass2U")[:200]
@@ -285,7 +285,7 @@ def _value(given: Any, path: str) -> Scalar:
         return given
     text = str(given)
     if len(text) > MAX_FIELD_TEXT or not is_storable(text):
-        raise ContentRejected("invalid", path[:200], f"is at most {MAX_FIELD_TEXT} characters")
+        raise ContentRejected("invalid", path[:200], f"must be at most {MAX_FIELD_TEXT} characters")
     return text
 
 
@@ -327,7 +327,7 @@ def _csv(data: bytes) -> Export:
             or len(set(columns)) < len(columns)
         ):
             raise ContentRejected(
-                "header_invalid", "row 1", "names each column once, and one of them is passId"
+                "header_invalid", "row 1", "must name each column once, one of them passId"
             )
         rows: list[dict[str, Any]] = []
         for number, cells in enumerate(reader, start=2):

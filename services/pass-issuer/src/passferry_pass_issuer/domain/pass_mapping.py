@@ -132,7 +132,9 @@ class _Reading:
             return None
         if not isinstance(value, str) or not 0 < len(value) <= most or not is_storable(value):
             raise ContentRejected(
-                "invalid", f"{self.name}/pass.json.{name}", f"is text of 1 to {most} characters"
+                "invalid",
+                f"{self.name}/pass.json.{name}",
+                f"must be text of 1 to {most} characters",
             )
         return value
 

@@ -37,7 +37,7 @@ class Workspace:
 def check_place(kind: WorkspaceKind, parent: Workspace | None, *, is_parent_named: bool) -> None:
     """Raises `ContentRejected` unless a workspace of `kind` may stand below `parent`."""
     if kind is WorkspaceKind.PLATFORM:
-        raise ContentRejected("invalid", "kind", "is root, parent or child")
+        raise ContentRejected("invalid", "kind", "must be root, parent or child")
     if kind is not WorkspaceKind.CHILD:
         if is_parent_named:
             raise ContentRejected("invalid", "parent_workspace_id", "is of a child alone")

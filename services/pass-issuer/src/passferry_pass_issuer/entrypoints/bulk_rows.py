@@ -150,7 +150,7 @@ def _nested(cells: Mapping[str, str], unit_scale: int) -> dict[str, Any]:
 
 def _whole(cell: str) -> int:
     if not _WHOLE.match(cell):
-        raise ContentRejected("invalid", "opening_balance_minor", "is a whole number")
+        raise ContentRejected("invalid", "opening_balance_minor", "must be a whole number")
     return int(cell)
 
 
@@ -162,5 +162,5 @@ def _minor(cell: str, unit_scale: int) -> int:
         places = (
             f"a number with at most {unit_scale} decimal places" if unit_scale else "a whole number"
         )
-        raise ContentRejected("invalid", "opening_balance", f"is {places}, such as 12")
+        raise ContentRejected("invalid", "opening_balance", f"must be {places}, such as 12")
     return int(matched[1] + matched[2] + fraction.ljust(unit_scale, "0"))

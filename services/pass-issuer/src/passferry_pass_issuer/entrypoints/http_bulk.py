@@ -5,47 +5,29 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from passferry_contracts.types import Role
 from passferry_pass_issuer.application.accept_bulk import BulkRequest
 from passferry_pass_issuer.application.job_ports import ShownResult
-from passferry_pass_issuer.domain.jobs import MAX_PER_SECOND, JobAction, JobKind
-from passferry_pass_issuer.entrypoints.bulk_files import FILE_SCHEMA, MAX_FILE_BYTES, take_file
+from passferry_pass_issuer.domain.jobs import MAX_PER_SECOND, JobKind
+from passferry_pass_issuer.entrypoints.bulk_files import FILE_SCHEMA, MAX_FILE_BYTES
+from passferry_pass_issuer.entrypoints.http_file_jobs import Format, Manager, add_routes, take
 from passferry_pass_issuer.entrypoints.http_passes import link_url
-from passferry_pass_issuer.entrypoints.http_work import (
-    DEFAULT_PAGE,
-    MAX_PAGE,
-    Body,
-    issuer_of,
-)
+from passferry_pass_issuer.entrypoints.http_work import issuer_of
 from passferry_pass_issuer.entrypoints.job_answers import (
     DEFAULT_PER_SECOND,
     FileFormat,
-    accepted,
     bulk_body,
     download,
     file_responses,
-    job_page,
     read_job,
-    steer,
 )
-from passferry_pass_issuer.entrypoints.result_lines import (
-    REFUSAL_COLUMNS,
-    RESULT_COLUMNS,
-    Line,
-    refusal_line,
-)
-from passferry_runtime.auth import Scope, require
+from passferry_pass_issuer.entrypoints.result_lines import RESULT_COLUMNS, Line, refusal_line
 from passferry_runtime.http import long_body
 from passferry_runtime.idempotency import parse_idempotency_key
 
 router = APIRouter(prefix="/api/v1/workspaces/{workspace_id}/bulk-issues", tags=["bulk"])
-
-Viewer = Annotated[Scope, Depends(require(Role.VIEWER))]
-Manager = Annotated[Scope, Depends(require(Role.MANAGER))]
-Format = Annotated[FileFormat, Query(alias="format")]
 
 
 @router.post("", status_code=202, openapi_extra=FILE_SCHEMA)
@@ -64,50 +46,15 @@ async def bulk_issue(
         max_per_second=max_per_second,
         job_key=parse_idempotency_key(request.headers.get("idempotency-key"), required=False),
     )
-    job, is_replayed = await take_file(request, scope, wanted)
-    return accepted(job, is_replayed=is_replayed)
+    return await take(request, scope, wanted)
 
 
-@router.get("")
-async def list_bulk_issues(
-    request: Request,
-    scope: Viewer,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE,
-    cursor: Annotated[str | None, Query(max_length=300)] = None,
-) -> Body:
-    """Files of the workspace, newest first."""
-    return await job_page(request, scope, JobKind.BULK_ISSUE, bulk_body, limit=limit, cursor=cursor)
-
-
-@router.get("/{bulk_issue_id}")
-async def read_bulk_issue(request: Request, bulk_issue_id: UUID, scope: Viewer) -> Body:
-    """How far it is."""
-    return bulk_body(await read_job(request, scope, JobKind.BULK_ISSUE, bulk_issue_id))
-
-
-@router.get("/{bulk_issue_id}/errors", responses=file_responses("Refused rows, in their order."))
-async def download_errors(
-    request: Request, bulk_issue_id: UUID, scope: Viewer, file_format: Format = FileFormat.CSV
-) -> Response:
-    """The refused rows so far: row, field, code and what to do."""
-    job = await read_job(request, scope, JobKind.BULK_ISSUE, bulk_issue_id)
-    return download(
-        request,
-        job,
-        file_format,
-        REFUSAL_COLUMNS,
-        refusal_line,
-        name="errors",
-        only_refused=True,
-    )
-
-
-@router.get("/{bulk_issue_id}/results", responses=file_responses("All rows, in their order."))
+@router.get("/{job_id}/results", responses=file_responses("All rows, in their order."))
 async def download_results(
-    request: Request, bulk_issue_id: UUID, scope: Manager, file_format: Format = FileFormat.CSV
+    request: Request, job_id: UUID, scope: Manager, file_format: Format = FileFormat.CSV
 ) -> Response:
     """What came of each row so far, with the pass and its link."""
-    job = await read_job(request, scope, JobKind.BULK_ISSUE, bulk_issue_id)
+    job = await read_job(request, scope, JobKind.BULK_ISSUE, job_id)
     base_url = issuer_of(request).public_base_url
 
     def line_of(shown: ShownResult) -> Line:
@@ -125,10 +72,4 @@ async def download_results(
 
 _OUTCOMES = {"changed": "created", "unchanged": "existed", "refused": "refused"}
 
-
-@router.post("/{bulk_issue_id}/{action}")
-async def steer_bulk_issue(
-    request: Request, bulk_issue_id: UUID, action: JobAction, scope: Manager
-) -> Body:
-    """Pause, resume or cancel: what was issued stays issued."""
-    return bulk_body(await steer(request, scope, JobKind.BULK_ISSUE, bulk_issue_id, action))
+add_routes(router, JobKind.BULK_ISSUE, bulk_body)

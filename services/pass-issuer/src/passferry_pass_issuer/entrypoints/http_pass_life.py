@@ -11,9 +11,7 @@ from starlette.responses import JSONResponse, Response
 from passferry_contracts.fields import ExternalId, ShortText
 from passferry_contracts.types import Role
 from passferry_pass_issuer.application.reissue_passes import ReissueRequest
-from passferry_pass_issuer.application.work import Work
-from passferry_pass_issuer.domain.wallet_pass import WalletPass
-from passferry_pass_issuer.entrypoints.http_passes import Fields, pass_body
+from passferry_pass_issuer.entrypoints.http_passes import Fields, shown_pass
 from passferry_pass_issuer.entrypoints.http_work import (
     Body,
     RequestBody,
@@ -55,7 +53,7 @@ async def transfer_pass(
         stored = await issuer_of(request).life.transfer_pass(
             work, scope.workspace_id, reference, body.holder, field_values=body.fields
         )
-        return await _shown(request, work, stored)
+        return await shown_pass(request, work, stored)
 
 
 @router.post("/{reference:path}/reissue", status_code=201)
@@ -71,7 +69,7 @@ async def reissue_pass(
         reissued = await issuer_of(request).life.reissue_pass(
             work, scope.workspace_id, reference, asked
         )
-        shown = await _shown(request, work, reissued.new)
+        shown = await shown_pass(request, work, reissued.new)
     replacement = reissued.replacement
     answer = {
         "replaces": str(replacement.old_pass_id),
@@ -81,10 +79,3 @@ async def reissue_pass(
         "pass": shown,
     }
     return JSONResponse(answer, 201 if reissued.is_first else 200)
-
-
-async def _shown(request: Request, work: Work, wallet_pass: WalletPass) -> Body:
-    links = await issuer_of(request).passes.links(
-        work.transaction, wallet_pass.workspace_id, [wallet_pass.pass_id]
-    )
-    return pass_body(request, wallet_pass, links.get(wallet_pass.pass_id))

@@ -226,7 +226,7 @@ async def read_pass(request: Request, reference: Reference, scope: Viewer) -> Bo
         )
         if found is None:
             raise NotFound("pass_not_found", "there is no such pass")
-        return await _shown(request, work, found)
+        return await shown_pass(request, work, found)
 
 
 @router.patch("/{reference:path}")
@@ -242,7 +242,7 @@ async def change_pass(
         changed = await issuer_of(request).change_fields(
             work, scope.workspace_id, reference, change
         )
-        return await _shown(request, work, changed)
+        return await shown_pass(request, work, changed)
 
 
 @router.post("/{reference:path}/{ending}")
@@ -272,10 +272,10 @@ async def _end(
         ended = await issuer_of(request).end_pass(
             work, scope.workspace_id, reference, status, reason=reason
         )
-        return await _shown(request, work, ended)
+        return await shown_pass(request, work, ended)
 
 
-async def _shown(request: Request, work: Work, wallet_pass: WalletPass) -> Body:
+async def shown_pass(request: Request, work: Work, wallet_pass: WalletPass) -> Body:
     links = await issuer_of(request).passes.links(
         work.transaction, wallet_pass.workspace_id, [wallet_pass.pass_id]
     )

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response
 
 from passferry_contracts.types import Role
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.entrypoints.http_templates import file_body, finding_body
-from passferry_pass_issuer.entrypoints.http_work import Body, issuer_of, problem_of, working
+from passferry_pass_issuer.entrypoints.http_work import (
+    Body,
+    answer_once,
+    issuer_of,
+    problem_of,
+    working,
+)
 from passferry_runtime.auth import Scope, require
 from passferry_runtime.errors import Problem
 from passferry_runtime.http import long_body
@@ -42,7 +50,7 @@ async def lint_template(request: Request, template_id: UUID, scope: Viewer) -> B
 @long_body(MAX_PICTURE_BYTES)
 async def store_template_image(
     request: Request, template_id: UUID, role: str, scope: Manager, language: Language = None
-) -> Body:
+) -> Response:
     """Scale one PNG, JPEG or WebP to every density of a role; the body is the picture."""
     store = issuer_of(request).store_template_image
     try:
@@ -52,6 +60,14 @@ async def store_template_image(
         raise problem_of(refusal) from refusal
     except TimeoutError as error:
         raise Problem(408, "body_too_slow", "the picture did not arrive in time") from error
+    asked = {
+        "picture_sha256": hashlib.sha256(await request.body()).hexdigest(),
+        "language": language,
+    }
     async with working(request, [scope.workspace_id], actor=scope.principal.actor) as work:
-        files = await store(work, scope.workspace_id, template_id, scaled, language=language)
-    return {"files": [file_body(file) for file in files]}
+
+        async def produce() -> Body:
+            files = await store(work, scope.workspace_id, template_id, scaled, language=language)
+            return {"files": [file_body(file) for file in files]}
+
+        return await answer_once(request, work, scope.workspace_id, asked, produce, status=200)

@@ -60,7 +60,7 @@ class Barcode(Part):
 def _short(message: str) -> str:
     if not message or len(message.encode("utf-8", "replace")) > MAX_NFC_BYTES:
         raise PydanticCustomError(
-            "nfc_message_invalid", "is 1 to {most} bytes", {"most": MAX_NFC_BYTES}
+            "nfc_message_invalid", "must be 1 to {most} bytes", {"most": MAX_NFC_BYTES}
         )
     return message
 

@@ -56,6 +56,6 @@ class RelevantDate(Part):
             length = datetime.fromisoformat(self.end_date) - datetime.fromisoformat(self.start_date)
             if not timedelta(0) < length <= MAX_INTERVAL:
                 raise PydanticCustomError(
-                    "interval_invalid", "ends after it starts, within 24 hours"
+                    "interval_invalid", "must end after it starts, within 24 hours"
                 )
         return self

@@ -143,7 +143,9 @@ def _store_identifiers(node: Node, name: str) -> tuple[int, ...]:
     is_list = isinstance(numbers, list) and len(numbers) <= MAX_STORE_IDENTIFIERS
     if not is_list or not all(type(each) is int and 0 < each < 2**53 for each in numbers):
         raise ContentRejected(
-            "invalid", node.at(name), f"is a list of at most {MAX_STORE_IDENTIFIERS} App Store ids"
+            "invalid",
+            node.at(name),
+            f"must be a list of at most {MAX_STORE_IDENTIFIERS} App Store ids",
         )
     return tuple(numbers)
 
@@ -155,7 +157,7 @@ def _moment(node: Node, name: str) -> datetime | None:
     moment = zoned_moment(text)
     if moment is None:
         raise ContentRejected(
-            "invalid", node.at(name), "is a moment with its zone, such as 2030-01-31T12:00:00Z"
+            "invalid", node.at(name), "must be a moment with its zone, such as 2030-01-31T12:00:00Z"
         )
     return moment
 
@@ -167,7 +169,9 @@ def _strings(node: Node) -> Mapping[str, Mapping[str, str]]:
     found = {}
     for language in languages:
         if not _LANGUAGE.match(language):
-            raise ContentRejected("invalid", node.path, "names languages as de, pt-BR or zh-Hans")
+            raise ContentRejected(
+                "invalid", node.path, "must name languages as de, pt-BR or zh-Hans"
+            )
         found[language] = node.optional_child(language, _translations) or {}
     return found
 

@@ -53,7 +53,7 @@ def _refuse_equal_keys(keys: Iterable[str]) -> None:
 def _field(node: Node) -> FieldContent:
     key = node.text("key", most=64)
     if not FIELD_NAME.match(key):
-        raise ContentRejected("invalid", node.at("key"), "is letters, digits, '_', '.', '-'")
+        raise ContentRejected("invalid", node.at("key"), "must be letters, digits, '_', '.', '-'")
     change_message = node.optional_text("change_message")
     if change_message is not None and "%@" not in change_message:
         raise ContentRejected("invalid", node.at("change_message"), "needs %@ for the new value")

@@ -37,7 +37,7 @@ def location(node: Node) -> LocationContent:
 def _needed_decimal(node: Node, name: str, most: int) -> str:
     found = _decimal(node, name, most)
     if found is None:
-        raise ContentRejected("invalid", node.at(name), f"is a number from -{most} to {most}")
+        raise ContentRejected("invalid", node.at(name), f"must be a number from -{most} to {most}")
     return found
 
 
@@ -47,7 +47,7 @@ def _decimal(node: Node, name: str, most: int) -> str | None:
         return None
     text = str(given) if isinstance(given, int | float | str) else ""
     if not _DECIMAL.match(text) or abs(float(text)) > most:
-        raise ContentRejected("invalid", node.at(name), f"is a number from -{most} to {most}")
+        raise ContentRejected("invalid", node.at(name), f"must be a number from -{most} to {most}")
     return text
 
 

@@ -20,6 +20,8 @@ def example_values(node: Node) -> Mapping[str, str | int | bool]:
         given = node.get(name)
         is_text = isinstance(given, str | int) and len(str(given)) <= MAX_TEXT
         if not is_text or not is_storable(f"{name}{given}"):
-            raise ContentRejected("invalid", node.at(name[:64]), "is a text, a number or a flag")
+            raise ContentRejected(
+                "invalid", node.at(name[:64]), "must be a text, a number or a flag"
+            )
         found[name] = given
     return found

@@ -128,7 +128,7 @@ def _tiers(node: Node) -> TiersContent:
 def _tier(node: Node) -> TierContent:
     key = node.text("key")
     if not _TIER_KEY.match(key):
-        raise ContentRejected("invalid", node.at("key"), "is letters, digits, '_', '.', '-'")
+        raise ContentRejected("invalid", node.at("key"), "must be letters, digits, '_', '.', '-'")
     named = node.text("value")
     return TierContent(
         key=key,

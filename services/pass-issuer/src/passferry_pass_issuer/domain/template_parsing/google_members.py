@@ -129,7 +129,7 @@ def _degrees(node: Node, name: str, most: int) -> str:
     given = node.get(name)
     text = str(given) if isinstance(given, int | float | str) else ""
     if not _DEGREES.match(text) or abs(float(text)) > most:
-        raise ContentRejected("invalid", node.at(name), f"is degrees from -{most} to {most}")
+        raise ContentRejected("invalid", node.at(name), f"must be degrees from -{most} to {most}")
     return text
 
 
@@ -152,11 +152,13 @@ def smart_tap(node: Node) -> SmartTapContent:
     issuers = given if isinstance(given, list) else []
     if not 1 <= len(issuers) <= MAX_REDEMPTION_ISSUERS:
         raise ContentRejected(
-            "invalid", node.at("redemption_issuers"), f"is a list of 1 to {MAX_REDEMPTION_ISSUERS}"
+            "invalid",
+            node.at("redemption_issuers"),
+            f"must be a list of 1 to {MAX_REDEMPTION_ISSUERS}",
         )
     for each in issuers:
         if not isinstance(each, str) or not _ISSUER.match(each):
-            raise ContentRejected("invalid", node.at("redemption_issuers"), "are ids of digits")
+            raise ContentRejected("invalid", node.at("redemption_issuers"), "must be ids of digits")
     return SmartTapContent(
         redemption_issuers=tuple(issuers),
         value=optional_value(node, "value") or ValueExpression(source="pass.code"),
@@ -183,5 +185,5 @@ def pass_constraints(node: Node) -> PassConstraints:
         not isinstance(nfc, list) or any(each not in NFC_CONSTRAINTS for each in blocked)
     ):
         known = ", ".join(NFC_CONSTRAINTS)
-        raise ContentRejected("invalid", node.at("nfc"), f"is a list of {known}")
+        raise ContentRejected("invalid", node.at("nfc"), f"must be a list of {known}")
     return PassConstraints(given, tuple(dict.fromkeys(blocked)))

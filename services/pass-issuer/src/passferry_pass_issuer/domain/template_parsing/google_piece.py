@@ -67,7 +67,7 @@ class _Reader:
         if "source" in given:
             if not self._may_change:
                 raise ContentRejected(
-                    "invalid", where, "is the same for every pass: say it in a constant"
+                    "invalid", where, "must be the same for every pass: say it in a constant"
                 )
             parent, _, name = where.rpartition(".")
             return optional_value(Node({name: given}, parent), name)
@@ -86,5 +86,5 @@ def _constant(given: Any, where: str) -> Any:
         parent, _, name = where.rpartition(".")
         return Node({name: given}, parent).optional_text(name, most=MAX_PIECE_TEXT)
     if isinstance(given, float) and not math.isfinite(given):
-        raise ContentRejected("invalid", where, "is a finite number")
+        raise ContentRejected("invalid", where, "must be a finite number")
     return given

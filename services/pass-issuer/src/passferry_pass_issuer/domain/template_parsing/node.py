@@ -64,13 +64,13 @@ class Node:
     def optional_choice(self, name: str, allowed: Sequence[str]) -> str | None:
         value = self.get(name)
         if value is not None and value not in allowed:
-            raise ContentRejected("invalid", self.at(name), f"is one of {', '.join(allowed)}")
+            raise ContentRejected("invalid", self.at(name), f"must be one of {', '.join(allowed)}")
         return value if value is None else str(value)
 
     def whole_number(self, name: str, least: int, most: int) -> int:
         value = self.get(name)
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise ContentRejected("invalid", self.at(name), f"is from {least} to {most}")
+            raise ContentRejected("invalid", self.at(name), f"must be from {least} to {most}")
         return value
 
     def flag(self, name: str) -> bool:
@@ -87,7 +87,9 @@ class Node:
         if value is None:
             return None
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            raise ContentRejected("invalid", self.at(name), f"is a number from {least} to {most}")
+            raise ContentRejected(
+                "invalid", self.at(name), f"must be a number from {least} to {most}"
+            )
         return value
 
     def strings(self, name: str, allowed: Sequence[str], *, most: int) -> tuple[str, ...] | None:
@@ -99,7 +101,7 @@ class Node:
             raise ContentRejected("invalid", self.at(name), f"must be a list of at most {most}")
         for item in value:
             if item not in allowed:
-                raise ContentRejected("invalid", self.at(name), f"holds {', '.join(allowed)}")
+                raise ContentRejected("invalid", self.at(name), f"must hold {', '.join(allowed)}")
         return tuple(str(item) for item in value)
 
     def members(self) -> list[str]:

@@ -45,7 +45,9 @@ def expression(node: Node, *, otherwise: Format = "text") -> ValueExpression:
     field_name = source.removeprefix(FIELD_PREFIX) if source.startswith(FIELD_PREFIX) else None
     if source not in SOURCES and (field_name is None or not FIELD_NAME.match(field_name)):
         known = ", ".join(sorted(SOURCES))
-        raise ContentRejected("unknown_source", node.at("source"), f"is field.<name> or {known}")
+        raise ContentRejected(
+            "unknown_source", node.at("source"), f"must be field.<name> or {known}"
+        )
     format_ = node.optional_choice("format", FORMATS)
     return ValueExpression(
         source=source,
