@@ -64,6 +64,10 @@ class TemplateFrames:
             # The plain writer tells what is wrong, where a pass has it.
             return None
 
+    @property
+    def size(self) -> int:
+        return len(self._frames)
+
     def pass_json(self, subject: RenderSubject) -> bytes:
         """Raises PassContentRejected and ContentRejected."""
         own, groups = self._own(subject), self._drawn_groups(subject)
