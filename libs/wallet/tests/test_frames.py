@@ -35,8 +35,9 @@ def test_a_filled_frame_is_what_the_encoder_writes(whole, beside, data):
     chosen = data.draw(st.lists(st.sampled_from(sorted(whole)), unique=True, min_size=1))
     with_holes = whole | {name: hole(number) for number, name in enumerate(chosen)}
     several = {"a": [with_holes, beside], "b": with_holes}
-    frame = JsonFrame(encoded(several))
-    filled = frame.filled(*(encoded(whole[name]) for name in chosen))
+    values = [encoded(whole[name]) for name in chosen] + [b"null"]
+    # The last has no hole: what stands before it says the same.
+    filled = JsonFrame(encoded(several), count=len(values)).filled(*values)
     assert filled == encoded({"a": [whole, beside], "b": whole})
 
 
@@ -145,6 +146,19 @@ def test_passes_of_a_frame_are_the_passes_that_are_written_plainly(content, iden
     )
     values = (*own, encoded(plain["barcode"]), back, header, field_json("secondary", field))
     assert frame.pass_json(values) == build_pass_json(whole)
+
+
+def test_what_the_pass_says_stands_before_its_document(content):
+    # proves: A13 (Apple's pass format: P3)
+    whole = content(document={"logoText": "Another", "userInfo": {"a": 1}})
+    frame = PassFrame(
+        content(), constant={}, own=["serialNumber"], groups=[], document=["logoText", "userInfo"]
+    )
+    serial = encoded(json.loads(build_pass_json(whole))["serialNumber"])
+    filled = json.loads(frame.pass_json([serial, b'"Another"', b'{"a":1}']))
+    plain = json.loads(build_pass_json(content(fields={}, document=whole.document)))
+    assert filled == plain
+    assert filled["logoText"] == "Kaffee Ferry"
 
 
 def test_a_filled_frame_is_bounded_as_every_pass_is(content):
