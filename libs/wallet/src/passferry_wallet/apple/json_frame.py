@@ -24,19 +24,19 @@ def encoded(value: Any) -> bytes:
 
 
 class JsonFrame:
-    """What was encoded with one or more holes, each of which may stand in it more than once."""
+    """What was encoded with holes: each of `count` stands in it, more than once or not at all."""
 
-    def __init__(self, json: bytes) -> None:
+    def __init__(self, json: bytes, *, count: int = 1) -> None:
         pieces = _HOLE.split(json)
         self._pattern = b"%b".join(piece.replace(b"%", b"%%") for piece in pieces[::2])
         order = [int(number) for number in pieces[1::2]]
-        in_order = order == list(range(len(order)))
+        in_order = order == list(range(count))
         self._in_their_places: Callable[[tuple[bytes, ...]], tuple[bytes, ...]] | None = (
             None if in_order else itemgetter(*order)
         )
 
     def filled(self, *values: bytes) -> bytes:
-        """`values` are JSON already, by the numbers of their holes; each has one at least."""
+        """`values` are JSON already, by the numbers of their holes."""
         if self._in_their_places is None:
             return self._pattern % values
         return self._pattern % self._in_their_places(values)

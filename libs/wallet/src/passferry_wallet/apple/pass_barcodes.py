@@ -45,7 +45,7 @@ class BarcodeFrame:
         self._format, self._encoding = barcode_format, message_encoding
         around = _around(barcode_format, message_encoding, "barcodes")
         self._bare = JsonFrame(encoded(around | {"message": hole(0)}))
-        self._told = JsonFrame(encoded(around | {"message": hole(0), "altText": hole(1)}))
+        self._told = JsonFrame(encoded(around | {"message": hole(0), "altText": hole(1)}), count=2)
 
     def json(self, message: str, alternate_text: str | None) -> bytes:
         """The whole barcode, checked. Raises PassContentRejected."""

@@ -64,7 +64,9 @@ class FieldFrame:
         around_number = _field(group, replace(field, value=0), set())
         self._text = JsonFrame(encoded(around | {"value": hole(0)}))
         self._number = JsonFrame(encoded(around_number | {"value": hole(0)}))
-        self._money = JsonFrame(encoded(around | {"value": hole(0), "currencyCode": hole(1)}))
+        self._money = JsonFrame(
+            encoded(around | {"value": hole(0), "currencyCode": hole(1)}), count=2
+        )
 
     def text(self, text: str) -> bytes:
         """The whole field as JSON. Raises PassContentRejected, as do the others."""

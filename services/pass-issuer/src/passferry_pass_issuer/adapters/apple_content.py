@@ -115,8 +115,13 @@ def own_content(
     subject: RenderSubject, apple: AppleContent, pass_type_identifier: str
 ) -> PassContent:
     """The outline, and what few templates leave to the pass besides its fields and barcodes."""
-    return replace(
-        outline(subject, apple, pass_type_identifier),
+    return PassContent(
+        identity=_identity(subject, apple, pass_type_identifier),
+        # The template was checked for its style and groups when it was parsed.
+        style=cast("Any", apple.style),
+        transit_type=cast("Any", apple.transit_type),
+        is_voided=subject.status is not PassStatus.ACTIVE,
+        is_sharing_prohibited=apple.is_sharing_prohibited,
         nfc=_nfc(apple, subject),
         relevant_dates=tuple(
             found
@@ -139,22 +144,27 @@ def own_content(
 def outline(subject: RenderSubject, apple: AppleContent, pass_type_identifier: str) -> PassContent:
     """Who issues the pass, what kind it is, and whether it ended."""
     return PassContent(
-        identity=PassIdentity(
-            pass_type_identifier=pass_type_identifier,
-            team_identifier=subject.template.team_identifier or "",
-            serial_number=subject.serial_number,
-            organization_name=apple.organization_name,
-            description=apple.description,
-            web_service_url=subject.web_service_url,
-            authentication_token=subject.authentication_token,
-            # Publishing compares the template with the certificate.
-            has_nfc_certificate=apple.nfc is not None,
-        ),
-        # The template was checked for its style and groups when it was parsed.
+        identity=_identity(subject, apple, pass_type_identifier),
         style=cast("Any", apple.style),
         transit_type=cast("Any", apple.transit_type),
         is_voided=subject.status is not PassStatus.ACTIVE,
         is_sharing_prohibited=apple.is_sharing_prohibited,
+    )
+
+
+def _identity(
+    subject: RenderSubject, apple: AppleContent, pass_type_identifier: str
+) -> PassIdentity:
+    return PassIdentity(
+        pass_type_identifier=pass_type_identifier,
+        team_identifier=subject.template.team_identifier or "",
+        serial_number=subject.serial_number,
+        organization_name=apple.organization_name,
+        description=apple.description,
+        web_service_url=subject.web_service_url,
+        authentication_token=subject.authentication_token,
+        # Publishing compares the template with the certificate.
+        has_nfc_certificate=apple.nfc is not None,
     )
 
 

@@ -18,7 +18,7 @@ from passferry_pass_issuer.adapters.apple_content import (
     wallet_group,
 )
 from passferry_pass_issuer.adapters.apple_fields import DrawnField
-from passferry_pass_issuer.domain.apple_template import AppleContent
+from passferry_pass_issuer.domain.apple_template import STYLES, AppleContent
 from passferry_pass_issuer.domain.json_pattern import Constant, pattern_expressions
 from passferry_pass_issuer.domain.rendering_subject import RenderSubject
 from passferry_wallet.apple.pass_barcodes import MAX_BARCODES
@@ -32,8 +32,9 @@ from passferry_wallet.apple.rejections import PassContentRejected
 #: Of one template: its passes differ in which values they have, and in whether they ended.
 MAX_FRAMES = 64
 
-#: Address of the web service, whether the pass is active, its own members, groups with fields.
-_Shape = tuple[str, bool, tuple[str, ...], tuple[FieldGroup, ...]]
+#: Address of the web service, whether the pass is active, its own members, groups with fields,
+#: members of the document.
+_Shape = tuple[str, bool, tuple[str, ...], tuple[FieldGroup, ...], tuple[str, ...]]
 
 
 class TemplateFrames:
@@ -43,6 +44,7 @@ class TemplateFrames:
         self, apple: AppleContent, pass_type_identifier: str, constant: Mapping[str, Any]
     ) -> None:
         self._apple, self._pass_type, self._constant = apple, pass_type_identifier, constant
+        self._is_document_drawn = any(pattern_expressions(apple.document))
         self._has_more = _has_more(apple)
         self._barcodes = DrawnBarcodes(apple.barcodes)
         self._groups: list[tuple[FieldGroup, list[DrawnField]]] = [
@@ -64,25 +66,32 @@ class TemplateFrames:
             # The plain writer tells what is wrong, where a pass has it.
             return None
 
+    @property
+    def size(self) -> int:
+        return len(self._frames)
+
     def pass_json(self, subject: RenderSubject) -> bytes:
         """Raises PassContentRejected and ContentRejected."""
         own, groups = self._own(subject), self._drawn_groups(subject)
+        told = self._document(subject) if self._is_document_drawn else {}
         is_active = subject.status is PassStatus.ACTIVE
-        shape = subject.web_service_url, is_active, tuple(own), tuple(groups)
+        shape = subject.web_service_url, is_active, tuple(own), tuple(groups), tuple(told)
         frame = self._frames.get(shape)
         if frame is None:
-            frame = self._frames[shape] = self._frame(subject, own, groups)
+            frame = self._frames[shape] = self._frame(subject, shape)
             if len(self._frames) > MAX_FRAMES:
                 self._frames.popitem(last=False)
-        return frame.pass_json((*own.values(), *groups.values()))
+        return frame.pass_json((*own.values(), *groups.values(), *told.values()))
 
-    def _frame(
-        self, subject: RenderSubject, own: Mapping[str, bytes], groups: Mapping[FieldGroup, bytes]
-    ) -> PassFrame:
-        content = replace(
-            outline(subject, self._apple, self._pass_type), document=document(subject, self._apple)
-        )
-        return PassFrame(content, constant=self._constant, own=own, groups=groups)
+    def _frame(self, subject: RenderSubject, shape: _Shape) -> PassFrame:
+        _, _, own, groups, told = shape
+        content = outline(subject, self._apple, self._pass_type)
+        if not self._is_document_drawn:
+            content = replace(content, document=document(subject, self._apple))
+        return PassFrame(content, constant=self._constant, own=own, groups=groups, document=told)
+
+    def _document(self, subject: RenderSubject) -> dict[str, bytes]:
+        return {name: json_of(value) for name, value in document(subject, self._apple).items()}
 
     def _own(self, subject: RenderSubject) -> dict[str, bytes]:
         """The members that are of the pass, but for its fields."""
@@ -118,11 +127,11 @@ def _can_be_framed(apple: AppleContent) -> bool:
         return False
     if any(len(items) > most_in_group(wallet_group(name)) for name, items in apple.fields.items()):
         return False
-    if any(pattern_expressions(apple.document)):
-        return False
-    # Semantics of the pass would be merged with those of the document, member by member.
+    # Objects of the document are merged with those of the pass, member by member.
     names = {name for name, _ in apple.document.items} if apple.document is not None else set()
-    return "semantics" not in names or not _has_own_semantics(apple)
+    if any(pattern_expressions(apple.document)) and not names.isdisjoint(STYLES):
+        return False
+    return "semantics" not in names or apple.semantics is None
 
 
 def _has_more(apple: AppleContent) -> bool:

@@ -25,6 +25,10 @@ class AppleDrawings:
         #: The facts are kept beside what was made of them, so their id stays their own.
         self._kept: OrderedDict[int, tuple[TemplateFacts, PreparedTemplate | None]] = OrderedDict()
 
+    @property
+    def size(self) -> int:
+        return len(self._kept)
+
     def draw(self, subject: RenderSubject) -> tuple[bytes, bytes] | None:
         """pass.json and its manifest; None where the template is not for Apple. Raises
         PassContentRejected and ContentRejected."""

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from passferry_contracts.types import PassStatus, Protocol
-from passferry_pass_issuer.domain.field_mapping import Scaled, evaluate, evaluate_text
+from passferry_pass_issuer.domain.field_mapping import Scaled, evaluate_text, reading
 from passferry_pass_issuer.domain.google_ids import class_suffix, object_suffix, vertical_of
 from passferry_pass_issuer.domain.google_pieces import object_tree
 from passferry_pass_issuer.domain.google_states import google_state
@@ -163,10 +163,10 @@ def _readers(currency: str | None) -> Callable[[Any], Reader | None]:
 
 
 def _reader(expression: ValueExpression, currency: str | None) -> Reader:
-    is_money = expression.format == "currency"
+    is_money, value_of = expression.format == "currency", reading(expression)
 
     def read(subject: RenderSubject) -> Value | None:
-        shown = evaluate(expression, subject)
+        shown = value_of(subject)
         if isinstance(shown, Scaled):
             code = (currency or subject.unit) if is_money else None
             return Amount(shown.unscaled, shown.scale, code)
