@@ -8,8 +8,10 @@ PY := .venv/bin/python
 UV_COMPILE := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 COMPOSE := docker compose --profile platform
 SOURCES = $(wildcard libs/*/src services/*/src tools/*/src)
-# Arguments for pytest, such as ARGS="-k outbox -x"
+# Arguments for pytest, such as ARGS="-k outbox -x"; ARGS="-n 0" runs one test after another.
 ARGS ?=
+# A worker a core; one that has nothing left to do takes over tests of another.
+PARALLEL := -n auto --dist worksteal
 
 ##@ Start here
 .PHONY: help
@@ -26,7 +28,7 @@ demo-check: setup ## The same without a screen: ends by itself, non-zero when an
 
 .PHONY: test
 test: setup ## Every test but the slow suites, against real Kafka, Postgres and Redis
-	$(PY) -m pytest -m "not slow" $(ARGS)
+	$(PY) -m pytest $(PARALLEL) -m "not slow" $(ARGS)
 
 .PHONY: setup
 setup: ## Make .venv and fetch what the backends need; does nothing when all is there
@@ -56,11 +58,11 @@ arch: setup ## Which package may import which
 ##@ Tests in parts
 .PHONY: test-unit
 test-unit: setup ## Tests without backends
-	$(PY) -m pytest -m "not integration and not e2e and not slow" $(ARGS)
+	$(PY) -m pytest $(PARALLEL) -m "not integration and not e2e and not slow" $(ARGS)
 
 .PHONY: test-integration
 test-integration: setup ## Tests of one part against real backends
-	$(PY) -m pytest -m "integration and not slow" $(ARGS)
+	$(PY) -m pytest $(PARALLEL) -m "integration and not slow" $(ARGS)
 
 .PHONY: e2e
 e2e: setup ## All five services as processes

@@ -31,13 +31,16 @@ if os.environ.get("SHORT_CLOSING"):
     serving.HTTP_GRACE_S = serving.CLOSING_S = 0
 
 class Patient:
-    def __init__(self, drain_s):
+    def __init__(self, drain_s, until=None):
         self.stopped = asyncio.Event()
         self.drain_s = drain_s
+        self.until = until
 
     async def run(self):
         await self.stopped.wait()
         await asyncio.sleep(self.drain_s)
+        while self.until and not os.path.exists(self.until):
+            await asyncio.sleep(0.01)
         print("drained", flush=True)
 
 def worker(name, run, stop=lambda: None):
@@ -101,21 +104,29 @@ class Running:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains_in_order_and_exits_cleanly(tmp_path, number):
+    seen = tmp_path / "seen"
     running = Running(
         tmp_path,
-        PATIENT
-        + """
-    other = Patient(0)
-    workers.append(worker("second", other.run, other.stopped.set))
+        f"""
+    patient, other = Patient(0, until={str(seen)!r}), Patient(0, until={str(seen)!r})
+    workers = [
+        worker("first", patient.run, patient.stopped.set),
+        worker("second", other.run, other.stopped.set),
+    ]
     """,
+        PASSFERRY_DRAIN_TIMEOUT_S="15",
     )
     address = running.address()
     assert httpx.get(f"{address}/healthz/ready").status_code == 200
     running.process.send_signal(number)
-    time.sleep(0.2)
     # Draining is visible from outside: not ready any more, but alive.
+    deadline = time.monotonic() + 10
+    while httpx.get(f"{address}/healthz/ready").status_code == 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     assert httpx.get(f"{address}/healthz/ready").status_code == 503
     assert httpx.get(f"{address}/healthz/live").status_code == 200
+    seen.touch()
     code, output = running.end()
     lines = [line for line in output.splitlines() if not line.startswith("{")]
     assert lines == ["stop first", "stop second", "drained", "drained", "closed"]

@@ -4,17 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import pytest_asyncio
 
 from passferry_contracts.registry import Topic
 from passferry_devstack import Backends, DevStack
+from passferry_devstack.stack import VARIABLES
 from passferry_testing.harness import Harness
 from passferry_testing.prepared_databases import PreparedDatabases
+
+#: What a worker's backends and the largest of its tests take.
+WORKER_BYTES = 1_500_000_000
+MAX_WORKERS = 8
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_auto_num_workers() -> int:
+    """How many workers `-n auto` means: one a core, each with backends of its own.
+
+    Backends that the environment names are one set for all, on which tests of two workers would
+    meet: then there is no worker, and one test runs after another.
+    """
+    if any(os.environ.get(name) for name in VARIABLES.values()):
+        return 0
+    room = int(psutil.virtual_memory().available / WORKER_BYTES)
+    return max(1, min(_cores(), room, MAX_WORKERS))
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # not everywhere
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On several workers the longest tests go first, so that none is left alone at the end."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("e2e") is None)
 
 
 def pytest_configure() -> None:
