@@ -44,7 +44,7 @@ DELETE FROM erased_name USING (
         WHERE erased_name.workspace_id = named.workspace_id AND erased_at < $2
             AND erased_at < (
                 SELECT coalesce(min(created_at), 'infinity') FROM job
-                WHERE job.workspace_id = named.workspace_id AND kind <> 'rollout'
+                WHERE job.workspace_id = named.workspace_id AND kind IN ('bulk_issue', 'bulk_change')
                     AND finished_at IS NULL)
         ORDER BY erased_at LIMIT $3
     ) AS old
