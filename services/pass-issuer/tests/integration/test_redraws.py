@@ -154,6 +154,23 @@ async def test_a_change_that_no_pass_shows_draws_nothing(shop):
     assert await shop.redraws(program_id) == []
 
 
+async def test_passes_of_a_suspended_program_are_drawn_when_it_goes_on(shop):
+    # proves: J84, C3
+    program_id = await shop.open_program()
+    await shop.issue(program_id, 2)
+    before = len(await shop.told())
+    await shop.change(program_id, name="Closed", status="suspended")
+    await shop.work()
+    [waiting] = await shop.redraws(program_id)
+    assert waiting["waits_for"] == "program_suspended"
+    assert len(await shop.told()) == before
+    await shop.change(program_id, status="active")
+    shop.office.clock.advance(timedelta(minutes=1))
+    await shop.work()
+    [done] = await shop.redraws(program_id)
+    assert (done["state"], done["changed"]) == ("done", 2)
+
+
 async def test_a_second_new_name_takes_the_place_of_the_first(shop):
     program_id = await shop.open_program()
     await shop.issue(program_id, 150)

@@ -13,7 +13,8 @@ WHERE workspace_id = $1 AND template_id = $2 AND template_version < $3
     AND (status = 'active' OR ($4 AND status <> 'deleted'))
 """
 
-#: Passes of a suspended program wait. `$4`: active ones, ended ones, or (null) both; `$7` is the rollout whose refused ones are left out.
+#: Passes of a suspended program wait. `$4`: active ones, ended ones, or (null) both; `$7` is the
+#: rollout whose refused ones are left out.
 PAGE = """
 SELECT p.pass_id FROM pass p
 WHERE p.workspace_id = $1 AND p.template_id = $2 AND p.template_version < $3

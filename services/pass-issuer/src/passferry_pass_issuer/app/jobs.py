@@ -102,6 +102,7 @@ def build_job_runner(
                 catalogue=stores.catalogue,
             ),
             JobKind.REDRAW: RedrawPasses(
+                programs=stores.programs,
                 results=stores.job_results,
                 of_program=PostgresProgramPasses(),
                 locked=press.store,

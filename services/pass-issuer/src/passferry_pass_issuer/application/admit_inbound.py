@@ -205,7 +205,7 @@ class AdmitInbound:
                 )
                 _check_issued(result)
         except ContentRejected as refusal:
-            return Rejected(refusal.code, str(refusal))
+            return _verdict_of(refusal)
         except (RetryLater, Rejected) as verdict:
             return verdict
         return None
@@ -218,9 +218,7 @@ class AdmitInbound:
             await self._change_together(changes, outcomes, results)
         except ContentRejected as refusal:
             if len(changes) == 1:
-                # What does not open here is no fault of the event.
-                verdict = RetryLater if isinstance(refusal, Unreadable) else Rejected
-                outcomes[changes[0].index] = verdict(refusal.code, str(refusal))
+                outcomes[changes[0].index] = _verdict_of(refusal)
                 return
             for each in changes:
                 await self._change([each], outcomes, results)
@@ -325,6 +323,12 @@ def _issue_request(data: InboundPassCreated) -> IssueRequest:
         expires_at=data.expires_at,
         upstream_version=data.version,
     )
+
+
+def _verdict_of(refusal: ContentRejected) -> RetryLater | Rejected:
+    """What does not open here is no fault of the event."""
+    verdict = RetryLater if isinstance(refusal, Unreadable) else Rejected
+    return verdict(refusal.code, str(refusal))
 
 
 def _check_issued(result: IssueResult) -> None:

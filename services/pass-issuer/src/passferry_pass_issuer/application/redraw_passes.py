@@ -9,7 +9,7 @@ from uuid import UUID
 
 from passferry_pass_issuer.application.job_ports import JobResults, Jobs, Step
 from passferry_pass_issuer.application.job_reports import report_progress
-from passferry_pass_issuer.application.ports import PassChange, Passes, Transaction
+from passferry_pass_issuer.application.ports import PassChange, Passes, Programs, Transaction
 from passferry_pass_issuer.application.roll_out import (
     NO_PASS,
     PAGE_PASSES,
@@ -27,6 +27,7 @@ from passferry_pass_issuer.domain.jobs import (
     RowResult,
     ended,
 )
+from passferry_pass_issuer.domain.program import ProgramStatus
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
 from passferry_runtime.ids import uuid7
@@ -93,8 +94,11 @@ class RedrawPasses:
     locked: LockedPasses
     revisions: ShowablePasses
     passes: Passes
+    programs: Programs
 
     async def __call__(self, work: Work, job: Job) -> Step:
+        if await self._is_suspended(work, job):
+            return Step(waits_for="program_suspended")
         accepted = job.accepted
         if job.started_at is None:
             # Who issues with what the program said before ends first, and is found then.
@@ -129,6 +133,12 @@ class RedrawPasses:
         refused = _refused(job.done + 1, page[0], refusal)
         await self.results.insert(work.transaction, job.workspace_id, job.job_id, [refused])
         return Step(refused=1, place=str(page[0]), page_rows=2)
+
+    async def _is_suspended(self, work: Work, job: Job) -> bool:
+        programs = await self.programs.by_ids(
+            work.transaction, job.workspace_id, [_program_of(job)]
+        )
+        return any(each.status is ProgramStatus.SUSPENDED for each in programs.values())
 
     async def _page(self, work: Work, job: Job, limit: int) -> list[UUID]:
         after = UUID(job.place) if job.place else NO_PASS
