@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 import pytest
 import pytest_asyncio
 
+from passferry_contracts.events.deliveries import MessageIssued
 from passferry_contracts.events.directory import (
     ApiKeyGrant,
     GoogleClass,
@@ -28,6 +29,7 @@ from passferry_contracts.events.wallet import DeviceRegistered, DeviceUnregister
 from passferry_contracts.registry import (
     DEAD_LETTERS,
     DELIVERY_COMPLETED,
+    MESSAGE_ISSUED,
     PASS_RENDERED,
     TEMPLATE_PUBLISHED,
     WALLET_ACTIVITY,
@@ -59,6 +61,7 @@ def topics() -> tuple[Topic, ...]:
         WORKSPACE_ACCESS,
         WORKSPACE_CREDENTIALS,
         DELIVERY_COMPLETED,
+        MESSAGE_ISSUED,
         DEAD_LETTERS["notifier"],
     )
 
@@ -132,6 +135,7 @@ class Shop:
     workspace_id: UUID = field(default_factory=uuid4)
     key: NewApiKey = field(default_factory=new_api_key)
     google_account: dict[str, str] | None = None
+    template_id: UUID = field(default_factory=uuid4)
     pass_type: str = field(default_factory=lambda: f"pass.example.{secrets.token_hex(4)}")
     revision_of_credentials: int = 0
     revision_of_access: int = 0
@@ -267,7 +271,7 @@ class Shop:
             body["messages"] = [{**each, "messageType": "TEXT"} for each in said] or None
         event = TemplatePublished(
             workspace_id=self.workspace_id,
-            template_id=uuid4(),
+            template_id=self.template_id,
             template_version=version,
             name=name,
             assets={},
@@ -291,6 +295,21 @@ class Shop:
         )
         await self.world.harness.publish(TEMPLATE_PUBLISHED, event)
 
+    async def tell_message(
+        self, message_id: str, body: str, *, pass_id: UUID | None = None, **changes: Any
+    ) -> None:
+        """On one pass, or on all of the template's."""
+        event = MessageIssued(
+            workspace_id=self.workspace_id,
+            message_id=message_id,
+            pass_id=pass_id,
+            template_id=None if pass_id else self.template_id,
+            body=body,
+            issued_at=now(),
+            **changes,
+        )
+        await self.world.harness.publish(MESSAGE_ISSUED, event)
+
     async def tell_rendered(
         self,
         pass_id: UUID,
@@ -300,13 +319,14 @@ class Shop:
         is_wanted: bool = True,
         cause: str = "pass.balance_changed",
         tier: str | None = None,
+        state: str = "ACTIVE",
     ) -> None:
         class_id = f"{self.class_id}-{tier}" if tier else self.class_id
         body = {
             "id": self.object_id(pass_id),
             "classId": class_id,
             "barcode": None,
-            "state": "ACTIVE",
+            "state": state,
             "loyaltyPoints": {"label": "Points", "balance": {"int": points}},
         }
         event = PassRendered(

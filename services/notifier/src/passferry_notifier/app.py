@@ -18,6 +18,7 @@ from passferry_notifier.adapters.google_limits import RedisNotificationBudget, R
 from passferry_notifier.adapters.httpx_google import HttpxGoogle
 from passferry_notifier.adapters.postgres_deliveries import PostgresDeliveries
 from passferry_notifier.adapters.postgres_google import PostgresGoogle
+from passferry_notifier.adapters.postgres_messages import PostgresMessages
 from passferry_notifier.adapters.postgres_rings import PostgresRings
 from passferry_notifier.adapters.prometheus_meter import PrometheusMeter
 from passferry_notifier.adapters.push_token_ring import PushTokenRing
@@ -25,12 +26,14 @@ from passferry_notifier.adapters.redis_push_tokens import NoPushTokens, RedisPus
 from passferry_notifier.adapters.workspace_credentials import WorkspaceCredentials
 from passferry_notifier.adapters.wreq_apns import WreqApns
 from passferry_notifier.application import ring_devices as ringing
+from passferry_notifier.application import send_messages as messaging
 from passferry_notifier.application import update_google as updating
 from passferry_notifier.application.follow_newsstand import FollowNewsstand
 from passferry_notifier.application.follow_renderings import FollowRenderings
 from passferry_notifier.application.keep_sending import Channel, KeepSending
 from passferry_notifier.application.record_outcomes import Recorder
 from passferry_notifier.application.ring_devices import UNREGISTERED, RingDevices
+from passferry_notifier.application.send_messages import AddMessages, SendMessages
 from passferry_notifier.application.update_google import (
     BringClasses,
     SendToGoogle,
@@ -81,12 +84,14 @@ async def service(settings: NotifierSettings) -> AsyncIterator[Service]:
         rings, google = PostgresRings(parts.database), PostgresGoogle(parts.database)
         ring_devices = _apple(parts)
         update_google, bring_classes = _google(parts, google)
+        send_messages, sending_messages = _messages(parts, bring_classes.send, update_google)
         sending = _sending(parts, rings, ring_devices, google, update_google)
 
         def credentials_changed(workspace_id: UUID) -> None:
             for missing in (ring_devices.missing, update_google.missing):
                 missing -= {each for each in missing if each[0] == workspace_id}
             sending.credentials_changed(workspace_id)
+            sending_messages.credentials_changed(workspace_id)
 
         parts.credentials.on_changed = credentials_changed
         newsstand = FollowNewsstand(
@@ -107,7 +112,9 @@ async def service(settings: NotifierSettings) -> AsyncIterator[Service]:
         consumer = Consumer(
             service=NAME,
             settings=parts.kafka,
-            routes=kafka_routes.routes(newsstand, renderings, parts.meter.registered),
+            routes=kafka_routes.routes(
+                newsstand, renderings, send_messages, parts.meter.registered
+            ),
             database=parts.database,
         )
         yield Service(
@@ -118,6 +125,9 @@ async def service(settings: NotifierSettings) -> AsyncIterator[Service]:
                 parts.credentials.reader.worker,
                 consumer.worker,
                 Worker(name="sending", run=sending.run, stop=sending.stop),
+                Worker(
+                    name="sending_messages", run=sending_messages.run, stop=sending_messages.stop
+                ),
                 relay.worker,
             ],
             checks=[
@@ -127,10 +137,12 @@ async def service(settings: NotifierSettings) -> AsyncIterator[Service]:
                 consumer.check,
                 relay.check,
                 health_checks.channel_check(
-                    DeliveryChannel.APPLE_WALLET, ring_devices.dispatcher, ring_devices.missing
+                    DeliveryChannel.APPLE_WALLET, [ring_devices.dispatcher], ring_devices.missing
                 ),
                 health_checks.channel_check(
-                    DeliveryChannel.GOOGLE_WALLET, update_google.dispatcher, update_google.missing
+                    DeliveryChannel.GOOGLE_WALLET,
+                    [update_google.dispatcher, send_messages.dispatcher],
+                    update_google.missing,
                 ),
                 health_checks.credentials_check(parts.credentials.unreadable),
             ],
@@ -225,6 +237,46 @@ def _google(parts: _Parts, store: PostgresGoogle) -> tuple[UpdateGoogle, BringCl
     )
     update_google.dispatcher = updating.dispatcher_for(update_google, send, parts.meter)
     return update_google, BringClasses(credentials=parts.credentials, send=send)
+
+
+def _messages(
+    parts: _Parts, send: SendToGoogle, update_google: UpdateGoogle
+) -> tuple[SendMessages, KeepSending]:
+    """As updates of objects: the same limits, retries and outcomes, in a queue of their own."""
+    store, settings = PostgresMessages(parts.database), parts.settings
+    recorder = Recorder(
+        store=store,
+        cache=parts.cache,
+        meter=parts.meter,
+        clock=parts.clock,
+        policy=parts.recorder.policy,
+    )
+    send_messages = SendMessages(
+        store=store,
+        credentials=parts.credentials,
+        is_suspended=parts.access.is_suspended,
+        recorder=recorder,
+        clock=parts.clock,
+        lease_s=settings.delivery_lease_s,
+        missing=update_google.missing,
+    )
+    add = AddMessages(gateway=send.gateway, budget=send.budget, clock=parts.clock, turns=send.turns)
+    messaging.messages_dispatcher(send_messages, add, parts.meter)
+
+    async def claim(workspaces: Sequence[UUID], now: datetime, lease_until: datetime) -> int:
+        claimed = await store.claim(workspaces, now=now, lease_until=lease_until)
+        await send_messages(claimed)
+        return len(claimed)
+
+    return send_messages, KeepSending(
+        channels=[Channel(dispatcher=send_messages.dispatcher, claim_due=claim)],
+        deliveries=store,
+        recorder=recorder,
+        credentials=parts.credentials,
+        clock=parts.clock,
+        lease_s=settings.delivery_lease_s,
+        retention=timedelta(days=settings.delivery_retention_days),
+    )
 
 
 def _sending(

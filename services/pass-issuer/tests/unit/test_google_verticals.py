@@ -441,6 +441,16 @@ def test_a_protocol_has_its_vertical_where_the_template_names_none():
 
 
 @verticals
+def test_what_was_sent_to_a_pass_leaves_it_when_it_is_deleted_and_not_before(vertical):
+    # proves: J93, C10
+    version = version_of(vertical)
+    deleted = drawn(version, status=PassStatus.DELETED, status_reason="erased")
+    assert deleted["messages"] is None
+    for status in (PassStatus.ACTIVE, PassStatus.VOIDED, PassStatus.EXPIRED):
+        assert "messages" not in drawn(version, status=status)
+
+
+@verticals
 def test_a_bare_object_ends_at_google_and_names_nobody(vertical):
     # proves: J93
     version = version_of(vertical)

@@ -18,10 +18,15 @@ NOTIFICATIONS_PER_DAY = 3
 DAY_S = 86_400
 MAX_LOCAL_QUOTAS = 10_000
 
+#: A second key is that of the object's class, whose notifications reach its holder too.
 _TAKE_NOTIFICATION = """
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1] - ARGV[3])
+local used = 0
+for _, key in ipairs(KEYS) do
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', ARGV[1] - ARGV[3])
+    used = used + redis.call('ZCARD', key)
+end
 if redis.call('ZSCORE', KEYS[1], ARGV[2]) then return 1 end
-if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[4]) then return 0 end
+if used >= tonumber(ARGV[4]) then return 0 end
 redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 return 1
@@ -44,15 +49,25 @@ class RedisNotificationBudget:
         self._redis = redis
 
     async def take(
-        self, workspace_id: UUID, object_id: str, delivery_id: UUID, now: datetime
+        self,
+        workspace_id: UUID,
+        resource_id: str,
+        delivery_id: UUID,
+        now: datetime,
+        *,
+        class_id: str | None = None,
     ) -> bool:
         if self._redis is None:
             return False
-        name = workspace_key(workspace_id, "google", "notifications", object_id)
+        names = [
+            workspace_key(workspace_id, "google", "notifications", each)
+            for each in (resource_id, class_id)
+            if each is not None
+        ]
         arguments = (int(now.timestamp()), str(delivery_id), DAY_S, NOTIFICATIONS_PER_DAY)
         try:
             taken: Any = await self._redis.eval(
-                _TAKE_NOTIFICATION, 1, name, *(str(each) for each in arguments)
+                _TAKE_NOTIFICATION, len(names), *names, *(str(each) for each in arguments)
             )
         except REDIS_UNAVAILABLE as error:
             log.warning("notification_budget_unavailable", error=type(error).__name__)

@@ -51,23 +51,25 @@ RETURNING workspace_id, pass_id, synced_sha256, has_users,
 #: An array of arrays cannot be unnested row by row, so that the ids come as JSON.
 STORE_CLASSES = """
 INSERT INTO google_class AS known (workspace_id, class_id, issuer_id, vertical, template_version,
-    body, body_sha256, former_message_ids)
+    body, body_sha256, former_message_ids, template_id)
 SELECT workspace_id, class_id, issuer_id, vertical, template_version, body, sha256,
-    ARRAY(SELECT jsonb_array_elements_text(former))
+    ARRAY(SELECT jsonb_array_elements_text(former)), template_id
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[],
-    $8::jsonb[])
-    AS given(workspace_id, class_id, issuer_id, vertical, template_version, body, sha256, former)
+    $8::jsonb[], $9::uuid[])
+    AS given(workspace_id, class_id, issuer_id, vertical, template_version, body, sha256, former,
+        template_id)
 ORDER BY workspace_id, class_id
 ON CONFLICT (workspace_id, class_id) DO UPDATE
 SET issuer_id = excluded.issuer_id, vertical = excluded.vertical,
     template_version = excluded.template_version, body = excluded.body,
-    body_sha256 = excluded.body_sha256, former_message_ids = excluded.former_message_ids
+    body_sha256 = excluded.body_sha256, former_message_ids = excluded.former_message_ids,
+    template_id = excluded.template_id
 WHERE known.template_version < excluded.template_version
 """
 
 CLASS_OF = """
 SELECT workspace_id, class_id, issuer_id, vertical, template_version, body, body_sha256,
-    former_message_ids, synced_sha256
+    former_message_ids, template_id, synced_sha256
 FROM google_class WHERE workspace_id = $1 AND class_id = $2
 """
 
@@ -160,6 +162,7 @@ class PostgresGoogle:
                 [json.dumps(each.body) for each in classes],
                 [each.body_sha256 for each in classes],
                 [json.dumps(list(each.former_message_ids)) for each in classes],
+                [each.template_id for each in classes],
             )
 
     async def class_of(self, workspace_id: UUID, class_id: str) -> GoogleClassRow | None:

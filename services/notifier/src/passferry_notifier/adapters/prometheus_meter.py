@@ -36,6 +36,7 @@ KNOWN_CAUSES = frozenset(
         "message.requested",
         "message.issued",
         "template.published",
+        "program.changed",
         "device.registered",
     }
 )

@@ -99,6 +99,7 @@ def _class_row(data: TemplatePublished, google: GoogleClass) -> GoogleClassRow:
     return GoogleClassRow(
         workspace_id=data.workspace_id,
         class_id=google.class_id,
+        template_id=data.template_id,
         issuer_id=google.issuer_id,
         vertical=google.vertical,
         template_version=data.template_version,

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from passferry_notifier.application.dispatch import Dispatcher
-from passferry_notifier.application.ports import CredentialDirectory, DeliveryStore
+from passferry_notifier.application.ports import CredentialDirectory, DeliveryQueue
 from passferry_notifier.application.record_outcomes import Recorder
 from passferry_runtime.clock import Clock
 from passferry_runtime.logging import get_logger
@@ -41,7 +41,7 @@ class KeepSending:
     """Runs until stopped: claims, renews leases, prunes, and stores outcomes."""
 
     channels: Sequence[Channel]
-    deliveries: DeliveryStore
+    deliveries: DeliveryQueue
     recorder: Recorder
     credentials: CredentialDirectory
     clock: Clock

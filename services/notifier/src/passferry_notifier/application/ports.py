@@ -87,6 +87,7 @@ class GoogleObject:
 class GoogleClassRow:
     workspace_id: UUID
     class_id: str
+    template_id: UUID | None = None
     issuer_id: str
     vertical: str
     template_version: int
@@ -207,7 +208,9 @@ class RenderedForGoogle:
     traceparent: str | None = None
 
 
-class DeliveryStore(Protocol):
+class DeliveryQueue(Protocol):
+    """What waits to be sent, and what became of it."""
+
     async def active_workspaces(self) -> list[UUID]: ...
 
     async def renew(self, deliveries: Sequence[Delivery], *, lease_until: datetime) -> None: ...
@@ -222,6 +225,8 @@ class DeliveryStore(Protocol):
 
     async def prune(self, workspaces: Sequence[UUID], *, before: datetime) -> int: ...
 
+
+class DeliveryStore(DeliveryQueue, Protocol):
     async def listed(
         self,
         workspace_id: UUID,
@@ -281,9 +286,16 @@ class GoogleGateway(Protocol):
 
 class NotificationBudget(Protocol):
     async def take(
-        self, workspace_id: UUID, object_id: str, delivery_id: UUID, now: datetime
+        self,
+        workspace_id: UUID,
+        resource_id: str,
+        delivery_id: UUID,
+        now: datetime,
+        *,
+        class_id: str | None = None,
     ) -> bool:
         """One of the notifications that Google allows per object and day; False: none is left.
+        Those of its class count among them. A class has as many of its own.
 
         Asking again for the same delivery takes no second one.
         """

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from passferry_notifier.application.ports import Completion, DeliveryStore, Meter, PushTokenCache
+from passferry_notifier.application.ports import Completion, DeliveryQueue, Meter, PushTokenCache
 from passferry_notifier.domain.deliveries import Action, Delivery, Verdict
 from passferry_notifier.domain.retry_policy import RetryPolicy
 from passferry_notifier.domain.token_breaker import TokenBreaker
@@ -35,7 +35,7 @@ _FINAL = {
 class Recorder:
     """`add` never waits; `run` stores until stopped and empty."""
 
-    store: DeliveryStore
+    store: DeliveryQueue
     cache: PushTokenCache
     meter: Meter
     clock: Clock

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +22,7 @@ from passferry_notifier.application.ports import (
 )
 from passferry_notifier.application.record_outcomes import Recorder
 from passferry_notifier.application.ring_devices import CREDENTIAL_MISSING, SUSPENDED
+from passferry_notifier.application.turns import Turns
 from passferry_notifier.domain.credentials import GoogleCredential
 from passferry_notifier.domain.deliveries import Action, Delivery, Verdict
 from passferry_notifier.domain.google_messages import merged_messages
@@ -85,8 +85,8 @@ class SendToGoogle:
     gateway: GoogleGateway
     budget: NotificationBudget
     clock: Clock
-    #: Classes that are being written, each with who waits for it.
-    writing: dict[tuple[UUID, str], asyncio.Lock] = field(default_factory=dict)
+    #: Of classes that are being written, and of lists of messages.
+    turns: Turns = field(default_factory=Turns)
 
     async def __call__(self, work: Work[UpdateDetail]) -> Verdict:
         credential, target = work.detail.credential, work.detail.object
@@ -116,7 +116,11 @@ class SendToGoogle:
             and delivery.notification_type != "general_update"
         )
         may_notify = wants_notice and await self.budget.take(
-            target.workspace_id, target.object_id, delivery.delivery_id, self.clock.now()
+            target.workspace_id,
+            target.object_id,
+            delivery.delivery_id,
+            self.clock.now(),
+            class_id=target.class_id,
         )
         answer = await self._send_patch(credential, target, may_notify=may_notify)
         if may_notify and is_quota_of_notifications(answer.status, answer.message, answer.reason):
@@ -159,17 +163,11 @@ class SendToGoogle:
         """Once, also when its template and its first objects come together. `is_missing`: Google
         said that it has it not, whatever was told it before."""
         key = known.workspace_id, known.class_id
-        turn = self.writing.setdefault(key, asyncio.Lock())
-        is_being_written = turn.locked()
-        try:
-            async with turn:
-                known = await self.store.class_of(*key) or known
-                if _is_synced(known) and (is_being_written or not is_missing):
-                    return None
-                return await self._write_class(credential, known)
-        finally:
-            if not turn.locked():
-                self.writing.pop(key, None)
+        async with self.turns.of(key) as was_being_written:
+            known = await self.store.class_of(*key) or known
+            if _is_synced(known) and (was_being_written or not is_missing):
+                return None
+            return await self._write_class(credential, known)
 
     async def _write_class(
         self, credential: GoogleCredential, known: GoogleClassRow

@@ -26,3 +26,23 @@ def kept_message(present: Message) -> Message:
     """As it is sent back: nobody is told of it a second time."""
     kept = {name: present[name] for name in _KEPT if present.get(name) is not None}
     return {**kept, "messageType": "TEXT"}
+
+
+def message_body(
+    message_id: str, header: str | None, body: str, *, is_notifying: bool
+) -> dict[str, Any]:
+    said = {"id": message_id, "header": header, "body": body}
+    kind = "TEXT_AND_NOTIFY" if is_notifying else "TEXT"
+    return {name: value for name, value in said.items() if value} | {"messageType": kind}
+
+
+def with_room_for_one(
+    present: Sequence[Message], template_ids: Collection[str]
+) -> list[Message] | None:
+    """The list without the oldest that is not the template's; None when all ten are."""
+    others = [each for each in present if each.get("id") not in template_ids]
+    if not others:
+        return None
+    excess = max(1, len(present) - MAX_MESSAGES + 1)
+    pruned = others[:excess]
+    return [kept_message(each) for each in present if not any(each is one for one in pruned)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,15 +15,19 @@ MAX_NAMED = 5
 
 
 def channel_check(
-    channel: Channel, dispatcher: Dispatcher[Any], missing: Collection[tuple[UUID, str]]
+    channel: Channel,
+    dispatchers: Sequence[Dispatcher[Any]],
+    missing: Collection[tuple[UUID, str]],
 ) -> Check:
     """Never gates readiness: one workspace's fault is no reason to stop serving others."""
 
     async def probe() -> CheckResult:
-        paused = dispatcher.paused
+        paused = {name: reason for each in dispatchers for name, reason in each.paused.items()}
         CREDENTIALS_PAUSED.labels(channel=channel.value).set(len(paused))
         CREDENTIALS_MISSING.labels(channel=channel.value).set(len(missing))
-        DELIVERIES_HELD.labels(channel=channel.value).set(len(dispatcher.held()))
+        DELIVERIES_HELD.labels(channel=channel.value).set(
+            sum(len(each.held()) for each in dispatchers)
+        )
         faults = [f"missing {name} in {workspace}" for workspace, name in sorted(missing, key=str)]
         faults += [f"refused: {reason}" for reason in paused.values()]
         return _result(faults)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from passferry_contracts.events.wallet import DeviceRegistered, DeviceUnregistered, PassPublished
 from passferry_contracts.registry import (
+    MESSAGE_ISSUED,
     PASS_RENDERED,
     TEMPLATE_PUBLISHED,
     WALLET_ACTIVITY,
@@ -16,6 +17,7 @@ from passferry_contracts.registry import (
 from passferry_notifier.application.follow_newsstand import Change, FollowNewsstand
 from passferry_notifier.application.follow_renderings import FollowRenderings
 from passferry_notifier.application.ports import Publication, Registration, Removal
+from passferry_notifier.application.send_messages import SendMessages
 from passferry_runtime.kafka.records import Incoming, IncomingRecord, Outcome, Route
 from passferry_runtime.tracing import current_traceparent
 
@@ -25,6 +27,7 @@ CountRegistration = Callable[[UUID, str], None]
 def routes(
     newsstand: FollowNewsstand,
     renderings: FollowRenderings,
+    messages: SendMessages,
     count_registration: CountRegistration,
 ) -> list[Route]:
     async def take_activity(batch: Sequence[Incoming]) -> Sequence[Outcome] | None:
@@ -44,16 +47,22 @@ def routes(
         await renderings.take_templates([each.data for each in batch])
         return None
 
+    async def take_messages(batch: Sequence[Incoming]) -> Sequence[Outcome] | None:
+        await messages.take([each.data for each in batch])
+        return None
+
     async def forget(tombstone: IncomingRecord) -> None:
         if tombstone.workspace_id is not None:
             pass_id = UUID(tombstone.key.decode())
             await newsstand.forget_pass(tombstone.workspace_id, pass_id)
             await renderings.forget_pass(tombstone.workspace_id, pass_id)
+            await messages.store.forget_pass(tombstone.workspace_id, pass_id)
 
     return [
         Route(topic=WALLET_ACTIVITY, handler=take_activity),
         Route(topic=PASS_RENDERED, handler=take_rendered, on_tombstone=forget),
         Route(topic=TEMPLATE_PUBLISHED, handler=take_templates, max_batch=16),
+        Route(topic=MESSAGE_ISSUED, handler=take_messages),
     ]
 
 

@@ -55,7 +55,7 @@ class GoogleDrawings:
         body = {**_names(compiled, subject, tier), **compiled.draw(subject)}
         if subject.status is not PassStatus.ACTIVE:
             body.update(dict.fromkeys(body.keys() & KEYS_OF_DOORS))
-        return body
+        return body | _without_messages(subject)
 
     def bare_object_body(
         self, subject: RenderSubject, google: GoogleContent, issuer_id: str
@@ -63,7 +63,8 @@ class GoogleDrawings:
         """An object that ended and shows nothing of its pass; what Google requires is neutral."""
         compiled = self._compiled_for(subject, google, issuer_id)
         vertical = vertical_of(subject.program.protocol, google)
-        return {**_names(compiled, subject, None), **_neutral(vertical, subject, google)}
+        bare = {**_names(compiled, subject, None), **_neutral(vertical, subject, google)}
+        return bare | _without_messages(subject)
 
     def _compiled_for(
         self, subject: RenderSubject, google: GoogleContent, issuer_id: str
@@ -78,6 +79,11 @@ class GoogleDrawings:
         while len(self._compiled) > MAX_COMPILED:
             self._compiled.popitem(last=False)
         return compiled
+
+
+def _without_messages(subject: RenderSubject) -> dict[str, Any]:
+    """What was sent to a deleted pass may name its holder, and leaves it too."""
+    return {"messages": None} if subject.status is PassStatus.DELETED else {}
 
 
 def _names(compiled: _Compiled, subject: RenderSubject, tier: str | None) -> dict[str, Any]:

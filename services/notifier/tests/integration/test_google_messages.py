@@ -1,0 +1,256 @@
+"""Messages reach Google Wallet once, on real Kafka, Postgres and Redis and a strict simulator.
+
+proves: J7, J15
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from passferry_contracts.events.deliveries import DeliveryCompleted
+from passferry_contracts.registry import DELIVERY_COMPLETED, PASS_RENDERED
+from passferry_contracts.types import DeliveryOutcome
+from passferry_runtime.kafka.producer import OutgoingRecord
+from passferry_testing.google_simulator import GoogleFault
+from passferry_testing.harness import eventually
+
+WORDS = "Closed on Monday"
+
+
+def of_message(each: DeliveryCompleted) -> bool:
+    return each.message_id is not None
+
+
+def sent(world: Any, name: str) -> list[dict[str, Any]]:
+    """The messages of a class or object at Google."""
+    held = [*world.google.catalogue.classes(), *world.google.catalogue.objects()]
+    [body] = [each.body for each in held if each.body["id"] == name]
+    return list(body.get("messages", []))
+
+
+async def on_google(shop: Any, heard: Any, pass_id: UUID | None = None) -> UUID:
+    """A pass that Google has."""
+    pass_id = pass_id or uuid4()
+    await shop.tell_rendered(pass_id, 1, points=1)
+    await heard.expect(DeliveryCompleted, 1, where=lambda each: each.pass_id == pass_id)
+    return pass_id
+
+
+async def stored(world: Any) -> list[Any]:
+    connection = await asyncpg.connect(world.harness.admin_url)
+    try:
+        return list(
+            await connection.fetch("SELECT * FROM notifier.google_message ORDER BY created_at")
+        )
+    finally:
+        await connection.close()
+
+
+async def forget(world: Any, shop: Any, pass_id: UUID) -> None:
+    headers = (("ce_workspaceid", str(shop.workspace_id).encode()),)
+    record = OutgoingRecord(PASS_RENDERED.name, str(pass_id).encode(), None, headers)
+    await world.harness.send(record)
+
+
+async def test_a_message_is_put_on_its_object_once_and_told_of_once(world: Any) -> None:
+    shop = await world.workspace(google=True)
+    await shop.tell_template()
+    async with world.notifier(), world.harness.recording(DELIVERY_COMPLETED) as heard:
+        pass_id = await on_google(shop, heard)
+        for _ in range(2):
+            await shop.tell_message("m-1", WORDS, pass_id=pass_id, header="Hello")
+        await shop.tell_message("m-2", "Quiet", pass_id=pass_id, notify=False)
+        done = await heard.expect(DeliveryCompleted, 2, where=of_message)
+    assert {(each.message_id, each.outcome) for each in done} == {
+        ("m-1", DeliveryOutcome.DELIVERED),
+        ("m-2", DeliveryOutcome.DELIVERED),
+    }
+    assert {each.notification_type for each in done} == {"message"}
+    assert sorted(sent(world, shop.object_id(pass_id)), key=lambda each: each["id"]) == [
+        {"id": "m-1", "header": "Hello", "body": WORDS, "messageType": "TEXT_AND_NOTIFY"},
+        {"id": "m-2", "body": "Quiet", "messageType": "TEXT"},
+    ]
+    assert world.google.log.violation_count == 0
+
+
+async def test_a_message_for_all_is_one_call_per_class_and_tells_of_no_pass(world: Any) -> None:
+    shop, other = await world.workspace(google=True), await world.workspace(google=True)
+    for each in (shop, other):
+        await each.tell_template(tiers=["gold"])
+    async with world.notifier():
+        # It may come before its template does.
+        await shop.tell_message("m-1", WORDS)
+        names = [shop.class_id, f"{shop.class_id}-gold"]
+
+        def is_there() -> bool:
+            classes = [each.body["id"] for each in world.google.catalogue.classes()]
+            return set(names) <= set(classes) and all(sent(world, name) for name in names)
+
+        await eventually(is_there)
+    calls = [each["call"] for each in world.google.log.since(0, 1_000)]
+    assert calls.count("loyaltyclass.addmessage") == 2
+    assert [[each["id"] for each in sent(world, name)] for name in names] == [["m-1"], ["m-1"]]
+    assert sent(world, other.class_id) == []
+
+
+async def test_a_lost_answer_makes_no_second_message(world: Any) -> None:
+    shop = await world.workspace(google=True)
+    await shop.tell_template()
+    lost = GoogleFault(scope="loyaltyobject.addmessage", status=503, when="after", count=1)
+    async with world.notifier(), world.harness.recording(DELIVERY_COMPLETED) as heard:
+        pass_id = await on_google(shop, heard)
+        world.google.faults.add([lost])
+        await shop.tell_message("m-1", WORDS, pass_id=pass_id)
+        [done] = await heard.expect(DeliveryCompleted, 1, where=of_message)
+    assert done.outcome is DeliveryOutcome.DELIVERED
+    assert [each["id"] for each in sent(world, shop.object_id(pass_id))] == ["m-1"]
+
+
+async def test_the_fourth_notification_of_a_day_is_silent_and_those_of_the_class_count(
+    world: Any,
+) -> None:
+    shop = await world.workspace(google=True)
+    await shop.tell_template()
+    async with world.notifier(), world.harness.recording(DELIVERY_COMPLETED) as heard:
+        pass_id = await on_google(shop, heard)
+        await shop.tell_message("all", "For all")
+        await eventually(lambda: bool(sent(world, shop.class_id)))
+        outcomes = []
+        for number in range(3):
+            await shop.tell_message(f"m-{number}", WORDS, pass_id=pass_id)
+            done = await heard.expect(DeliveryCompleted, number + 1, where=of_message)
+            outcomes.append(done[-1].outcome)
+    assert outcomes == [DeliveryOutcome.DELIVERED] * 2 + [DeliveryOutcome.DELIVERED_SILENT]
+    kinds = [each["messageType"] for each in sent(world, shop.object_id(pass_id))]
+    assert kinds == ["TEXT_AND_NOTIFY"] * 2 + ["TEXT"]
+
+
+async def test_googles_own_quota_makes_a_message_silent(world: Any) -> None:
+    shop = await world.workspace(google=True)
+    await shop.tell_template()
+    spent = GoogleFault(
+        scope="loyaltyobject.addmessage", status=403, message="QuotaExceededException", count=1
+    )
+    async with world.notifier(), world.harness.recording(DELIVERY_COMPLETED) as heard:
+        pass_id = await on_google(shop, heard)
+        world.google.faults.add([spent])
+        await shop.tell_message("m-1", WORDS, pass_id=pass_id)
+        [done] = await heard.expect(DeliveryCompleted, 1, where=of_message)
+    assert done.outcome is DeliveryOutcome.DELIVERED_SILENT
+    assert [each["messageType"] for each in sent(world, shop.object_id(pass_id))] == ["TEXT"]
+
+
+async def test_the_oldest_message_makes_room_and_a_templates_own_never_does(world: Any) -> None:
+    shop = await world.workspace(google=True)
+    await shop.tell_template(messages=["hello"])
+    async with world.notifier(), world.harness.recording(DELIVERY_COMPLETED) as heard:
+        pass_id = await on_google(shop, heard)
+        for number in range(11):
+            await shop.tell_message(f"m-{number}", WORDS, pass_id=pass_id, notify=False)
+            await heard.expect(DeliveryCompleted, number + 1, where=of_message)
+        for number in range(10):
+            await shop.tell_message(f"c-{number}", WORDS, notify=False)
+            newest = f"c-{number}"
+            await eventually(lambda newest=newest: sent(world, shop.class_id)[-1]["id"] == newest)
+    on_object = [each["id"] for each in sent(world, shop.object_id(pass_id))]
+    on_class = [each["id"] for each in sent(world, shop.class_id)]
+    assert on_object == [f"m-{number}" for number in range(1, 11)]
+    assert on_class == ["hello", *(f"c-{number}" for number in range(1, 10))]
+    assert world.google.log.violation_count == 0
+
+
+async def test_a_pass_that_google_has_not_gets_none_and_its_words_are_not_kept(world: Any) -> None:
+    shop, pass_id = await world.workspace(google=True), uuid4()
+    await shop.tell_template()
+    async with world.notifier(), world.harness.recording(DELIVERY_COMPLETED) as heard:
+        await shop.tell_rendered(pass_id, 1, points=1, is_wanted=False)
+        await shop.tell_message("m-1", WORDS, pass_id=pass_id)
+        [done] = await heard.expect(DeliveryCompleted, 1, where=of_message)
+        there = await on_google(shop, heard)
+        await shop.tell_message("m-2", WORDS, pass_id=there)
+        await heard.expect(DeliveryCompleted, 2, where=of_message)
+        rows = await stored(world)
+        # Erasure: the tombstone of the rendering takes along what is known of messages.
+        await forget(world, shop, there)
+
+        async def is_forgotten() -> bool:
+            return [each["message_id"] for each in await stored(world)] == ["m-1"]
+
+        await eventually(is_forgotten)
+    assert (done.outcome, done.reason) == (DeliveryOutcome.DROPPED, "not_on_google")
+    assert [(each["message_id"], each["body"], each["header"]) for each in rows] == [
+        ("m-1", None, None),
+        ("m-2", None, None),
+    ]
+
+
+async def test_a_pass_that_ended_gets_no_message(world: Any) -> None:
+    shop = await world.workspace(google=True)
+    await shop.tell_template()
+    async with world.notifier(), world.harness.recording(DELIVERY_COMPLETED) as heard:
+        pass_id = await on_google(shop, heard)
+        await shop.tell_rendered(pass_id, 2, points=1, state="INACTIVE")
+        await heard.expect(DeliveryCompleted, 1, where=lambda each: each.revision == 2)
+        await shop.tell_message("m-1", WORDS, pass_id=pass_id)
+        [done] = await heard.expect(DeliveryCompleted, 1, where=of_message)
+    assert (done.outcome, done.reason) == (DeliveryOutcome.DROPPED, "pass_ended")
+    assert sent(world, shop.object_id(pass_id)) == []
+
+
+async def test_a_message_of_one_workspace_reaches_no_pass_of_another(world: Any) -> None:
+    mine, theirs = [await world.workspace(google=True) for _ in range(2)]
+    for each in (mine, theirs):
+        await each.tell_template()
+    async with (
+        world.notifier(delivery_max_attempts=2),
+        world.harness.recording(DELIVERY_COMPLETED) as heard,
+    ):
+        pass_id = await on_google(theirs, heard)
+        await mine.tell_message("m-1", WORDS, pass_id=pass_id)
+        [done] = await heard.expect(DeliveryCompleted, 1, where=of_message)
+    assert (done.workspace_id, done.outcome) == (mine.workspace_id, DeliveryOutcome.FAILED)
+    assert done.reason == "not_known_yet"
+    assert sent(world, theirs.object_id(pass_id)) == []
+
+
+@pytest.mark.parametrize("is_suspended", [True, False])
+async def test_a_suspended_workspace_and_one_without_a_credential_send_nothing(
+    world: Any, is_suspended: bool
+) -> None:
+    shop = await world.workspace(google=True)
+    await shop.tell_template()
+    async with world.notifier() as running, world.harness.recording(DELIVERY_COMPLETED) as heard:
+        pass_id = await on_google(shop, heard)
+        (check,) = [each for each in running.checks if each.name == "google_wallet"]
+        if is_suspended:
+            await shop.tell_access(suspended=True)
+        else:
+            account, shop.google_account = shop.google_account, None
+            await shop.tell_credentials()
+
+        async def is_heard() -> bool:
+            await shop.tell_message(str(uuid4()), WORDS, pass_id=pass_id)
+            if is_suspended:
+                return any(each.reason == "workspace_suspended" for each in done_ones(heard))
+            return (await check.probe()).state == "degraded"
+
+        await eventually(is_heard)
+        if not is_suspended:
+            told = [each["message_id"] for each in await stored(world)]
+
+            async def waits() -> bool:
+                reasons = {each["reason"] for each in await stored(world) if each["body"]}
+                return reasons == {"credential_missing"}
+
+            await eventually(waits)
+            shop.google_account = account
+            await shop.tell_credentials()
+            await eventually(lambda: set(told) <= {each.message_id for each in done_ones(heard)})
+
+
+def done_ones(heard: Any) -> list[DeliveryCompleted]:
+    return [each for each in heard.payloads(DeliveryCompleted) if of_message(each)]
