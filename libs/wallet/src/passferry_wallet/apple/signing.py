@@ -71,7 +71,7 @@ class SignatureFrame:
 
     def to_be_signed(self, attributes: bytes) -> bytes:
         # They are signed as a SET and stored under [0]; only the first byte differs.
-        return der.tlv(der.SET, attributes)
+        return _set_head(len(attributes)) + attributes
 
     def completed(self, attributes: bytes, signature: bytes) -> bytes:
         """The detached signature, DER."""
@@ -123,6 +123,11 @@ def _attributes(digest: bytes, signing_time: datetime) -> bytes:
             digest,
         )
     )
+
+
+@lru_cache(maxsize=64)
+def _set_head(size: int) -> bytes:
+    return bytes((der.SET,)) + der.length(size)
 
 
 @lru_cache(maxsize=64)
