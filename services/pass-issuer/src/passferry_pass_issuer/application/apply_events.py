@@ -29,7 +29,7 @@ from passferry_runtime.clock import Clock
 from passferry_runtime.errors import Rejected, RetryLater
 
 #: A part is drawn and signed before any of it is told, so large ones would cost latency.
-PART_PASSES = 64
+PART_PASSES = 128
 PARTS_AT_ONCE = 3
 
 Cause = Mapping[str, str | None]
