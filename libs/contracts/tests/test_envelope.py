@@ -107,6 +107,12 @@ def test_what_is_encoded_is_decoded():
     assert decode("pass.redeemed", encode_headers(sent), encode_value(sent)) == sent
 
 
+def test_a_value_is_the_json_of_its_model_without_what_is_not_said():
+    sent = envelope()
+    assert encode_value(sent) == sent.data.model_dump_json(exclude_none=True).encode()
+    assert b"null" not in encode_value(sent)
+
+
 def test_binary_headers_are_cloudevents():
     headers = dict(encode_headers(envelope()))
     assert headers["ce_specversion"] == b"1.0"

@@ -35,6 +35,7 @@ from passferry_runtime.kafka.dead_letters import dead_letter_of
 from passferry_runtime.kafka.parking import ParkingLot, ToPark
 from passferry_runtime.kafka.records import IncomingRecord, OutgoingRecord, Route
 from passferry_runtime.kafka.replay import read_dead_letters, replay
+from passferry_runtime.metrics import EVENTS_CONSUMED
 from passferry_runtime.migrations import MigrationChanged
 from passferry_runtime.outbox import OutboxRelay
 from passferry_runtime.postgres import Database, TransactionAborted
@@ -148,6 +149,53 @@ async def test_a_record_that_cannot_be_handled_yet_waits_and_holds_back_its_key_
                 return await transaction.fetchval("SELECT count(*) FROM parked_records") == 0
 
         await eventually(nothing_waits)
+
+
+async def test_what_its_own_batch_handled_behind_a_parked_record_comes_again_after_it(harness):
+    """proves: order per pass, whatever a handler says of a record behind one that must wait."""
+    is_known = False
+    handled: list[int] = []
+    early = uuid7()
+
+    async def handler(batch):
+        outcomes = []
+        for each in batch:
+            if each.data.version == 1 and not is_known:
+                outcomes.append(RetryLater("pass_unknown", "not created yet"))
+            else:
+                handled.append(each.data.version)
+                outcomes.append(None)
+        return outcomes
+
+    def counted(result: str) -> float:
+        labels = {"topic": PASS_BALANCE_CHANGED.name, "result": result}
+        return sum(
+            sample.value
+            for metric in EVENTS_CONSUMED.collect()
+            for sample in metric.samples
+            if sample.name.endswith("_total") and labels.items() <= sample.labels.items()
+        )
+
+    before = counted("parked"), counted("done")
+    await harness.publish(PASS_BALANCE_CHANGED, *(change(early, n) for n in (1, 2, 3)))
+    async with database_of(harness) as database, consuming(harness, database, handler):
+
+        async def parked() -> int:
+            async with database.plumbing() as transaction:
+                return await transaction.fetchval("SELECT count(*) FROM parked_records")
+
+        async def all_wait() -> bool:
+            return await parked() == 3
+
+        async def nothing_waits() -> bool:
+            return await parked() == 0
+
+        await eventually(all_wait)
+        assert (counted("parked"), counted("done")) == (before[0] + 3, before[1])
+        handled.clear()
+        is_known = True
+        await eventually(nothing_waits)
+        assert handled == [1, 2, 3]
 
 
 async def test_a_creation_overtakes_what_waits_for_it_under_its_own_key(harness):

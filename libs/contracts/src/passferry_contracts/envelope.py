@@ -84,7 +84,9 @@ def encode_headers(envelope: Envelope) -> Headers:
 
 
 def encode_value(envelope: Envelope) -> bytes:
-    return envelope.data.model_dump_json(exclude_none=True).encode()
+    # As `model_dump_json`, which would make text of these bytes, to be encoded again.
+    serializer = type(envelope.data).__pydantic_serializer__
+    return serializer.to_json(envelope.data, exclude_none=True)
 
 
 def decode(

@@ -83,11 +83,14 @@ def span(name: str, *, parent: str | None = None) -> Iterator[str]:
         with _exported(SpanExport.tracer, name, above) as own, _as_current(own):
             yield own
         return
-    own = new_traceparent()
-    if above is not None:
-        own = f"{above[:36]}{own[36:52]}{above[52:]}"
-    with _as_current(own):
+    with _as_current(own := _below(above)):
         yield own
+
+
+def _below(above: str | None) -> str:
+    """The context of a span that is exported nowhere."""
+    own = new_traceparent()
+    return own if above is None else f"{above[:36]}{own[36:52]}{above[52:]}"
 
 
 @contextmanager
@@ -96,6 +99,15 @@ def batch_span(name: str, parents: Mapping[str, str | None]) -> Iterator[None]:
 
     `parents`: by subject, the key that records and the events about them share.
     """
+    if SpanExport.tracer is None:
+        # As below, without a context manager for each record.
+        of_subjects = {
+            subject: _below(parent if parent and _FORM.fullmatch(parent) else None)
+            for subject, parent in parents.items()
+        }
+        with _as_current(next(reversed(of_subjects.values()), _traceparent.get()), of_subjects):
+            yield
+        return
     with ExitStack() as spans:
         # A record without a context begins a trace; it must not join its neighbour's.
         of_subjects = {
@@ -110,8 +122,10 @@ def batch_span(name: str, parents: Mapping[str, str | None]) -> Iterator[None]:
 
 
 @contextmanager
-def _as_current(traceparent: str) -> Iterator[None]:
-    token, subjects = _traceparent.set(traceparent), _of_subjects.set(None)
+def _as_current(
+    traceparent: str | None, of_subjects: Mapping[str, str] | None = None
+) -> Iterator[None]:
+    token, subjects = _traceparent.set(traceparent), _of_subjects.set(of_subjects)
     try:
         yield
     finally:

@@ -18,7 +18,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from passferry_runtime.clock import Clock, SystemClock
-from passferry_runtime.errors import RetryLater
+from passferry_runtime.errors import Rejected, RetryLater
 from passferry_runtime.kafka.dead_letters import UNREADABLE, DeadLetters
 from passferry_runtime.kafka.handling import Handling
 from passferry_runtime.kafka.lanes import Item, LaneScheduler
@@ -63,6 +63,8 @@ LAG_INTERVAL_S = 2.0
 DRAIN_TIMEOUT_S = 20.0
 #: Lag without any record for this long means a client that stopped silently: end the process.
 STUCK_AFTER_S = 90.0
+
+_BEHIND = RetryLater("waits_behind", "an earlier record of its key is parked")
 
 AssignedCallback = Callable[[set[tuple[str, int]]], Awaitable[None]]
 
@@ -333,37 +335,46 @@ class Consumer:
                 # A compressed record may unfold beyond it: neither read nor parked.
                 detail = f"{item.size} bytes, at most {limit}"
                 await self._give_up(item.record, "oversize", detail, attempts=1)
-                self._finish(item, "dead_letter")
-            elif item.parking_lane in self._parking.lanes:
+                self._finish([item], "dead_letter")
+            # The name of a lane is a digest, which is worked out only where one could be parked.
+            elif self._parking.lanes and item.parking_lane in self._parking.lanes:
                 behind.append(item)
             else:
                 current.append(item)
         if behind:
-            await self._settle_parked(
-                behind, "waits_behind", "an earlier record of its key is parked"
-            )
-        # A record behind one that this very batch parked may not overtake it.
+            await self._settle_parked(behind, _BEHIND.code, _BEHIND.detail)
         outcomes = await self._handling.outcomes_of(
             [item.record for item in current], batch[0].route
         )
-        parked_now: set[str] = set()
-        for item, outcome in zip(current, outcomes, strict=True):
-            if item.parking_lane in parked_now:
-                await self._settle_parked(
-                    [item], "waits_behind", "an earlier record of its key is parked"
-                )
-            elif outcome is None:
-                self._finish(item, "done")
-            elif isinstance(outcome, RetryLater):
-                parked_now.add(item.parking_lane)
-                await self._settle_parked([item], outcome.code, outcome.detail)
-            else:
-                await self._give_up(item.record, outcome.code, outcome.detail, attempts=1)
-                self._finish(item, "dead_letter")
+        await self._settle(current, outcomes)
         await self._hurry_those_behind(current, outcomes)
+
+    async def _settle(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
+        # A record behind one that this very batch parked may not overtake it.
+        parked_now: set[str] = set()
+        done: list[Item] = []
+        others: list[tuple[Item, RetryLater | Rejected]] = []
+        for item, outcome in zip(items, outcomes, strict=True):
+            if parked_now and item.parking_lane in parked_now:
+                others.append((item, _BEHIND))
+            elif outcome is None:
+                done.append(item)
+            else:
+                others.append((item, outcome))
+                if isinstance(outcome, RetryLater):
+                    parked_now.add(item.parking_lane)
+        self._finish(done, "done")
+        for item, verdict in others:
+            if isinstance(verdict, RetryLater):
+                await self._settle_parked([item], verdict.code, verdict.detail)
+            else:
+                await self._give_up(item.record, verdict.code, verdict.detail, attempts=1)
+                self._finish([item], "dead_letter")
 
     async def _hurry_those_behind(self, items: Sequence[Item], outcomes: Sequence[Outcome]) -> None:
         """What waited for a record that overtook it is tried at once."""
+        if not self._parking.lanes:
+            return
         lanes = {
             item.lane_behind
             for item, outcome in zip(items, outcomes, strict=True)
@@ -379,18 +390,21 @@ class Consumer:
             return
         waiting = [ToPark(item.record, item.parking_lane, code, detail) for item in items]
         await self._handling.until_done(lambda: self._parking.park(waiting))
-        for item in items:
-            self._finish(item, "parked")
+        self._finish(items, "parked")
 
-    def _finish(self, item: Item, result: str) -> None:
-        record = item.record
-        EVENTS_CONSUMED.labels(topic=record.topic, group=self._group, result=result).inc()
-        if item.epoch != self._epoch:
+    def _finish(self, items: Sequence[Item], result: str) -> None:
+        """Of one batch, and therefore of one topic and one epoch."""
+        if not items:
+            return
+        topic = items[0].record.topic
+        EVENTS_CONSUMED.labels(topic=topic, group=self._group, result=result).inc(len(items))
+        if items[0].epoch != self._epoch:
             # Taken away while in work: its next owner gets it again.
             return
-        tracker = self._trackers.get((record.topic, record.partition))
-        if tracker is not None:
-            tracker.finish(record.offset)
+        for item in items:
+            tracker = self._trackers.get((topic, item.record.partition))
+            if tracker is not None:
+                tracker.finish(item.record.offset)
 
     async def _give_up(
         self, record: IncomingRecord, code: str, detail: str, *, attempts: int

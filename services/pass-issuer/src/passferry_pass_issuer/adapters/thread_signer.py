@@ -22,7 +22,7 @@ MAX_SIGNERS = 1_000
 CHUNK = 8
 #: After each signature a thread waits for the interpreter, which a busy event loop gives away once
 #: in this time only. By default it is twenty times as long as the signature took.
-SWITCH_INTERVAL_S = 0.000_5
+SWITCH_INTERVAL_S = 0.000_1
 
 
 class ThreadSigner:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,7 +29,7 @@ from passferry_runtime.clock import Clock
 from passferry_runtime.errors import Rejected, RetryLater
 
 #: A part is drawn and signed before any of it is told, so large ones would cost latency.
-PART_PASSES = 64
+PART_PASSES = 128
 PARTS_AT_ONCE = 3
 
 Cause = Mapping[str, str | None]
@@ -165,11 +166,15 @@ class ApplyEvents:
         """Which passes were not changed, and why."""
         async with self.transactions.transaction({key[0] for key in given}) as transaction:
             passes = await self.store.lock(transaction, given.keys())
+            heard = Counter[tuple[str, bool]]()
             changes = [
                 change
                 for key, events in given.items()
-                if key in passes and (change := self._fold(passes[key], events)) is not None
+                if key in passes and (change := self._fold(passes[key], events, heard)) is not None
             ]
+            for (event_type, is_new), number in heard.items():
+                result = "new" if is_new else "old"
+                PASS_EVENTS.labels(event_type=event_type, result=result).inc(number)
             stored = await self.revisions.store_showable(transaction, changes)
             refused: dict[PassKey, RetryLater | Rejected] = {
                 key: RetryLater("pass_unknown", "no such pass yet")
@@ -192,19 +197,23 @@ class ApplyEvents:
                     tell_status(transaction, before, row, changed_at=self.clock.now())
         return refused
 
-    def _fold(self, before: WalletPass, events: Sequence[GivenEvent]) -> PassChange | None:
-        """All that is new of one pass, as one change."""
+    def _fold(
+        self,
+        before: WalletPass,
+        events: Sequence[GivenEvent],
+        heard: Counter[tuple[str, bool]],
+    ) -> PassChange | None:
+        """All that is new of one pass, as one change; counts what was new and what old."""
         row, causes, caused_at = before, list[Cause](), None
         for event in events:
             after = self.effect(row, event.data)
-            PASS_EVENTS.labels(
-                event_type=event.data.event_type, result="old" if after is None else "new"
-            ).inc()
+            heard[event.data.event_type, after is not None] += 1
             if after is None:
                 continue
+            if causes:
+                COALESCED_CHANGES.inc()
             row = after
             causes.append(event.cause)
-            COALESCED_CHANGES.inc(len(causes) > 1)
             caused_at = caused_at or event.at
         if not causes:
             return None

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID
 
+import orjson
+
 from passferry_contracts.registry import PASS_RENDERED, PASS_UPDATED
 from passferry_contracts.types import PassStatus
 from passferry_pass_issuer.application.pass_events import pass_rendered, pass_status_changed
@@ -168,11 +170,14 @@ class RenderRevisions:
             for change, row in zip(changes, signed, strict=True)
         ]
         await self.store.update(transaction, finished)
-        told = list[WalletPass]()
-        for change, row in zip(changes, finished, strict=True):
-            told.append(await self._tell(transaction, change, row, facts, now))
-            is_raised = row.revision > change.before.revision
-            REVISIONS.labels(outcome="raised" if is_raised else "unchanged").inc()
+        told = [
+            await self._tell(transaction, change, row, facts, now)
+            for change, row in zip(changes, finished, strict=True)
+        ]
+        pairs = zip(changes, told, strict=True)
+        raised = sum(row.revision > change.before.revision for change, row in pairs)
+        REVISIONS.labels(outcome="raised").inc(raised)
+        REVISIONS.labels(outcome="unchanged").inc(len(told) - raised)
         return told
 
     async def _tell(
@@ -379,7 +384,9 @@ def _can_sign(material: SigningMaterial, row: WalletPass, now: datetime) -> bool
     return (
         material.not_after > now
         and row.pass_json is not None
-        and is_taken_from(material.team_identifier, row.pass_json, has_nfc=material.has_nfc)
+        and is_taken_from(
+            material.team_identifier, orjson.loads(row.pass_json), has_nfc=material.has_nfc
+        )
     )
 
 

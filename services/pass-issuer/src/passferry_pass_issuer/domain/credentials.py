@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -82,9 +81,11 @@ class ProviderKeyRecord:
     created_at: datetime
 
 
-def is_taken_from(team_identifier: str, pass_json: str, *, has_nfc: bool) -> bool:
-    """Devices refuse a pass of another team than its certificate's, and NFC without its right."""
-    told = json.loads(pass_json)
+def is_taken_from(team_identifier: str, told: Mapping[str, object], *, has_nfc: bool) -> bool:
+    """Devices refuse a pass of another team than its certificate's, and NFC without its right.
+
+    `told` is what its pass.json says.
+    """
     return bool(told["teamIdentifier"] == team_identifier) and (has_nfc or "nfc" not in told)
 
 

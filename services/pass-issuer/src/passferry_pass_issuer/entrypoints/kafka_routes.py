@@ -20,7 +20,7 @@ from passferry_runtime.errors import Rejected, RetryLater
 from passferry_runtime.kafka.records import Incoming, Outcome, Route
 
 #: Of what changes passes; it is worked off in parts, several at once.
-CHANGES_BATCH = 256
+CHANGES_BATCH = 512
 #: Of what upstream systems say, which is one transaction.
 INBOUND_BATCH = 64
 #: Almost all of them change nothing here.
