@@ -170,5 +170,5 @@ def test_a_filled_frame_is_bounded_as_every_pass_is(content):
 
 def test_a_frame_is_refused_for_what_json_cannot_tell(content):
     with pytest.raises(PassContentRejected) as refused:
-        PassFrame(content(user_info={"n": 2**70}), constant={}, own=["logoText"], groups=[])
+        PassFrame(content(semantics={"n": 2**70}), constant={}, own=["logoText"], groups=[])
     assert refused.value.code == "not_json"
