@@ -296,6 +296,7 @@ async def test_as_a_process_it_migrates_serves_drains_and_verifies(
     }
     command = [sys.executable, "-m", "passferry_ledger"]
     migrating = environment | {"PASSFERRY_POSTGRES_ADMIN_URL": harness.admin_url}
+    await harness.make_empty_database()
     assert await run([*command, "migrate"], migrating) == 0
     process = await asyncio.create_subprocess_exec(
         *command, env=environment, stdout=subprocess.DEVNULL
