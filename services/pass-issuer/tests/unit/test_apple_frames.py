@@ -12,8 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from passferry_contracts.types import PassStatus, Protocol
+from passferry_pass_issuer.adapters import apple_rendering
 from passferry_pass_issuer.adapters.apple_content import constant_content
-from passferry_pass_issuer.adapters.apple_frames import MAX_FRAMES, TemplateFrames
+from passferry_pass_issuer.adapters.apple_frames import (
+    MAX_FRAME_BYTES,
+    MAX_FRAMES,
+    TemplateFrames,
+)
 from passferry_pass_issuer.adapters.apple_rendering import AppleDrawings, PreparedTemplate
 from passferry_pass_issuer.adapters.wallet_renderer import WalletRenderer
 from passferry_pass_issuer.domain.apple_template import (
@@ -369,13 +374,69 @@ def test_two_workspaces_with_equal_templates_share_no_frame():
         assert drawn["teamIdentifier"] == each.team_identifier
 
 
+def own_urls(count):
+    return [f"https://passes.example/w/{number}" for number in range(count)]
+
+
 def test_frames_and_templates_are_kept_within_a_bound():
     facts = plain_facts({"fields": {"back": [{"key": "k", "value": "v"}]}})
     frames = frames_of(facts)
-    for number in range(MAX_FRAMES * 2):
-        frames.pass_json(plain_subject(facts, web_service_url=f"https://passes.example/w/{number}"))
-    assert frames.size == MAX_FRAMES
+    for url in own_urls(MAX_FRAMES * 2):
+        frames.pass_json(plain_subject(facts, web_service_url=url))
+    assert frames.count == MAX_FRAMES
     drawings = AppleDrawings(most=2)
-    for _ in range(5):
-        drawings.draw(plain_subject(plain_facts({})))
-    assert drawings.size == 2
+    for number in range(5):
+        drawings.draw(plain_subject(plain_facts({}, template_version=number)))
+    assert drawings.count == 2
+
+
+def test_large_frames_are_kept_by_their_bytes_and_fewer_of_them():
+    large = {"userInfo": {f"k{number}": "v" * 1_000 for number in range(150)}}
+    facts = plain_facts({"document": large})
+    frames = frames_of(facts)
+    for url in own_urls(20):
+        frames.pass_json(plain_subject(facts, web_service_url=url))
+        assert frames.size <= MAX_FRAME_BYTES
+    assert 1 < frames.count < 7
+    drawings = AppleDrawings(most_bytes=2_000_000)
+    for version in range(10):
+        facts = plain_facts({"document": large}, template_version=version)
+        for url in own_urls(8):
+            drawings.draw(plain_subject(facts, web_service_url=url))
+            assert drawings.size <= 2_000_000
+    assert drawings.count < 4
+
+
+def test_a_pass_that_is_refused_leaves_no_bytes_uncounted():
+    facts = plain_facts({"fields": {"back": [{"key": "k", "value": {"source": "field.a"}}]}})
+    drawings, long = AppleDrawings(), "x" * 1_100_000
+    with pytest.raises(PassContentRejected):
+        drawings.draw(plain_subject(facts, field_values={"a": long}))
+    drawings.draw(plain_subject(facts, field_values={"a": "short"}))
+    [prepared] = [kept for kept, _ in drawings._kept._kept.values()]
+    assert drawings.size == prepared.size
+
+
+def test_what_is_used_all_the_time_stays_whatever_comes_and_goes(monkeypatch):
+    prepared = []
+
+    class Counted(PreparedTemplate):
+        def __init__(self, facts, *given):
+            prepared.append(facts.template_version)
+            super().__init__(facts, *given)
+
+    monkeypatch.setattr(apple_rendering, "PreparedTemplate", Counted)
+    drawings, hot = AppleDrawings(most=3), plain_facts({}, template_version=99)
+    for version in range(10):
+        drawings.draw(plain_subject(hot))
+        drawings.draw(plain_subject(plain_facts({}, template_version=version)))
+    assert prepared.count(99) == 1
+
+
+def test_of_a_draft_that_changes_only_the_last_is_kept():
+    drawings = AppleDrawings()
+    for description in ("one", "two"):
+        facts = plain_facts({"description": description})
+        pass_json, _ = drawings.draw(plain_subject(facts))
+        assert json.loads(pass_json)["description"] == description
+    assert drawings.count == 1

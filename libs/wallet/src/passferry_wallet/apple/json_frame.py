@@ -35,6 +35,11 @@ class JsonFrame:
             None if in_order else itemgetter(*order)
         )
 
+    @property
+    def size(self) -> int:
+        """Bytes that it keeps in memory."""
+        return len(self._pattern)
+
     def filled(self, *values: bytes) -> bytes:
         """`values` are JSON already, by the numbers of their holes."""
         if self._in_their_places is None:

@@ -41,6 +41,11 @@ class PassFrame:
         written = json_of(pass_members(framed, constant=constant, own=members))
         self._frame = JsonFrame(written, count=count)
 
+    @property
+    def size(self) -> int:
+        """Bytes that it keeps in memory."""
+        return self._frame.size
+
     def pass_json(self, values: Iterable[bytes]) -> bytes:
         """`values` are JSON, checked: of own members, of groups with a comma between fields, and
         of the document, each in the order in which the frame was told of them."""

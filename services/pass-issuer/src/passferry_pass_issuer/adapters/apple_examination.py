@@ -20,13 +20,12 @@ PASS = "pass.json"  # noqa: S105  # a file name
 def examiner(
     public_base_url: str,
 ) -> Callable[[TemplateVersion, Sequence[TemplateFile]], list[LintFinding]]:
-    renderer = WalletRenderer()
-
     def examine(version: TemplateVersion, files: Sequence[TemplateFile]) -> list[LintFinding]:
         digests = {file.name: file.sha1 for file in files}
         url = f"{public_base_url}/w/{version.workspace_id}"
         try:
-            drawn = renderer.render(example_pass(version, digests, url)).pass_json
+            # A renderer of its own: nobody meets this draft again, and nothing stays of it.
+            drawn = WalletRenderer().render(example_pass(version, digests, url)).pass_json
             if drawn is None:
                 return []
             content = read_pass_json(drawn.encode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,6 +17,7 @@ from passferry_pass_issuer.adapters.apple_content import (
     wallet_group,
 )
 from passferry_pass_issuer.adapters.apple_fields import DrawnField
+from passferry_pass_issuer.adapters.recently_used import RecentlyUsed
 from passferry_pass_issuer.domain.apple_template import STYLES, AppleContent
 from passferry_pass_issuer.domain.json_pattern import Constant, pattern_expressions
 from passferry_pass_issuer.domain.rendering_subject import RenderSubject
@@ -31,6 +31,10 @@ from passferry_wallet.apple.rejections import PassContentRejected
 
 #: Of one template: its passes differ in which values they have, and in whether they ended.
 MAX_FRAMES = 64
+#: Of the frames of one template together; large ones are fewer.
+MAX_FRAME_BYTES = 1_000_000
+#: What a frame keeps beside its text.
+FRAME_OVERHEAD_BYTES = 1_500
 
 #: Address of the web service, whether the pass is active, its own members, groups with fields,
 #: members of the document.
@@ -51,7 +55,9 @@ class TemplateFrames:
             (wallet_group(name), [DrawnField(wallet_group(name), item) for item in items])
             for name, items in apple.fields.items()
         ]
-        self._frames: OrderedDict[_Shape, PassFrame] = OrderedDict()
+        self._frames: RecentlyUsed[_Shape, PassFrame] = RecentlyUsed(
+            most=MAX_FRAMES, most_bytes=MAX_FRAME_BYTES
+        )
 
     @classmethod
     def of(
@@ -67,8 +73,13 @@ class TemplateFrames:
             return None
 
     @property
-    def size(self) -> int:
+    def count(self) -> int:
         return len(self._frames)
+
+    @property
+    def size(self) -> int:
+        """Bytes that its frames keep in memory."""
+        return self._frames.size
 
     def pass_json(self, subject: RenderSubject) -> bytes:
         """Raises PassContentRejected and ContentRejected."""
@@ -78,9 +89,8 @@ class TemplateFrames:
         shape = subject.web_service_url, is_active, tuple(own), tuple(groups), tuple(told)
         frame = self._frames.get(shape)
         if frame is None:
-            frame = self._frames[shape] = self._frame(subject, shape)
-            if len(self._frames) > MAX_FRAMES:
-                self._frames.popitem(last=False)
+            frame = self._frame(subject, shape)
+            self._frames.keep(shape, frame, size=frame.size + FRAME_OVERHEAD_BYTES)
         return frame.pass_json((*own.values(), *groups.values(), *told.values()))
 
     def _frame(self, subject: RenderSubject, shape: _Shape) -> PassFrame:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import replace
+from uuid import UUID
 
 from passferry_pass_issuer.adapters.apple_content import constant_content, outline, pass_content
 from passferry_pass_issuer.adapters.apple_frames import TemplateFrames
+from passferry_pass_issuer.adapters.recently_used import RecentlyUsed
 from passferry_pass_issuer.domain.apple_template import AppleContent
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.rendering_subject import RenderSubject, TemplateFacts
@@ -14,26 +15,46 @@ from passferry_wallet.apple.bundle import ManifestFrame, sha1_hex
 from passferry_wallet.apple.pass_json import build_pass_json, constant_parts
 from passferry_wallet.apple.rejections import PassContentRejected
 
+#: Template versions in use at one time, and what they may keep in memory together.
 CACHED_TEMPLATES = 1_000
+CACHED_BYTES = 64_000_000
+#: What a version keeps beside its content and its frames.
+TEMPLATE_OVERHEAD_BYTES = 25_000
+
+_VersionKey = tuple[UUID, UUID, int]
 
 
 class AppleDrawings:
-    """Draws passes; templates are prepared once and kept."""
+    """Draws passes; templates are prepared once and kept while they are used."""
 
-    def __init__(self, *, most: int = CACHED_TEMPLATES) -> None:
-        self._most = most
-        #: The facts are kept beside what was made of them, so their id stays their own.
-        self._kept: OrderedDict[int, tuple[TemplateFacts, PreparedTemplate | None]] = OrderedDict()
+    def __init__(self, *, most: int = CACHED_TEMPLATES, most_bytes: int = CACHED_BYTES) -> None:
+        self._kept: RecentlyUsed[_VersionKey, PreparedTemplate] = RecentlyUsed(
+            most=most, most_bytes=most_bytes
+        )
+
+    @property
+    def count(self) -> int:
+        return len(self._kept)
 
     @property
     def size(self) -> int:
-        return len(self._kept)
+        """Bytes that it keeps in memory, nearly."""
+        return self._kept.size
 
     def draw(self, subject: RenderSubject) -> tuple[bytes, bytes] | None:
         """pass.json and its manifest; None where the template is not for Apple. Raises
         PassContentRejected and ContentRejected."""
         prepared = self._prepared(subject.template)
-        return None if prepared is None else prepared.with_manifest(prepared.pass_json(subject))
+        if prepared is None:
+            return None
+        size = prepared.size
+        try:
+            pass_json = prepared.pass_json(subject)
+        finally:
+            # A frame more, or others: also where what was filled into it is refused.
+            if prepared.size != size:
+                self._keep(prepared)
+        return prepared.with_manifest(pass_json)
 
     def draw_bare(self, subject: RenderSubject) -> tuple[bytes, bytes] | None:
         """A voided pass that shows what its template says, and nothing of its own."""
@@ -41,27 +62,40 @@ class AppleDrawings:
         return None if prepared is None else prepared.with_manifest(prepared.bare(subject))
 
     def _prepared(self, facts: TemplateFacts) -> PreparedTemplate | None:
-        kept = self._kept.get(id(facts))
-        if kept is None:
-            kept = self._kept[id(facts)] = facts, _prepared(facts)
-            if len(self._kept) > self._most:
-                self._kept.popitem(last=False)
-        return kept[1]
+        apple, pass_type = facts.content.apple, facts.pass_type_identifier
+        if apple is None or pass_type is None:
+            return None
+        known = self._kept.get(_key(facts))
+        # A draft keeps its number while it is changed.
+        if known is not None and known.facts is facts:
+            return known
+        prepared = PreparedTemplate(facts, apple, pass_type)
+        self._keep(prepared)
+        return prepared
+
+    def _keep(self, prepared: PreparedTemplate) -> None:
+        self._kept.keep(_key(prepared.facts), prepared, size=prepared.size)
 
 
-def _prepared(facts: TemplateFacts) -> PreparedTemplate | None:
-    apple, pass_type = facts.content.apple, facts.pass_type_identifier
-    return None if apple is None or pass_type is None else PreparedTemplate(facts, apple, pass_type)
+def _key(facts: TemplateFacts) -> _VersionKey:
+    return facts.workspace_id, facts.template_id, facts.template_version
 
 
 class PreparedTemplate:
     """A published version: its constant parts, its manifest, and frames where they fit."""
 
     def __init__(self, facts: TemplateFacts, apple: AppleContent, pass_type: str) -> None:
+        self.facts = facts
         self._apple, self._pass_type = apple, pass_type
         self._constant = constant_parts(constant_content(apple))
         self._frames = TemplateFrames.of(apple, pass_type, self._constant)
         self._manifest = ManifestFrame(facts.asset_sha1)
+
+    @property
+    def size(self) -> int:
+        """Bytes that it keeps in memory, nearly."""
+        frames = 0 if self._frames is None else self._frames.size
+        return TEMPLATE_OVERHEAD_BYTES + self.facts.content_bytes + frames
 
     def pass_json(self, subject: RenderSubject) -> bytes:
         if self._frames is None:

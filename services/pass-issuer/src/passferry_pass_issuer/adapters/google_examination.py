@@ -19,7 +19,7 @@ Attempt = Callable[[], object]
 def google_examiner(
     public_base_url: str,
 ) -> Callable[[TemplateVersion, Sequence[TemplateFile]], list[LintFinding]]:
-    classes, drawings = WalletGoogleClasses(public_base_url), GoogleDrawings()
+    classes = WalletGoogleClasses(public_base_url)
 
     def attempts(version: TemplateVersion) -> Iterator[Attempt]:
         google, issuer_id = version.content.google, version.google_issuer_id
@@ -28,8 +28,9 @@ def google_examiner(
         yield lambda: classes.class_body(version)
         yield lambda: classes.tier_class_bodies(version)
         subject = example_pass(version, {}, f"{public_base_url}/w/{version.workspace_id}")
+        # Drawings of its own: nothing stays of a draft.
         yield lambda: classes.check_object(
-            version, drawings.object_body(subject, google, issuer_id)
+            version, GoogleDrawings().object_body(subject, google, issuer_id)
         )
 
     def examine(version: TemplateVersion, files: Sequence[TemplateFile]) -> list[LintFinding]:

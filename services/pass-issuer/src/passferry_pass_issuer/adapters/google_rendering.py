@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from passferry_contracts.types import PassStatus, Protocol
+from passferry_pass_issuer.adapters.recently_used import RecentlyUsed
 from passferry_pass_issuer.domain.field_mapping import Scaled, evaluate_text, reading
 from passferry_pass_issuer.domain.google_ids import class_suffix, object_suffix, vertical_of
 from passferry_pass_issuer.domain.google_pieces import object_tree
@@ -20,8 +20,10 @@ from passferry_wallet.google.content import Amount, Value
 from passferry_wallet.google.drawing import Draw, Reader, compile_body
 from passferry_wallet.google.values import resource_id
 
-#: Template versions in use at one time; another is compiled again.
+#: Template versions in use at one time, and their content as JSON together; another is compiled
+#: again.
 MAX_COMPILED = 1_000
+MAX_CONTENT_BYTES = 32_000_000
 #: A pass that ended opens nothing any more.
 KEYS_OF_DOORS = ("barcode", "rotatingBarcode", "smartTapRedemptionValue")
 
@@ -41,10 +43,12 @@ class _Compiled:
 
 
 class GoogleDrawings:
-    """Keeps what was compiled, by template version."""
+    """Keeps what was compiled, by template version, while it is used."""
 
     def __init__(self) -> None:
-        self._compiled: OrderedDict[CompiledKey, _Compiled] = OrderedDict()
+        self._compiled: RecentlyUsed[CompiledKey, _Compiled] = RecentlyUsed(
+            most=MAX_COMPILED, most_bytes=MAX_CONTENT_BYTES
+        )
 
     def object_body(
         self, subject: RenderSubject, google: GoogleContent, issuer_id: str
@@ -75,9 +79,7 @@ class GoogleDrawings:
         if known is not None and known.content is google and known.issuer_id == issuer_id:
             return known
         compiled = _compiled(subject, google, issuer_id)
-        self._compiled[key] = compiled
-        while len(self._compiled) > MAX_COMPILED:
-            self._compiled.popitem(last=False)
+        self._compiled.keep(key, compiled, size=template.content_bytes)
         return compiled
 
 

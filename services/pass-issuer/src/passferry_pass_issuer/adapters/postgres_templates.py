@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import struct
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from passferry_contracts.types import Protocol
+from passferry_pass_issuer.adapters.recently_used import RecentlyUsed
 from passferry_pass_issuer.application.edit_templates import TemplateFile
 from passferry_pass_issuer.application.ports import Transaction
 from passferry_pass_issuer.domain.rendering_subject import ProgramFacts, TemplateFacts
 from passferry_pass_issuer.domain.template_checks import TemplateVersion
 from passferry_pass_issuer.domain.template_parsing import parse_template_content
 
+#: Published versions in use at one time, and their content as JSON together.
 CACHED_VERSIONS = 1_000
+CACHED_CONTENT_BYTES = 32_000_000
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _COLUMNS = """t.workspace_id, t.template_id, t.template_version, t.status, t.name, t.platform,
@@ -273,27 +276,30 @@ class PostgresTemplates:
 
 
 class PostgresCatalogue:
-    """What rendering needs; published versions never change, so they are kept once read."""
+    """What rendering needs; published versions never change, so they are kept while they are used."""
 
-    def __init__(self, *, cached_versions: int = CACHED_VERSIONS) -> None:
-        self._most = cached_versions
-        self._versions: OrderedDict[VersionKey, TemplateFacts] = OrderedDict()
+    def __init__(
+        self,
+        *,
+        cached_versions: int = CACHED_VERSIONS,
+        cached_content_bytes: int = CACHED_CONTENT_BYTES,
+    ) -> None:
+        self._versions: RecentlyUsed[VersionKey, TemplateFacts] = RecentlyUsed(
+            most=cached_versions, most_bytes=cached_content_bytes
+        )
 
     async def templates(
         self, transaction: Transaction, wanted: Collection[VersionKey]
     ) -> dict[VersionKey, TemplateFacts]:
-        found = {key: self._versions[key] for key in wanted if key in self._versions}
-        missing = sorted(set(wanted) - found.keys())
+        known = {key: self._versions.get(key) for key in wanted}
+        found = {key: facts for key, facts in known.items() if facts is not None}
+        missing = sorted(known.keys() - found.keys())
         if missing:
             read = await _read_versions(transaction, missing)
-            self._keep(read)
+            for key, facts in read.items():
+                self._versions.keep(key, facts, size=facts.content_bytes)
             found |= read
         return found
-
-    def _keep(self, read: dict[VersionKey, TemplateFacts]) -> None:
-        self._versions.update(read)
-        while len(self._versions) > self._most:
-            self._versions.popitem(last=False)
 
     async def newest_published(
         self, transaction: Transaction, workspace_id: UUID, template_ids: Sequence[UUID]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
+from passferry_pass_issuer.adapters.recently_used import RecentlyUsed
 from passferry_pass_issuer.application.ports import Transaction
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
@@ -14,6 +14,7 @@ from passferry_wallet.apple.bundle import MAX_PASSES_BYTES, BundleTemplate, buil
 from passferry_wallet.apple.rejections import PassContentRejected
 
 #: Images of templates that are kept in memory.
+MAX_TEMPLATES = 1_000
 MAX_TEMPLATE_BYTES = 64_000_000
 #: Bundles that are built at once, each within Apple's limit.
 MAX_AT_ONCE = 2
@@ -30,8 +31,9 @@ VersionKey = tuple[UUID, UUID, int]
 
 class WalletBundles:
     def __init__(self) -> None:
-        self._templates: OrderedDict[VersionKey, BundleTemplate] = OrderedDict()
-        self._bytes = 0
+        self._templates: RecentlyUsed[VersionKey, BundleTemplate] = RecentlyUsed(
+            most=MAX_TEMPLATES, most_bytes=MAX_TEMPLATE_BYTES
+        )
         self._slots = asyncio.Semaphore(MAX_AT_ONCE)
 
     async def prepare(
@@ -53,16 +55,10 @@ class WalletBundles:
     async def _template(self, transaction: Transaction, key: VersionKey) -> BundleTemplate:
         known = self._templates.get(key)
         if known is not None:
-            self._templates.move_to_end(key)
             return known
         rows = await transaction.fetch(FILES, *key)
         template = BundleTemplate({row["name"]: row["content"] for row in rows})
-        if key not in self._templates:
-            self._bytes += template.size
-        self._templates[key] = template
-        while self._bytes > MAX_TEMPLATE_BYTES:
-            _, dropped = self._templates.popitem(last=False)
-            self._bytes -= dropped.size
+        self._templates.keep(key, template, size=template.size)
         return template
 
 

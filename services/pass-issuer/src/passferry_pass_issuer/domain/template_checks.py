@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -74,6 +75,7 @@ class TemplateVersion:
             google_issuer_id=self.google_issuer_id,
             content=self.content,
             asset_sha1=asset_sha1,
+            content_bytes=len(json.dumps(dict(self.raw_content))),
         )
 
 
