@@ -248,6 +248,11 @@ class Shop:
     def class_id(self) -> str:
         return f"{ISSUER}.{self.workspace_id}-card"
 
+    @property
+    def gold(self) -> str:
+        """The class of a tier."""
+        return f"{self.class_id}-gold"
+
     def object_id(self, pass_id: UUID) -> str:
         return f"{ISSUER}.{self.workspace_id}-{pass_id}"
 

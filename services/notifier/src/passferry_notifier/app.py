@@ -258,6 +258,7 @@ def _messages(
         recorder=recorder,
         clock=parts.clock,
         lease_s=settings.delivery_lease_s,
+        max_age_s=settings.delivery_max_age_s,
         missing=update_google.missing,
     )
     add = AddMessages(gateway=send.gateway, budget=send.budget, clock=parts.clock, turns=send.turns)

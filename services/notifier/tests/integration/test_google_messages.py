@@ -32,6 +32,12 @@ def sent(world: Any, name: str) -> list[dict[str, Any]]:
     return list(body.get("messages", []))
 
 
+def ids_on(world: Any, class_id: str) -> list[str]:
+    """Of the messages of a class that may not be there yet."""
+    names = [each.body["id"] for each in world.google.catalogue.classes()]
+    return [each["id"] for each in sent(world, class_id)] if class_id in names else []
+
+
 async def on_google(shop: Any, heard: Any, pass_id: UUID | None = None) -> UUID:
     """A pass that Google has."""
     pass_id = pass_id or uuid4()
@@ -129,6 +135,36 @@ async def test_the_fourth_notification_of_a_day_is_silent_and_those_of_the_class
     assert kinds == ["TEXT_AND_NOTIFY"] * 2 + ["TEXT"]
 
 
+async def test_a_message_that_its_object_shows_too_costs_one_notification_and_quiet_ones_none(
+    world: Any,
+) -> None:
+    """proves: J7"""
+    shop = await world.workspace(google=True)
+    await shop.tell_template()
+    async with world.notifier(), world.harness.recording(DELIVERY_COMPLETED) as heard:
+        pass_id = await on_google(shop, heard)
+        outcomes = []
+        for revision in range(2, 6):
+            is_loud = revision > 2
+            # The object shows it, as its template says: that is another record.
+            await shop.tell_rendered(pass_id, revision, points=revision, cause="message.issued")
+            message_id = f"m-{revision}"
+            await shop.tell_message(message_id, WORDS, pass_id=pass_id, notify=is_loud)
+            done = await heard.expect(DeliveryCompleted, revision - 1, where=of_message)
+            outcomes.append(done[-1].outcome)
+            await heard.expect(
+                DeliveryCompleted, 1, where=lambda each, number=revision: each.revision == number
+            )
+    patches = [each for each in world.google.log.since(0, 1_000) if each["call"].endswith("patch")]
+    assert len(patches) == 4
+    [held] = world.google.catalogue.objects()
+    assert held.body.get("notifyPreference") != "NOTIFY_ON_UPDATE"
+    # One was quiet, and each of the three notifications of the day went with a message.
+    assert outcomes == [DeliveryOutcome.DELIVERED] * 4
+    kinds = [each["messageType"] for each in sent(world, shop.object_id(pass_id))]
+    assert kinds == ["TEXT"] + ["TEXT_AND_NOTIFY"] * 3
+
+
 async def test_googles_own_quota_makes_a_message_silent(world: Any) -> None:
     shop = await world.workspace(google=True)
     await shop.tell_template()
@@ -188,6 +224,26 @@ async def test_a_pass_that_google_has_not_gets_none_and_its_words_are_not_kept(w
     ]
 
 
+async def test_a_message_for_a_pass_on_apple_alone_is_dropped_at_once_and_nothing_is_kept(
+    world: Any,
+) -> None:
+    """proves: J71"""
+    shop, pass_id = await world.workspace(google=True), uuid4()
+    async with world.notifier(), world.harness.recording(DELIVERY_COMPLETED) as heard:
+        for number in range(3):
+            await shop.tell_message(
+                f"m-{number}", WORDS, pass_id=pass_id, has_google_part=False, header="Hello"
+            )
+        done = await heard.expect(DeliveryCompleted, 3, where=of_message)
+        rows = await stored(world)
+    assert {(each.outcome, each.reason, each.attempts) for each in done} == {
+        (DeliveryOutcome.DROPPED, "not_on_google", 0)
+    }
+    assert {each.message_id for each in done} == {"m-0", "m-1", "m-2"}
+    assert rows == []
+    assert world.google.log.since(0, 1_000) == []
+
+
 async def test_a_pass_that_ended_gets_no_message(world: Any) -> None:
     shop = await world.workspace(google=True)
     await shop.tell_template()
@@ -215,6 +271,101 @@ async def test_a_message_of_one_workspace_reaches_no_pass_of_another(world: Any)
     assert (done.workspace_id, done.outcome) == (mine.workspace_id, DeliveryOutcome.FAILED)
     assert done.reason == "not_known_yet"
     assert sent(world, theirs.object_id(pass_id)) == []
+
+
+async def class_message(world: Any) -> Any:
+    [row] = [each for each in await stored(world) if each["is_for_class"]]
+    return row
+
+
+async def test_a_message_for_all_waits_for_a_credential_and_the_health_report_says_so(
+    world: Any,
+) -> None:
+    """proves: J15"""
+    shop = await world.workspace(google=True)
+    account, shop.google_account = shop.google_account, None
+    await shop.tell_credentials()
+    async with (
+        world.notifier(delivery_max_attempts=2) as running,
+        world.harness.recording(DELIVERY_COMPLETED) as heard,
+    ):
+        (check,) = [each for each in running.checks if each.name == "google_wallet"]
+        await shop.tell_template()
+        await shop.tell_message("m-1", WORDS)
+
+        async def waits() -> bool:
+            rows = await stored(world)
+            return [each["reason"] for each in rows] == ["credential_missing"]
+
+        await eventually(waits)
+        assert (await check.probe()).state == "degraded"
+        shop.google_account = account
+        await shop.tell_credentials()
+        # Its class comes with the first object.
+        await on_google(shop, heard)
+        await eventually(lambda: ids_on(world, shop.class_id) == ["m-1"])
+
+        async def is_told() -> bool:
+            return (await class_message(world))["state"] == "delivered"
+
+        await eventually(is_told)
+
+
+async def test_a_class_that_is_refused_for_a_while_gets_its_message_when_it_is_there(
+    world: Any,
+) -> None:
+    """proves: J15"""
+    shop = await world.workspace(google=True)
+    refused = GoogleFault(scope="loyaltyclass.insert", status=400, subject_prefix=shop.gold)
+    world.google.faults.add([refused])
+    async with (
+        world.notifier(delivery_max_attempts=2),
+        world.harness.recording(DELIVERY_COMPLETED) as heard,
+    ):
+        await shop.tell_template(tiers=["gold"])
+        await shop.tell_message("m-1", WORDS)
+
+        async def waits() -> bool:
+            return (await class_message(world))["reason"] == "class_not_there"
+
+        await eventually(lambda: ids_on(world, shop.class_id) == ["m-1"])
+        await eventually(waits)
+        world.google.faults.clear()
+        pass_id = uuid4()
+        await shop.tell_rendered(pass_id, 1, points=1, tier="gold")
+        await heard.expect(DeliveryCompleted, 1, where=lambda each: each.pass_id == pass_id)
+        await eventually(lambda: ids_on(world, shop.gold) == ["m-1"])
+    # Who had it before was not told a second time.
+    assert ids_on(world, shop.class_id) == ["m-1"]
+
+
+async def test_a_message_whose_class_never_comes_ends_with_a_line_in_the_log(
+    world: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """proves: J15"""
+    shop = await world.workspace(google=True)
+    async with world.notifier(delivery_max_age_s=1):
+        await shop.tell_message("m-1", WORDS)
+
+        async def has_ended() -> bool:
+            rows = await stored(world)
+            return [each["state"] for each in rows] == ["failed"]
+
+        await eventually(has_ended)
+    row = await class_message(world)
+    assert (row["reason"], row["header"], row["body"]) == ("class_not_there", None, None)
+    told = [
+        each.fields for each in caplog.records if each.message == "class_message_not_delivered"
+    ]
+    assert told == [
+        {
+            "workspace_id": shop.workspace_id,
+            "template_id": shop.template_id,
+            "message_id": "m-1",
+            "outcome": "failed",
+            "reason": "class_not_there",
+        }
+    ]
 
 
 @pytest.mark.parametrize("is_suspended", [True, False])

@@ -7,9 +7,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from passferry_contracts.types import Channel
 from passferry_notifier.application.follow_newsstand import Change, rounds
 from passferry_notifier.application.ports import Publication, Removal
-from passferry_notifier.domain.deliveries import Action, notification_type_of
+from passferry_notifier.domain.deliveries import Action, cause_for_google, notification_type_of
 from passferry_notifier.domain.google_verdicts import (
     google_refusal,
     is_class_missing,
@@ -83,9 +84,22 @@ def test_a_missing_class_is_told_from_a_missing_object() -> None:
     assert not is_class_missing(404, "Wallet Object 1.x not found", "")
 
 
-def test_causes_have_a_kind() -> None:
-    assert notification_type_of("pass.redeemed") == "redemption_notification"
-    assert notification_type_of("template.published") == "general_update"
+@pytest.mark.parametrize("channel", Channel)
+def test_causes_have_a_kind(channel: Channel) -> None:
+    assert notification_type_of("pass.redeemed", channel) == "redemption_notification"
+    assert notification_type_of("template.published", channel) == "general_update"
+
+
+def test_google_tells_of_a_message_by_itself_and_apple_by_the_pass_that_shows_it() -> None:
+    """proves: J71"""
+    assert notification_type_of("message.issued", Channel.APPLE_WALLET) == "message"
+    assert notification_type_of("message.issued", Channel.GOOGLE_WALLET) == "general_update"
+
+
+def test_a_message_hides_no_other_cause_of_the_same_revision() -> None:
+    assert cause_for_google(["message.issued", "pass.redeemed"]) == "pass.redeemed"
+    assert cause_for_google(["message.issued"]) == "message.issued"
+    assert cause_for_google([]) == "pass.updated"
 
 
 def publication(pass_id: UUID, revision: int) -> Publication:

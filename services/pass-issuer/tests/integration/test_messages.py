@@ -81,7 +81,7 @@ async def test_a_message_is_told_once_shows_on_apple_and_changes_no_balance(offi
     assert again["issued"] is False
     [told] = await office.events(MessageIssued)
     assert (str(told.pass_id), told.header, told.body) == (one["pass_id"], "Hello", "Cake day")
-    assert told.notify is False
+    assert (told.notify, told.has_google_part) == (False, True)
     last = (await office.events(PassRendered))[-1]
     assert (last.revision, shown(last)) == (2, ["Hello\nCake day"])
     assert [cause.event_type for cause in last.causes] == ["message.issued"]
@@ -217,6 +217,27 @@ async def test_a_template_for_apple_alone_has_no_message_for_everybody(office, s
     path = f"{shop.base}/templates/{template_id}/messages"
     problem = await office.call("POST", path, status=409, json={"body": "A", "confirm": True})
     assert problem["code"] == "template_not_on_google"
+
+
+async def test_a_message_says_whether_its_pass_has_a_google_part(office, shop):
+    # proves: J71
+    template_id = await office.template(
+        shop.workspace_id, google=None, google_issuer_id=None, platform="apple"
+    )
+    program_id = await office.program(shop.workspace_id, template_id=template_id)
+    on_both, on_apple = await shop(), await shop(program_id=program_id)
+    for one in (on_both, on_apple):
+        path = f"{shop.base}/passes/{one['pass_id']}/messages"
+        await office.call("POST", path, status=201, json={"body": "A"})
+    await office.hear(requested(shop, on_apple))
+    told = [
+        (str(each.pass_id), each.has_google_part) for each in await office.events(MessageIssued)
+    ]
+    assert told == [
+        (on_both["pass_id"], True),
+        (on_apple["pass_id"], False),
+        (on_apple["pass_id"], False),
+    ]
 
 
 async def test_a_pass_of_another_workspace_gets_no_message(office, shop):

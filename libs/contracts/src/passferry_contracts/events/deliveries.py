@@ -74,6 +74,8 @@ class MessageIssued(Event):
     header: ShortText | None = None
     body: LongText
     notify: bool = True
+    #: Of a message for one pass: false for one that Google Wallet never hears of.
+    has_google_part: bool | None = None
     campaign_id: UUID | None = None
     issued_at: Instant
 

@@ -197,7 +197,7 @@ def _delivery(rendering: RenderedForGoogle, now: datetime) -> Delivery:
         channel=Channel.GOOGLE_WALLET,
         target=rendering.object_id,
         revision=rendering.revision,
-        notification_type=notification_type_of(rendering.cause_type),
+        notification_type=notification_type_of(rendering.cause_type, Channel.GOOGLE_WALLET),
         cause_type=rendering.cause_type,
         traceparent=rendering.traceparent,
         caused_at=rendering.caused_at,

@@ -16,8 +16,11 @@ from passferry_notifier.application.ports import Completion, PassKey
 from passferry_notifier.application.send_messages import GoogleMessage, MessageTarget
 from passferry_notifier.domain.deliveries import Action, Delivery
 from passferry_runtime.ids import derived_id
+from passferry_runtime.logging import get_logger
 from passferry_runtime.postgres import Database, Record, Transaction
 from passferry_runtime.tracing import span
+
+log = get_logger(__name__)
 
 CLAIM_PER_WORKSPACE = 50
 
@@ -196,12 +199,20 @@ class PostgresMessages:
             updated = await _update(tx, completions, now)
             for each in completions:
                 is_for_class = updated.get(each.delivery.delivery_id)
-                # Of a class there is no pass to tell of.
-                if each.state != "pending" and is_for_class is False:
-                    event_id = str(derived_id("delivery.completed", str(each.delivery.delivery_id)))
-                    with span("complete delivery", parent=each.delivery.traceparent):
-                        tx.emit(DELIVERY_COMPLETED, _event(each, now), event_id=event_id)
+                if each.state == "pending" or is_for_class is None:
+                    continue
+                if not is_for_class:
+                    _tell(tx, each, now)
+                elif each.state != "delivered":
+                    _log_class_message(each)
         return set()
+
+    async def tell_dropped(self, completions: Sequence[Completion], *, now: datetime) -> None:
+        async with self._database.transaction(
+            {each.delivery.workspace_id for each in completions}
+        ) as tx:
+            for each in completions:
+                _tell(tx, each, now)
 
     async def reschedule(self, workspace_id: UUID, *, now: datetime) -> None:
         async with self._database.transaction({workspace_id}) as tx:
@@ -291,6 +302,27 @@ def _message_of(row: Record) -> GoogleMessage:
         is_notifying=row["is_notifying"],
         is_for_class=row["is_for_class"],
         is_in_doubt=True,
+    )
+
+
+def _tell(tx: Transaction, completion: Completion, now: datetime) -> None:
+    delivery = completion.delivery
+    # A record that comes again is told of with the same id.
+    event_id = str(derived_id("delivery.completed", str(delivery.delivery_id)))
+    with span("complete delivery", parent=delivery.traceparent):
+        tx.emit(DELIVERY_COMPLETED, _event(completion, now), event_id=event_id)
+
+
+def _log_class_message(completion: Completion) -> None:
+    """There is no pass that an event could tell of."""
+    delivery = completion.delivery
+    log.warning(
+        "class_message_not_delivered",
+        workspace_id=delivery.workspace_id,
+        template_id=delivery.pass_id,
+        message_id=delivery.target,
+        outcome=completion.state,
+        reason=completion.verdict.reason,
     )
 
 

@@ -244,7 +244,7 @@ def _ring(publication: Publication, device: Record, now: datetime) -> Ring:
         pass_type_identifier=device["pass_type_identifier"],
         push_token_sha256=device["push_token_sha256"],
         revision=publication.revision,
-        notification_type=notification_type_of(publication.cause_type),
+        notification_type=notification_type_of(publication.cause_type, Channel.APPLE_WALLET),
         cause_type=publication.cause_type,
         traceparent=publication.traceparent,
         caused_at=publication.caused_at,

@@ -20,6 +20,7 @@ from passferry_notifier.application.ports import (
     RenderedForGoogle,
 )
 from passferry_notifier.application.update_google import BringClasses, UpdateGoogle
+from passferry_notifier.domain.deliveries import cause_for_google
 from passferry_runtime.clock import Clock
 from passferry_runtime.tracing import current_traceparent
 
@@ -71,7 +72,6 @@ def _rendering(data: PassRendered) -> RenderedForGoogle | None:
     google = data.google
     if google is None:
         return None
-    cause = data.causes[0].event_type if data.causes else "pass.updated"
     return RenderedForGoogle(
         workspace_id=data.workspace_id,
         pass_id=data.pass_id,
@@ -83,7 +83,7 @@ def _rendering(data: PassRendered) -> RenderedForGoogle | None:
         body=google.object_body,
         body_sha256=_digest(google.object_body),
         is_wanted=google.is_wanted,
-        cause_type=cause,
+        cause_type=cause_for_google([each.event_type for each in data.causes]),
         caused_at=data.caused_at,
         traceparent=current_traceparent(str(data.pass_id)),
     )

@@ -13,6 +13,7 @@ from passferry_contracts.registry import Payload
 from passferry_contracts.types import Channel
 from passferry_notifier.application.dispatch import Dispatcher, Work
 from passferry_notifier.application.ports import (
+    Completion,
     CredentialDirectory,
     GoogleAnswer,
     GoogleGateway,
@@ -34,10 +35,15 @@ from passferry_runtime.clock import Clock
 from passferry_runtime.ids import derived_id
 from passferry_runtime.tracing import current_traceparent
 
-#: Its template, or the rendering of its pass, comes on another topic.
+#: The rendering of its pass comes on another topic.
 NOT_KNOWN_YET = Verdict(action=Action.RETRY, reason="not_known_yet")
 #: The object is being brought there.
 ON_ITS_WAY = Verdict(action=Action.POSTPONED, reason="object_on_its_way", retry_after_s=2.0)
+#: A class comes with its template, or with its first object once a credential is there and good.
+CLASS_NOT_THERE = "class_not_there"
+#: How long a message waits for it, as a share of how long it waits already.
+WAIT_PER_AGE = 0.1
+SHORTEST_WAIT_S, LONGEST_WAIT_S = 0.5, 300.0
 NOT_ON_GOOGLE = Verdict(action=Action.DROPPED, reason="not_on_google")
 PASS_ENDED = Verdict(action=Action.DROPPED, reason="pass_ended")
 FULL = Verdict(action=Action.FAILED, reason="messages_full")
@@ -90,6 +96,9 @@ class MessageStore(Protocol):
     ) -> list[GoogleMessage]:
         """Those that were not known before."""
 
+    async def tell_dropped(self, completions: Sequence[Completion], *, now: datetime) -> None:
+        """Of messages that were not added: nothing of them is kept."""
+
     async def claim(
         self, workspaces: Sequence[UUID], *, now: datetime, lease_until: datetime
     ) -> list[GoogleMessage]: ...
@@ -107,6 +116,8 @@ class MessageDetail:
     credential: GoogleCredential
     message: GoogleMessage
     targets: Sequence[MessageTarget]
+    #: What becomes of it once these have it: others of its classes are not there.
+    afterwards: Verdict | None = None
 
 
 @dataclass(kw_only=True)
@@ -119,21 +130,37 @@ class SendMessages:
     recorder: Recorder
     clock: Clock
     lease_s: float
+    #: Of a message whose class does not come.
+    max_age_s: float
     #: Shared with the updates of objects, for the health report.
     missing: set[tuple[UUID, str]]
     dispatcher: Dispatcher[MessageDetail] = field(init=False)
 
     async def take(self, payloads: Sequence[Payload]) -> None:
         now = self.clock.now()
-        given = [
-            _message(data, subject_id, now)
-            for data in payloads
-            if isinstance(data, MessageIssued)
-            and (subject_id := data.pass_id or data.template_id) is not None
-        ]
+        issued = [data for data in payloads if isinstance(data, MessageIssued)]
+        given = [_message(data, now) for data in issued if data.has_google_part is not False]
+        others = [_message(data, now) for data in issued if data.has_google_part is False]
+        if others:
+            await self._drop(others, now)
         if given:
             lease_until = now + timedelta(seconds=self.lease_s)
             await self(await self.store.add(given, lease_until=lease_until))
+
+    async def _drop(self, messages: Sequence[GoogleMessage], now: datetime) -> None:
+        completions = [
+            Completion(
+                delivery=each.delivery,
+                state="dropped",
+                verdict=NOT_ON_GOOGLE,
+                attempts=0,
+                next_attempt_at=now,
+            )
+            for each in messages
+        ]
+        await self.store.tell_dropped(completions, now=now)
+        for completion in completions:
+            self.recorder.meter.completed(completion, now)
 
     async def __call__(self, messages: Sequence[GoogleMessage]) -> None:
         if not messages:
@@ -156,20 +183,32 @@ class SendMessages:
         if self.is_suspended(delivery.workspace_id):
             return SUSPENDED
         if not targets:
-            return NOT_KNOWN_YET
+            return self._until_there(delivery) if message.is_for_class else NOT_KNOWN_YET
         if not all(each.is_active for each in targets):
             return PASS_ENDED
-        if not all(each.is_there for each in targets):
-            return _verdict_on_absence(message, targets)
+        there = [each for each in targets if each.is_there]
+        is_awaited = message.is_for_class or any(each.is_on_its_way for each in targets)
+        if not there and not is_awaited:
+            return NOT_ON_GOOGLE
         issuer_id = targets[0].issuer_id
         credential = self.credentials.google(delivery.workspace_id, issuer_id)
         if credential is None:
             self.missing.add((delivery.workspace_id, issuer_id))
             return CREDENTIAL_MISSING
+        if not there:
+            return self._until_there(delivery) if message.is_for_class else ON_ITS_WAY
+        afterwards = self._until_there(delivery) if len(there) < len(targets) else None
         # A lane of its own: no message takes the place of another.
         lane = (delivery.workspace_id, delivery.delivery_id)
         queue = f"{delivery.workspace_id}:{credential.key}"
-        return Work(delivery, lane, queue, MessageDetail(credential, message, targets))
+        return Work(delivery, lane, queue, MessageDetail(credential, message, there, afterwards))
+
+    def _until_there(self, delivery: Delivery) -> Verdict:
+        age_s = (self.clock.now() - delivery.created_at).total_seconds()
+        if age_s >= self.max_age_s:
+            return Verdict(action=Action.FAILED, reason=CLASS_NOT_THERE)
+        wait_s = min(LONGEST_WAIT_S, max(SHORTEST_WAIT_S, age_s * WAIT_PER_AGE))
+        return Verdict(action=Action.POSTPONED, reason=CLASS_NOT_THERE, retry_after_s=wait_s)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +231,7 @@ class AddMessages:
             if verdict.action not in (Action.DELIVERED, Action.DELIVERED_SILENT):
                 return verdict
             is_silent = is_silent or verdict.action is Action.DELIVERED_SILENT
-        return SILENT if is_silent else DELIVERED
+        return detail.afterwards or (SILENT if is_silent else DELIVERED)
 
     async def _add(self, detail: MessageDetail, target: MessageTarget) -> Verdict:
         credential, message = detail.credential, detail.message
@@ -266,7 +305,8 @@ def messages_dispatcher(send_messages: SendMessages, add: AddMessages, meter: Me
     )
 
 
-def _message(data: MessageIssued, subject_id: UUID, now: datetime) -> GoogleMessage:
+def _message(data: MessageIssued, now: datetime) -> GoogleMessage:
+    subject_id = UUID(data.partition_key())
     parts = ("message.issued", str(data.workspace_id), str(subject_id), data.message_id)
     delivery = Delivery(
         workspace_id=data.workspace_id,
@@ -290,13 +330,6 @@ def _message(data: MessageIssued, subject_id: UUID, now: datetime) -> GoogleMess
         is_for_class=data.pass_id is None,
         is_in_doubt=False,
     )
-
-
-def _verdict_on_absence(message: GoogleMessage, targets: Sequence[MessageTarget]) -> Verdict:
-    if message.is_for_class:
-        # It is brought with its template, or with its first object.
-        return NOT_KNOWN_YET
-    return ON_ITS_WAY if any(each.is_on_its_way for each in targets) else NOT_ON_GOOGLE
 
 
 def _messages(answer: GoogleAnswer) -> list[Mapping[str, Any]]:

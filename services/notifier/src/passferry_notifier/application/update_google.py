@@ -24,7 +24,7 @@ from passferry_notifier.application.record_outcomes import Recorder
 from passferry_notifier.application.ring_devices import CREDENTIAL_MISSING, SUSPENDED
 from passferry_notifier.application.turns import Turns
 from passferry_notifier.domain.credentials import GoogleCredential
-from passferry_notifier.domain.deliveries import Action, Delivery, Verdict
+from passferry_notifier.domain.deliveries import GENERAL_UPDATE, Action, Delivery, Verdict
 from passferry_notifier.domain.google_messages import merged_messages
 from passferry_notifier.domain.google_verdicts import (
     google_refusal,
@@ -112,8 +112,7 @@ class SendToGoogle:
         was_class_known: bool,
     ) -> Verdict:
         wants_notice = (
-            target.vertical not in NEVER_NOTIFYING
-            and delivery.notification_type != "general_update"
+            target.vertical not in NEVER_NOTIFYING and delivery.notification_type != GENERAL_UPDATE
         )
         may_notify = wants_notice and await self.budget.take(
             target.workspace_id,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 from uuid import UUID
 
 from passferry_contracts.types import Channel
+
+#: Nobody is notified of it.
+GENERAL_UPDATE = "general_update"
 
 _NOTIFICATION_TYPES = {
     "pass.balance_changed": "balance_update",
@@ -19,9 +23,21 @@ _NOTIFICATION_TYPES = {
 }
 
 
-def notification_type_of(cause_type: str) -> str:
-    """What kind of news the event `cause_type` is for whoever holds the pass."""
-    return _NOTIFICATION_TYPES.get(cause_type, "general_update")
+#: Google tells of a message by itself, if it shall: that its object shows it too is no news.
+_NO_NEWS_ON_GOOGLE = frozenset({"message.issued"})
+
+
+def notification_type_of(cause_type: str, channel: Channel) -> str:
+    """What kind of news a pass that `cause_type` changed is for whoever holds it."""
+    if channel is Channel.GOOGLE_WALLET and cause_type in _NO_NEWS_ON_GOOGLE:
+        return GENERAL_UPDATE
+    return _NOTIFICATION_TYPES.get(cause_type, GENERAL_UPDATE)
+
+
+def cause_for_google(cause_types: Sequence[str]) -> str:
+    """The first that is news there, of all that led to a revision."""
+    news = [each for each in cause_types if each not in _NO_NEWS_ON_GOOGLE]
+    return next(iter(news or cause_types), "pass.updated")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

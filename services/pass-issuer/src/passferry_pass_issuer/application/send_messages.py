@@ -73,11 +73,17 @@ class PutMessages:
                     ((row.workspace_id, row.pass_id), message.message_id), (row, message)
                 )
         event_ids = {key: str(uuid7()) for key in new}
-        await self._show(work, new, event_ids)
+        shown = await self._show(work, new, event_ids)
         for key, (row, message) in new.items():
             work.transaction.emit(
                 MESSAGE_ISSUED,
-                _issued(work, row.workspace_id, message, pass_id=row.pass_id),
+                _issued(
+                    work,
+                    row.workspace_id,
+                    message,
+                    pass_id=row.pass_id,
+                    has_google_part=shown.get(key[0], row).has_google_part,
+                ),
                 event_id=event_ids[key],
             )
         MESSAGES.labels(outcome="issued").inc(len(new))
@@ -89,7 +95,7 @@ class PutMessages:
         work: Work,
         new: Mapping[tuple[PassKey, str], tuple[WalletPass, Message]],
         event_ids: Mapping[tuple[PassKey, str], str],
-    ) -> None:
+    ) -> Mapping[PassKey, WalletPass]:
         last = {key[0]: (key, row, message) for key, (row, message) in new.items()}
         changes = [
             PassChange(
@@ -106,6 +112,7 @@ class PutMessages:
         # A pass that cannot be shown with it keeps what it showed; Google gets the message anyway.
         shown = [row for row in stored if isinstance(row, WalletPass)]
         await self.messages.show(work.transaction, shown)
+        return {(row.workspace_id, row.pass_id): row for row in shown}
 
 
 def _issued(
@@ -115,6 +122,7 @@ def _issued(
     *,
     pass_id: UUID | None = None,
     template_id: UUID | None = None,
+    has_google_part: bool | None = None,
 ) -> MessageIssued:
     return MessageIssued(
         workspace_id=workspace_id,
@@ -124,6 +132,7 @@ def _issued(
         header=message.header,
         body=message.body,
         notify=message.notify,
+        has_google_part=has_google_part,
         issued_at=work.now,
     )
 

@@ -84,6 +84,11 @@ class WalletPass:
     def is_usable(self) -> bool:
         return self.status is PassStatus.ACTIVE
 
+    @property
+    def has_google_part(self) -> bool:
+        """Whether its revision tells what Google Wallet shall show."""
+        return self.google_object_id is not None and self.google_object_body is not None
+
     @classmethod
     def of_columns(cls, values: dict[str, Any]) -> WalletPass:
         """As the constructor, given all columns; see `changed`."""
