@@ -17,6 +17,7 @@ from passferry_contracts.events.rendered import PassRendered
 from passferry_contracts.events.wallet import PassLinkOpened
 from passferry_contracts.registry import LINK_CHANGED
 from passferry_contracts.types import Platform
+from passferry_runtime.errors import RetryLater
 from passferry_testing.pki import DemoAuthority
 
 pytestmark = pytest.mark.integration
@@ -259,6 +260,70 @@ async def test_while_the_ledger_moves_a_balance_neither_pass_ends(office, shop):
     await office.issuer.life.keep_time()
     ended = await office.call("GET", f"{shop.base}/passes/{new['pass_id']}")
     assert ended["status"] == "expired"
+
+
+async def test_a_follower_is_not_replaced_before_its_balance_has_come(office, shop):
+    # proves: J93
+    lost = await shop(opening_balance_minor=500)
+    path = f"{shop.base}/passes/{lost['pass_id']}/reissue"
+    second = (await office.call("POST", path, status=201))["pass"]
+    next_path = f"{shop.base}/passes/{second['pass_id']}/reissue"
+    problem = await office.call("POST", next_path, status=409)
+    assert problem["code"] == "reissue_moving"
+    [first] = await office.events(TransferCommand)
+    await office.hear(answer(first))
+    third = (await office.call("POST", next_path, status=201))["pass"]
+    _, command = await office.events(TransferCommand)
+    assert (str(command.pass_id), str(command.to_pass_id)) == (second["pass_id"], third["pass_id"])
+    await office.hear(answer(command))
+    for each, status in ((lost, "voided"), (second, "voided"), (third, "active")):
+        assert (await row_of(office, each))["status"] == status
+
+
+async def test_an_order_that_failed_is_not_given_again_while_its_follower_is_replaced(office, shop):
+    # proves: J93, C12
+    lost = await shop(holder={"external_id": "ana"}, opening_balance_minor=500)
+    path = f"{shop.base}/passes/{lost['pass_id']}/reissue"
+    second = (await office.call("POST", path, status=201))["pass"]
+    [first] = await office.events(TransferCommand)
+    refused = {"outcome": "refused", "balance_minor": 500}
+    await office.hear(answer(first, code="day_limit_exceeded", **refused))
+    next_path = f"{shop.base}/passes/{second['pass_id']}/reissue"
+    await office.call("POST", next_path, status=201)
+    problem = await office.call("POST", path, status=409)
+    assert problem["code"] == "reissue_moving"
+    _, command = await office.events(TransferCommand)
+    await office.hear(answer(command, outcome="refused", code="nothing_to_redeem"))
+    assert (await row_of(office, second))["status"] == "voided"
+    # Whoever has that third card is a member by it, and gets no fourth beside it.
+    problem = await office.call("POST", path, status=409)
+    assert problem["code"] == "holder_is_member"
+    assert len(await office.events(TransferCommand)) == 2
+
+
+async def test_an_answer_for_a_pass_that_cannot_end_yet_is_heard_later(office, shop):
+    lost = await shop(opening_balance_minor=500)
+    path = f"{shop.base}/passes/{lost['pass_id']}/reissue"
+    await office.call("POST", path, status=201)
+    [command] = await office.events(TransferCommand)
+    other = await shop(opening_balance_minor=5)
+    # As it was when a follower could be replaced at once.
+    await office.rows(
+        "INSERT INTO pass_issuer.pass_replacement (workspace_id, old_pass_id, new_pass_id, state,"
+        " created_at, updated_at) VALUES ($1, $2, $3, 'moving', now(), now())",
+        UUID(shop.workspace_id),
+        UUID(other["pass_id"]),
+        UUID(lost["pass_id"]),
+    )
+    [verdict] = await office.hear(answer(command))
+    assert (type(verdict), verdict.code) == (RetryLater, "reissue_moving")
+    assert (await office.call("POST", path))["state"] == "moving"
+    await office.rows(
+        "UPDATE pass_issuer.pass_replacement SET state = 'done' WHERE old_pass_id = $1",
+        UUID(other["pass_id"]),
+    )
+    assert await office.hear(answer(command)) == [None]
+    assert (await row_of(office, lost))["status_reason"] == "replaced"
 
 
 async def test_what_stayed_on_a_closed_account_is_not_called_moved(office, shop):
