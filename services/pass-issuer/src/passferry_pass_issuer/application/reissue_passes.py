@@ -146,6 +146,10 @@ class ReissuePass:
                 request_sha256="",
                 external_id=external_id,
                 expires_at=old.expires_at,
+                # Who loses a card gets no uses and no days by that.
+                uses=old.uses,
+                last_used_at=old.last_used_at,
+                first_issued_at=old.first_issued_at or old.created_at,
             ),
         )
         # The old pass has to step aside before: a person is a member once.
