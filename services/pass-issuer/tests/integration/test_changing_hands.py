@@ -12,7 +12,7 @@ import pytest
 
 from passferry_contracts.events.directory import LinkChanged
 from passferry_contracts.events.ledger import CommandCompleted, TransferCommand
-from passferry_contracts.events.passes import PassCreated, PassUpdated, PassVoided
+from passferry_contracts.events.passes import PassCreated, PassErased, PassUpdated, PassVoided
 from passferry_contracts.events.rendered import PassRendered
 from passferry_contracts.events.wallet import PassLinkOpened
 from passferry_contracts.registry import LINK_CHANGED
@@ -443,6 +443,65 @@ async def test_an_erased_holder_whose_pass_was_being_replaced_leaves_nothing(off
     await office.issuer.life.keep_time()
     left = await office.rows("SELECT p::text AS row FROM pass_issuer.pass p")
     assert not [row for row in left if "Planted" in row["row"]]
+
+
+async def giver_is_erased_on_the_way(office, shop):
+    """Ana's card is reissued to Bo; before the ledger answers, Ana is erased."""
+    await shop.holder("bo")
+    ana = {"external_id": "ana", "full_name": "Ana Planted"}
+    programs = [await office.program(shop.workspace_id, name=name) for name in ("Club", "Pool")]
+    before = await shop(program_id=programs[0], holder=ana)
+    lost = await shop(holder=ana, external_id="ana-1", opening_balance_minor=500)
+    behind = await shop(program_id=programs[1], holder=ana)
+    path = f"{shop.base}/passes/{lost['pass_id']}/reissue"
+    await office.call("POST", path, status=201, json={"holder": "external:bo"})
+    erased = await office.call("DELETE", f"{shop.base}/holders/external:ana")
+    assert erased["passes_erased"] is False
+    return lost, [before, behind]
+
+
+async def test_what_is_on_its_way_to_the_next_holder_arrives_although_the_giver_is_erased(
+    office, shop
+):
+    # proves: J93, J71
+    lost, others = await giver_is_erased_on_the_way(office, shop)
+    for _ in range(2):
+        office.clock.advance(timedelta(seconds=15))
+        await office.issuer.life.keep_time()
+    # Whatever else they had is gone at once, and told once.
+    told = [str(each.pass_id) for each in await office.events(PassErased)]
+    assert told == [each["pass_id"] for each in others]
+    assert (await row_of(office, lost))["status"] == "active"
+    [command] = await office.events(TransferCommand)
+    await office.hear(answer(command))
+    assert (await row_of(office, lost))["status_reason"] == "replaced"
+    await office.issuer.life.keep_time()
+    told = [str(each.pass_id) for each in await office.events(PassErased)]
+    assert told[2:] == [lost["pass_id"]]
+    assert await office.rows("SELECT 1 FROM pass_issuer.holder_pages") == []
+    office.clock.advance(timedelta(days=2))
+    await office.issuer.life.keep_time()
+    left = await office.rows("SELECT p::text AS row FROM pass_issuer.pass p")
+    assert not [row for row in left if "Planted" in row["row"] or "ana-1" in row["row"]]
+
+
+async def test_an_erasure_does_not_wait_for_a_ledger_that_never_answers(office, shop):
+    lost, _ = await giver_is_erased_on_the_way(office, shop)
+    office.clock.advance(timedelta(hours=25))
+    await office.issuer.life.keep_time()
+    assert (await row_of(office, lost))["status_reason"] == "erased"
+    assert await office.rows("SELECT 1 FROM pass_issuer.holder_pages") == []
+
+
+async def test_an_erasure_waits_for_no_move_of_another_workspace(office, shop):
+    # proves: J70
+    lost, _ = await giver_is_erased_on_the_way(office, shop)
+    foreign = await office.workspace()
+    body = {"program_id": await office.program(foreign), "holder": {"external_id": "ana"}}
+    await office.call("POST", f"/workspaces/{foreign}/passes", status=201, json=body)
+    erased = await office.call("DELETE", f"/workspaces/{foreign}/holders/external:ana")
+    assert erased["passes_erased"] is True
+    assert (await row_of(office, lost))["status"] == "active"
 
 
 async def test_a_pass_that_was_opened_on_google_is_reissued_to_its_next_holder(office, shop):
