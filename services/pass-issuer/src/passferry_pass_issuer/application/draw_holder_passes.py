@@ -145,8 +145,6 @@ class DrawHolderPasses:
         names = [
             name
             for row in rows
-            # Erased before: its names are not the person's any more.
-            if row.status_reason != ERASED
             for name in pass_names(
                 program_id=row.program_id, external_id=row.external_id, code=row.code
             )
