@@ -12,11 +12,12 @@ import pytest
 
 from passferry_contracts.events.directory import LinkChanged
 from passferry_contracts.events.ledger import CommandCompleted, TransferCommand
-from passferry_contracts.events.passes import PassCreated, PassUpdated, PassVoided
+from passferry_contracts.events.passes import PassCreated, PassErased, PassUpdated, PassVoided
 from passferry_contracts.events.rendered import PassRendered
 from passferry_contracts.events.wallet import PassLinkOpened
 from passferry_contracts.registry import LINK_CHANGED
 from passferry_contracts.types import Platform
+from passferry_runtime.errors import RetryLater
 from passferry_testing.pki import DemoAuthority
 
 pytestmark = pytest.mark.integration
@@ -261,6 +262,70 @@ async def test_while_the_ledger_moves_a_balance_neither_pass_ends(office, shop):
     assert ended["status"] == "expired"
 
 
+async def test_a_follower_is_not_replaced_before_its_balance_has_come(office, shop):
+    # proves: J93
+    lost = await shop(opening_balance_minor=500)
+    path = f"{shop.base}/passes/{lost['pass_id']}/reissue"
+    second = (await office.call("POST", path, status=201))["pass"]
+    next_path = f"{shop.base}/passes/{second['pass_id']}/reissue"
+    problem = await office.call("POST", next_path, status=409)
+    assert problem["code"] == "reissue_moving"
+    [first] = await office.events(TransferCommand)
+    await office.hear(answer(first))
+    third = (await office.call("POST", next_path, status=201))["pass"]
+    _, command = await office.events(TransferCommand)
+    assert (str(command.pass_id), str(command.to_pass_id)) == (second["pass_id"], third["pass_id"])
+    await office.hear(answer(command))
+    for each, status in ((lost, "voided"), (second, "voided"), (third, "active")):
+        assert (await row_of(office, each))["status"] == status
+
+
+async def test_an_order_that_failed_is_not_given_again_while_its_follower_is_replaced(office, shop):
+    # proves: J93, C12
+    lost = await shop(holder={"external_id": "ana"}, opening_balance_minor=500)
+    path = f"{shop.base}/passes/{lost['pass_id']}/reissue"
+    second = (await office.call("POST", path, status=201))["pass"]
+    [first] = await office.events(TransferCommand)
+    refused = {"outcome": "refused", "balance_minor": 500}
+    await office.hear(answer(first, code="day_limit_exceeded", **refused))
+    next_path = f"{shop.base}/passes/{second['pass_id']}/reissue"
+    await office.call("POST", next_path, status=201)
+    problem = await office.call("POST", path, status=409)
+    assert problem["code"] == "reissue_moving"
+    _, command = await office.events(TransferCommand)
+    await office.hear(answer(command, outcome="refused", code="nothing_to_redeem"))
+    assert (await row_of(office, second))["status"] == "voided"
+    # Whoever has that third card is a member by it, and gets no fourth beside it.
+    problem = await office.call("POST", path, status=409)
+    assert problem["code"] == "holder_is_member"
+    assert len(await office.events(TransferCommand)) == 2
+
+
+async def test_an_answer_for_a_pass_that_cannot_end_yet_is_heard_later(office, shop):
+    lost = await shop(opening_balance_minor=500)
+    path = f"{shop.base}/passes/{lost['pass_id']}/reissue"
+    await office.call("POST", path, status=201)
+    [command] = await office.events(TransferCommand)
+    other = await shop(opening_balance_minor=5)
+    # As it was when a follower could be replaced at once.
+    await office.rows(
+        "INSERT INTO pass_issuer.pass_replacement (workspace_id, old_pass_id, new_pass_id, state,"
+        " created_at, updated_at) VALUES ($1, $2, $3, 'moving', now(), now())",
+        UUID(shop.workspace_id),
+        UUID(other["pass_id"]),
+        UUID(lost["pass_id"]),
+    )
+    [verdict] = await office.hear(answer(command))
+    assert (type(verdict), verdict.code) == (RetryLater, "reissue_moving")
+    assert (await office.call("POST", path))["state"] == "moving"
+    await office.rows(
+        "UPDATE pass_issuer.pass_replacement SET state = 'done' WHERE old_pass_id = $1",
+        UUID(other["pass_id"]),
+    )
+    assert await office.hear(answer(command)) == [None]
+    assert (await row_of(office, lost))["status_reason"] == "replaced"
+
+
 async def test_what_stayed_on_a_closed_account_is_not_called_moved(office, shop):
     lost = await shop(opening_balance_minor=500)
     path = f"{shop.base}/passes/{lost['pass_id']}/reissue"
@@ -378,6 +443,65 @@ async def test_an_erased_holder_whose_pass_was_being_replaced_leaves_nothing(off
     await office.issuer.life.keep_time()
     left = await office.rows("SELECT p::text AS row FROM pass_issuer.pass p")
     assert not [row for row in left if "Planted" in row["row"]]
+
+
+async def giver_is_erased_on_the_way(office, shop):
+    """Ana's card is reissued to Bo; before the ledger answers, Ana is erased."""
+    await shop.holder("bo")
+    ana = {"external_id": "ana", "full_name": "Ana Planted"}
+    programs = [await office.program(shop.workspace_id, name=name) for name in ("Club", "Pool")]
+    before = await shop(program_id=programs[0], holder=ana)
+    lost = await shop(holder=ana, external_id="ana-1", opening_balance_minor=500)
+    behind = await shop(program_id=programs[1], holder=ana)
+    path = f"{shop.base}/passes/{lost['pass_id']}/reissue"
+    await office.call("POST", path, status=201, json={"holder": "external:bo"})
+    erased = await office.call("DELETE", f"{shop.base}/holders/external:ana")
+    assert erased["passes_erased"] is False
+    return lost, [before, behind]
+
+
+async def test_what_is_on_its_way_to_the_next_holder_arrives_although_the_giver_is_erased(
+    office, shop
+):
+    # proves: J93, J71
+    lost, others = await giver_is_erased_on_the_way(office, shop)
+    for _ in range(2):
+        office.clock.advance(timedelta(seconds=15))
+        await office.issuer.life.keep_time()
+    # Whatever else they had is gone at once, and told once.
+    told = [str(each.pass_id) for each in await office.events(PassErased)]
+    assert told == [each["pass_id"] for each in others]
+    assert (await row_of(office, lost))["status"] == "active"
+    [command] = await office.events(TransferCommand)
+    await office.hear(answer(command))
+    assert (await row_of(office, lost))["status_reason"] == "replaced"
+    await office.issuer.life.keep_time()
+    told = [str(each.pass_id) for each in await office.events(PassErased)]
+    assert told[2:] == [lost["pass_id"]]
+    assert await office.rows("SELECT 1 FROM pass_issuer.holder_pages") == []
+    office.clock.advance(timedelta(days=2))
+    await office.issuer.life.keep_time()
+    left = await office.rows("SELECT p::text AS row FROM pass_issuer.pass p")
+    assert not [row for row in left if "Planted" in row["row"] or "ana-1" in row["row"]]
+
+
+async def test_an_erasure_does_not_wait_for_a_ledger_that_never_answers(office, shop):
+    lost, _ = await giver_is_erased_on_the_way(office, shop)
+    office.clock.advance(timedelta(hours=25))
+    await office.issuer.life.keep_time()
+    assert (await row_of(office, lost))["status_reason"] == "erased"
+    assert await office.rows("SELECT 1 FROM pass_issuer.holder_pages") == []
+
+
+async def test_an_erasure_waits_for_no_move_of_another_workspace(office, shop):
+    # proves: J70
+    lost, _ = await giver_is_erased_on_the_way(office, shop)
+    foreign = await office.workspace()
+    body = {"program_id": await office.program(foreign), "holder": {"external_id": "ana"}}
+    await office.call("POST", f"/workspaces/{foreign}/passes", status=201, json=body)
+    erased = await office.call("DELETE", f"/workspaces/{foreign}/holders/external:ana")
+    assert erased["passes_erased"] is True
+    assert (await row_of(office, lost))["status"] == "active"
 
 
 async def test_a_pass_that_was_opened_on_google_is_reissued_to_its_next_holder(office, shop):

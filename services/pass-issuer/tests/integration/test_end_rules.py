@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from passferry_contracts.events.balances import PassBalanceChanged, PassRedeemed
+from passferry_contracts.events.ledger import CommandCompleted, TransferCommand
 from passferry_contracts.events.passes import PassExpired, PassVoided
 from passferry_contracts.events.rendered import PassRendered
 from passferry_testing.pki import DemoAuthority
@@ -171,6 +172,100 @@ async def test_a_date_that_cannot_be_read_is_refused_before_anything_is_issued(o
     with pytest.raises(AssertionError, match=r"fields\.until"):
         await card({"date_field": "until"}, fields={"until": "20270101"})
     assert await office.rows("SELECT FROM pass_issuer.pass") == []
+
+
+async def test_a_pass_whose_own_date_is_past_is_not_issued(office, card, make):
+    today = office.clock.now().date()
+    past, later = (today + timedelta(days=days) for days in (-400, 400))
+    one = await card({"date_field": "until"}, fields={"until": later.isoformat()})
+    path = f"/workspaces/{one.workspace_id}/passes"
+    body = {"program_id": one.issued["program_id"], "fields": {"until": past.isoformat()}}
+    problem = await office.call("POST", path, status=422, json=body)
+    assert (problem["code"], problem["errors"][0]["field"]) == ("over_already", "fields.until")
+    # What others write for an end that never comes.
+    never = {"program_id": one.issued["program_id"], "fields": {"until": "9999-12-31"}}
+    await office.call("POST", path, status=201, json=never)
+    rows = await office.rows("SELECT ends_at FROM pass_issuer.pass ORDER BY created_at, pass_id")
+    assert [row["ends_at"] is None for row in rows] == [False, True]
+
+
+async def replaced(one: Card, **body: Any) -> Card:
+    """The card that takes the place of this one, with what the ledger moved to it."""
+    answered = await one.office.call("POST", f"{one.path}/reissue", status=201, json=body)
+    command = (await one.office.events(TransferCommand))[-1]
+    moved = CommandCompleted(
+        workspace_id=command.workspace_id,
+        command_event_id="e-1",
+        command_type="ledger.transfer",
+        idempotency_key=command.idempotency_key,
+        pass_id=command.pass_id,
+        outcome="applied",
+        balance_minor=0,
+        completed_at=one.office.clock.now(),
+    )
+    assert await one.office.hear(moved) == [None]
+    return Card(one.office, one.workspace_id, one.template_id, answered["pass"])
+
+
+async def test_a_lost_card_gets_no_new_uses_and_no_new_days(office, card):
+    # proves: J93
+    one = await card({"uses": 4}, {"days_after_issue": 30})
+    await one.use(1, left=9)
+    await one.later(days=5)
+    two = await replaced(one)
+    await two.use(1, left=8)
+    await two.later(days=5)
+    # One that takes the place of a card that took a place itself counts on as well.
+    three = await replaced(two)
+    [first, _, last] = await office.rows(
+        "SELECT uses, ends_at, last_used_at, created_at, first_issued_at FROM pass_issuer.pass"
+        " ORDER BY created_at"
+    )
+    assert last["uses"] == 2
+    assert last["first_issued_at"] == first["created_at"]
+    assert last["ends_at"] == first["created_at"] + timedelta(days=30)
+    assert last["last_used_at"] == first["created_at"] + timedelta(days=5)
+    await three.use(1, left=7)
+    await three.use(2, left=6)
+    await three.later(seconds=15)
+    told = (await office.events(PassVoided))[-1]
+    assert (str(told.pass_id), told.reason) == (three.issued["pass_id"], "redeemed")
+
+
+async def test_days_since_the_last_use_go_on_with_the_card_in_its_place(office, card):
+    one = await card({"days_after_last_use": 30})
+    await one.use(1, left=9)
+    await one.later(days=29)
+    two = await replaced(one)
+    await two.later(days=1)
+    told = (await office.events(PassVoided))[-1]
+    assert (str(told.pass_id), told.reason) == (two.issued["pass_id"], "inactive")
+
+
+async def test_a_card_in_the_place_of_a_used_one_waits_for_its_balance(office, card):
+    one = await card({"balance_spent": True}, opening_balance_minor=10)
+    await one.use(1, left=9)
+    # The ledger's answer may be heard before the balance is.
+    two = await replaced(one)
+    await two.later(seconds=15)
+    assert (await office.call("GET", two.path))["status"] == "active"
+    await two.use(2, left=0)
+    await two.later(seconds=15)
+    assert (await office.call("GET", two.path))["status_reason"] == "redeemed"
+
+
+async def test_a_card_that_is_used_up_is_not_replaced(office, card):
+    today = office.clock.now().date()
+    one = await card({"uses": 1}, {"date_field": "until"}, fields={"until": (today).isoformat()})
+    office.clock.advance(timedelta(days=1))
+    given = {"fields": {"until": (today + timedelta(days=9)).isoformat()}}
+    path = f"{one.path}/reissue"
+    problem = await office.call("POST", path, status=422)
+    assert (problem["code"], problem["errors"][0]["field"]) == ("over_already", "fields.until")
+    await one.use(1, left=9)
+    problem = await office.call("POST", path, status=422, json=given)
+    assert (problem["code"], problem["errors"][0]["field"]) == ("over_already", "ends_when.0")
+    assert await office.events(TransferCommand) == []
 
 
 async def test_rules_are_shown_again_checked_with_the_example_and_keep_to_their_workspace(

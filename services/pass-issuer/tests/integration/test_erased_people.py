@@ -193,6 +193,18 @@ async def test_who_was_known_by_an_address_alone_is_known_again_by_it(office, sh
     assert (done["created"], [each["field"] for each in errors]) == (0, ["holder.email", "code"])
 
 
+async def test_a_card_that_somebody_voided_with_our_word_is_erased_like_the_others(office, shop):
+    # proves: J71
+    card = await shop.issue(external_id=CARD, holder={"external_id": ID, "full_name": NAME})
+    path = f"{shop.base}/passes/{card['pass_id']}/void"
+    await office.call("POST", path, json={"reason": "erased"})
+    assert (await erase(office, shop))["passes_erased"] is True
+    [told] = await office.events(PassErased)
+    assert str(told.pass_id) == card["pass_id"]
+    names = await office.rows("SELECT 1 FROM pass_issuer.erased_name")
+    assert len(names) == 3  # the holder's id, and the card's id and code
+
+
 async def test_a_file_of_changes_from_before_does_not_reach_who_has_the_name_now(office, shop):
     # proves: J71, J84
     await shop.issue(external_id=CARD, holder={"external_id": ID, "full_name": NAME})

@@ -14,6 +14,7 @@ from passferry_contracts.events.directory import OperationReported
 from passferry_contracts.events.rendered import PassRendered
 from passferry_pass_issuer.app import build_job_runner
 from passferry_pass_issuer.application.run_jobs import RunJobs
+from passferry_pass_issuer.domain.jobs import JobKind
 from passferry_testing.pki import DemoAuthority
 
 pytestmark = pytest.mark.integration
@@ -162,13 +163,32 @@ async def test_passes_of_a_suspended_program_are_drawn_when_it_goes_on(shop):
     await shop.change(program_id, name="Closed", status="suspended")
     await shop.work()
     [waiting] = await shop.redraws(program_id)
-    assert waiting["waits_for"] == "program_suspended"
+    assert (waiting["waits_for"], waiting["started_at"]) == ("program_suspended", None)
     assert len(await shop.told()) == before
     await shop.change(program_id, status="active")
     shop.office.clock.advance(timedelta(minutes=1))
     await shop.work()
     [done] = await shop.redraws(program_id)
-    assert (done["state"], done["changed"]) == ("done", 2)
+    assert (done["state"], done["accepted"], done["changed"]) == ("done", 2, 2)
+
+
+async def test_a_redraw_whose_first_page_fails_knows_all_the_same_how_many_there_are(shop):
+    program_id = await shop.open_program()
+    bad = (await shop.issue(program_id, 5))[0]
+    await shop.change(program_id, name="New")
+    step = shop.runner.steps[JobKind.REDRAW]
+
+    class Picky:
+        async def store_showable(self, transaction, changes):
+            if any(change.before.pass_id == bad for change in changes):
+                raise ValueError("a fault of ours")
+            return await step.revisions.store_showable(transaction, changes)
+
+    steps = {**shop.runner.steps, JobKind.REDRAW: replace(step, revisions=Picky())}
+    await replace(shop, runner=replace(shop.runner, steps=steps)).work()
+    [done] = await shop.redraws(program_id)
+    assert (done["state"], done["accepted"]) == ("done", 5)
+    assert (done["changed"], done["refused"]) == (4, 1)
 
 
 async def test_a_second_new_name_takes_the_place_of_the_first(shop):

@@ -395,7 +395,7 @@ async def test_a_pass_at_fault_is_found_and_its_neighbours_are_drawn(shop):
 
     steps = {**shop.runner.steps, JobKind.ROLLOUT: replace(step, revisions=Picky())}
     done = await replace(shop, runner=replace(shop.runner, steps=steps)).finish()
-    assert (done["changed"], done["refused"]) == (119, 1)
+    assert (done["accepted"], done["changed"], done["refused"]) == (120, 119, 1)
     versions = {row["pass_id"]: row["template_version"] for row in await shop.rows()}
     assert versions.pop(bad) == 1
     assert set(versions.values()) == {2}
@@ -457,6 +457,9 @@ async def test_a_suspended_workspace_is_not_drawn_again(office, shop):
     await shop.step()
     assert (await shop.rollouts())[0]["waits_for"] == "workspace_suspended"
     assert {row["template_version"] for row in await shop.rows()} == {1}
+    await office.call("PATCH", shop.base, json={"suspended": False})
+    done = await shop.finish()
+    assert (done["accepted"], done["changed"], done["percent"]) == (3, 3, 100)
 
 
 async def test_rollouts_of_another_workspace_are_unknown(office, shop):

@@ -9,6 +9,8 @@ import pytest
 
 from passferry_contracts.types import PassStatus
 from passferry_pass_issuer.domain.end_rules import (
+    NEVER,
+    check_not_over,
     ended_by_rule,
     moment_of,
     with_end,
@@ -53,10 +55,10 @@ def test_a_pass_of_a_template_without_rules_never_ends_by_itself():
 def test_a_spent_balance_ends_a_pass_that_was_used_and_none_that_begins_with_nothing():
     rule = {"balance_spent": True}
     assert end_of(card(balance_minor=0), rule) == (None, None)
-    assert end_of(card(balance_minor=1, uses=1), rule) == (None, None)
-    assert end_of(card(balance_minor=0, uses=1), rule) == (NOW, "redeemed")
-    # Used before uses were counted.
+    assert end_of(card(balance_minor=1, redeemed_version=3), rule) == (None, None)
     assert end_of(card(balance_minor=0, redeemed_version=3), rule) == (NOW, "redeemed")
+    # One that takes the place of a used card has nothing until the ledger moved it.
+    assert end_of(card(balance_minor=0, uses=1), rule) == (None, None)
 
 
 def test_uses_that_are_used_up_end_a_pass():
@@ -73,6 +75,45 @@ def test_days_count_from_the_issue_or_from_the_last_use():
     # What an upstream says of the future is no reason to fall over.
     far = datetime.max.replace(tzinfo=UTC)
     assert end_of(card(last_used_at=far), idle) == (None, None)
+
+
+def test_days_of_a_card_that_takes_the_place_of_another_count_from_the_first():
+    first = ISSUED - timedelta(days=20)
+    row = card(first_issued_at=first)
+    assert end_of(row, {"days_after_issue": 31}) == (first + timedelta(days=31), "expired")
+    assert end_of(row, {"days_after_last_use": 31}) == (first + timedelta(days=31), "inactive")
+    used = NOW - timedelta(days=1)
+    row = card(first_issued_at=first, last_used_at=used)
+    assert end_of(row, {"days_after_last_use": 31}) == (used + timedelta(days=31), "inactive")
+
+
+@pytest.mark.parametrize(
+    ("row", "rule", "where"),
+    [
+        (card(field_values={"until": "2026-05-13"}), {"date_field": "until"}, "fields.until"),
+        (card(uses=3), {"uses": 3}, "ends_when.0"),
+        (card(first_issued_at=NOW - timedelta(days=30)), {"days_after_issue": 30}, "ends_when.0"),
+    ],
+)
+def test_a_new_pass_that_would_be_over_at_once_is_refused_with_what_is_at_fault(row, rule, where):
+    with pytest.raises(ContentRejected) as refused:
+        check_not_over(row, rules(rule), time_zone=None, now=NOW)
+    assert (refused.value.field, refused.value.code) == (where, "over_already")
+
+
+def test_a_new_pass_whose_day_is_today_is_not_over():
+    row = card(field_values={"until": "2026-05-14"}, uses=2, balance_minor=0)
+    given = rules({"date_field": "until"}, {"uses": 3}, {"balance_spent": True})
+    check_not_over(row, given, time_zone="Europe/Berlin", now=NOW)
+
+
+@pytest.mark.parametrize(
+    "value", ["9999-12-31", "9999-12-31T23:59:59-05:00", "9999-12-31T23:59:59.999999"]
+)
+def test_the_last_day_of_all_is_no_end(value):
+    row = card(field_values={"until": value})
+    assert end_of(row, {"date_field": "until"}) == (None, None)
+    assert end_of(row, {"date_field": "until"}, time_zone="Europe/Berlin") == (None, None)
 
 
 def test_the_earliest_rule_decides_and_says_its_own_reason():
@@ -95,7 +136,15 @@ def test_the_earliest_rule_decides_and_says_its_own_reason():
         ("20260520", None, None),
         ("soon", None, None),
         (45000, None, None),
-        ("9999-12-31", None, None),
+        ("2026-05-20 18:00", None, datetime(2026, 5, 20, 18, tzinfo=UTC)),
+        ("2026-05-20T18:00:00.5Z", None, datetime(2026, 5, 20, 18, 0, 0, 500_000, tzinfo=UTC)),
+        ("2026-W21-3", None, None),
+        ("20260520T180000", None, None),
+        ("0001-01-01", None, None),
+        ("2026-02-30", None, None),
+        ("2026-05-20T24:30", None, None),
+        ("2026-05-20\n", None, None),
+        ("9999-12-31", None, NEVER),
     ],
 )
 def test_a_day_is_over_when_it_ends_where_the_program_is(value, zone, moment):

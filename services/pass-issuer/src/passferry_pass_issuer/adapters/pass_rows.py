@@ -18,7 +18,7 @@ PASS_COLUMNS = """p.workspace_id, p.pass_id, p.program_id, p.protocol, p.templat
     p.is_on_apple, p.is_on_google, p.google_object_id, p.google_object_body, p.save_link,
     p.save_link_signed_at, p.save_link_revision, p.inserted_google_object_id, p.tier, p.causes,
     p.caused_at, p.rendered_at, p.created_at, p.updated_at, p.latest_message, p.replaced_by,
-    p.forgotten_at, p.uses, p.last_used_at, p.ends_at, p.ends_as"""  # noqa: S105  # columns of the table pass
+    p.forgotten_at, p.uses, p.last_used_at, p.first_issued_at, p.ends_at, p.ends_as"""  # noqa: S105  # columns of the table pass
 
 
 def wallet_pass_of(row: Any) -> WalletPass:

@@ -28,25 +28,25 @@ INSERT INTO pass (workspace_id, pass_id, program_id, protocol, template_id, temp
     authentication_token_ciphertext, authentication_token_sha256, code, status, balance_owner, unit,
     unit_scale, balance_minor, ledger_version, upstream_version, field_values, expires_at, revision,
     content_sha256, pass_json, manifest, google_object_id, google_object_body, causes, caused_at,
-    rendered_at, created_at, updated_at, ends_at, ends_as)
+    rendered_at, created_at, updated_at, ends_at, ends_as, uses, last_used_at, first_issued_at)
 SELECT workspace_id, pass_id, program_id, protocol, template_id, template_version,
     holder_id, external_id, request_sha256, pass_type_identifier, serial_number,
     authentication_token_ciphertext, authentication_token_sha256, code, status, balance_owner, unit,
     unit_scale, balance_minor, ledger_version, upstream_version, field_values::jsonb, expires_at,
     revision, content_sha256, pass_json, manifest, google_object_id, google_object_body::jsonb,
-    causes::jsonb, at, at, at, at, ends_at, ends_as
+    causes::jsonb, at, at, at, at, ends_at, ends_as, uses, last_used_at, first_issued_at
 FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::integer[], $7::uuid[],
     $8::text[], $9::text[], $10::text[], $11::text[], $12::bytea[], $13::text[], $14::text[],
     $15::text[], $16::text[], $17::text[], $18::smallint[], $19::bigint[], $20::bigint[],
     $21::bigint[], $22::text[], $23::timestamptz[], $24::bigint[], $25::text[], $26::text[],
     $27::text[], $28::text[], $29::text[], $30::text[], $31::timestamptz[], $32::timestamptz[],
-    $33::text[])
+    $33::text[], $34::integer[], $35::timestamptz[], $36::timestamptz[])
     AS given(workspace_id, pass_id, program_id, protocol, template_id, template_version,
         holder_id, external_id, request_sha256, pass_type_identifier, serial_number,
         authentication_token_ciphertext, authentication_token_sha256, code, status, balance_owner,
         unit, unit_scale, balance_minor, ledger_version, upstream_version, field_values, expires_at,
         revision, content_sha256, pass_json, manifest, google_object_id, google_object_body, causes,
-        at, ends_at, ends_as)
+        at, ends_at, ends_as, uses, last_used_at, first_issued_at)
 """
 
 INSERT_LINKS = """
@@ -257,4 +257,7 @@ def _insert_row(wallet_pass: WalletPass) -> tuple[Any, ...]:
         wallet_pass.created_at,
         wallet_pass.ends_at,
         wallet_pass.ends_as,
+        wallet_pass.uses,
+        wallet_pass.last_used_at,
+        wallet_pass.first_issued_at,
     )

@@ -22,7 +22,9 @@ ORDER BY pass_id LIMIT $4
 IDS_THAT_KNOW_HOLDER = """
 SELECT pass_id FROM (
     (SELECT pass_id FROM pass
-    WHERE workspace_id = $1 AND holder_id = $2 AND pass_id > $3 ORDER BY pass_id LIMIT $4)
+    WHERE workspace_id = $1 AND holder_id = $2 AND pass_id > $3
+        AND NOT (status = 'deleted' AND status_reason = 'erased')
+    ORDER BY pass_id LIMIT $4)
     UNION
     (SELECT pass_id FROM former_holder
     WHERE workspace_id = $1 AND holder_id = $2 AND pass_id > $3 ORDER BY pass_id LIMIT $4)
@@ -40,14 +42,29 @@ ON CONFLICT (workspace_id, holder_id) DO UPDATE SET
     requested_at = excluded.requested_at
 """
 
-WAITING = """
+_LEAVING = """
+SELECT pass.pass_id FROM pass
+JOIN pass_replacement AS moving
+    ON moving.workspace_id = pass.workspace_id AND moving.old_pass_id = pass.pass_id
+JOIN pass AS follower
+    ON follower.workspace_id = moving.workspace_id AND follower.pass_id = moving.new_pass_id
+WHERE pass.workspace_id = {workspace_id} AND pass.holder_id = {holder_id}
+    AND follower.holder_id <> pass.holder_id AND moving.state = 'moving'
+    AND moving.updated_at >= {since}"""
+LEAVING = _LEAVING.format(workspace_id="$1", holder_id="$2", since="$3")
+_LEAVING_HOLDER = _LEAVING.format(
+    workspace_id="holder_pages.workspace_id", holder_id="holder_pages.holder_id", since="$4"
+)
+
+WAITING = f"""
 SELECT page.workspace_id, page.holder_id
 FROM unnest($1::uuid[]) AS named(workspace_id) CROSS JOIN LATERAL (
     SELECT workspace_id, holder_id FROM holder_pages
     WHERE holder_pages.workspace_id = named.workspace_id AND holder_id <> ALL($3::uuid[])
+        AND NOT (is_erasure AND EXISTS ({_LEAVING_HOLDER}))
     ORDER BY requested_at, holder_id LIMIT $2
 ) AS page
-"""
+"""  # noqa: S608  # the condition is a constant
 
 PAGE = """
 SELECT workspace_id, holder_id, after_pass_id, is_erasure FROM holder_pages
@@ -216,11 +233,24 @@ class PostgresPassesOfHolders:
         transaction: Transaction,
         workspace_ids: Collection[UUID],
         *,
+        moves_since: datetime,
         limit: int,
         passing_over: Sequence[UUID],
     ) -> list[PassKey]:
-        rows = await transaction.fetch(WAITING, sorted(workspace_ids), limit, list(passing_over))
+        given = sorted(workspace_ids), limit, list(passing_over), moves_since
+        rows = await transaction.fetch(WAITING, *given)
         return [(row["workspace_id"], row["holder_id"]) for row in rows]
+
+    async def leaving(
+        self,
+        transaction: Transaction,
+        workspace_id: UUID,
+        holder_id: UUID,
+        *,
+        moves_since: datetime,
+    ) -> set[UUID]:
+        rows = await transaction.fetch(LEAVING, workspace_id, holder_id, moves_since)
+        return {row["pass_id"] for row in rows}
 
     async def page(
         self, transaction: Transaction, workspace_id: UUID, holder_id: UUID

@@ -92,6 +92,7 @@ def build_life(
             catalogue=stores.catalogue,
             make=build_maker(around),
             replacements=replacements,
+            ended=stores.ended,
             former=former,
             keep_former=keep_former,
         ),

@@ -35,6 +35,8 @@ from passferry_runtime.ids import uuid7
 PAGE_PASSES = 100
 #: Of the passes that one transaction erases: each is an event, and a transaction has room for more.
 MAX_LINKS = 5_000
+#: The ledger answers within a second, or an hour when records are parked; later it does not.
+MOVES_WITHIN = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +82,10 @@ class DrawHolderPasses:
         if page.is_erasure and found:
             keys = _within_links(found, await self.ended.count_links(work.transaction, found))
         rows = list((await self.store.lock(work.transaction, keys)).values()) if keys else []
+        held = set[UUID]()
         if page.is_erasure:
+            held = await self._leaving(work, page) & {row.pass_id for row in rows}
+            rows = [row for row in rows if row.pass_id not in held]
             # One that changed hands, also meanwhile, is not theirs to be deleted.
             mine = [row for row in rows if row.holder_id == page.holder_id]
             await self._remember(work, page, mine)
@@ -91,11 +96,38 @@ class DrawHolderPasses:
             )
         else:
             await self._draw(work, rows)
+        if held:
+            # From there once more: what is erased by now is not found again.
+            before = UUID(int=min(held).int - 1)
+            await self.passes.put_off(work.transaction, replace(page, after=before), now=work.now)
+            return False
         if len(keys) == len(found) < limit:
             await self.passes.finish(work.transaction, page)
             return True
         await self.passes.put_off(work.transaction, replace(page, after=keys[-1][1]), now=work.now)
         return False
+
+    async def waiting(
+        self, work: Work, named: Sequence[UUID], *, passing_over: Sequence[UUID]
+    ) -> list[tuple[UUID, UUID]]:
+        """(workspace_id, holder_id) of the oldest page of each workspace that can go on now."""
+        return await self.passes.waiting(
+            work.transaction,
+            named,
+            moves_since=work.now - MOVES_WITHIN,
+            limit=1,
+            passing_over=passing_over,
+        )
+
+    async def _leaving(self, work: Work, page: HolderPage) -> set[UUID]:
+        """What their passes hold is on its way to somebody else, who would never get it from an
+        account that is closed."""
+        return await self.passes.leaving(
+            work.transaction,
+            page.workspace_id,
+            page.holder_id,
+            moves_since=work.now - MOVES_WITHIN,
+        )
 
     async def _draw(self, work: Work, rows: Sequence[WalletPass]) -> None:
         changes = [_change(work, row, row, "pass.updated", "holder") for row in rows]
@@ -113,8 +145,6 @@ class DrawHolderPasses:
         names = [
             name
             for row in rows
-            # Erased before: its names are not the person's any more.
-            if row.status_reason != ERASED
             for name in pass_names(
                 program_id=row.program_id, external_id=row.external_id, code=row.code
             )

@@ -230,6 +230,7 @@ class IssuePasses:
                 ),
                 expires_at=expires_at,
                 upstream_version=request.upstream_version,
+                may_be_over=request.kept is not None,
             ),
         )
         self._remember(work, request, known, new, holder, template, is_new_holder)

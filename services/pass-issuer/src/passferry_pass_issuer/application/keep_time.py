@@ -71,7 +71,7 @@ class KeepTime:
             Duty(name="end_by_rules", find=end.ruled, do=end.end_by_rules, at_once=BATCH),
             Duty(
                 name="holder_pages",
-                find=self._waiting,
+                find=self.draw.waiting,
                 do=self._draw_page,
                 at_once=1,
                 narrow=self._draw_one,
@@ -79,13 +79,6 @@ class KeepTime:
             Duty(name="retire", find=self._due, do=self._retire, at_once=BATCH),
             Duty(name="forget", find=_all_of, do=self._forget, at_once=PAGE_WORKSPACES),
         ]
-
-    async def _waiting(
-        self, work: Work, named: Sequence[UUID], *, passing_over: Sequence[UUID]
-    ) -> list[Key]:
-        return await self.holder_pages.waiting(
-            work.transaction, named, limit=1, passing_over=passing_over
-        )
 
     async def _draw_page(self, work: Work, keys: Sequence[Key]) -> int:
         return await self._step(work, keys[0])

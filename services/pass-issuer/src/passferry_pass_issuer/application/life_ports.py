@@ -68,7 +68,7 @@ class PassesOfHolders(Protocol):
         is_erasure: bool,
     ) -> list[UUID]:
         """Ids behind `after`, in order: of their active passes, or, for an erasure, of all that
-        they have and of all that they had."""
+        they have and of all that they had, without those that were erased."""
 
     async def put_off(self, transaction: Transaction, page: HolderPage, *, now: datetime) -> None:
         """The rest is done later. An erasure stays one, whatever else is asked for."""
@@ -78,10 +78,22 @@ class PassesOfHolders(Protocol):
         transaction: Transaction,
         workspace_ids: Collection[UUID],
         *,
+        moves_since: datetime,
         limit: int,
         passing_over: Sequence[UUID],
     ) -> list[PassKey]:
-        """(workspace_id, holder_id): at most `limit` of each workspace, the oldest first."""
+        """(workspace_id, holder_id): at most `limit` of each workspace, the oldest first; no
+        erasure of somebody whose passes are `leaving`."""
+
+    async def leaving(
+        self,
+        transaction: Transaction,
+        workspace_id: UUID,
+        holder_id: UUID,
+        *,
+        moves_since: datetime,
+    ) -> set[UUID]:
+        """Passes of theirs whose balance moves to somebody else's pass, as ordered since then."""
 
     async def page(
         self, transaction: Transaction, workspace_id: UUID, holder_id: UUID

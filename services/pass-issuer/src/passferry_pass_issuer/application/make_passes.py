@@ -20,7 +20,7 @@ from passferry_pass_issuer.application.ports import (
 )
 from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain import secret_contexts
-from passferry_pass_issuer.domain.end_rules import with_end
+from passferry_pass_issuer.domain.end_rules import check_not_over, with_end
 from passferry_pass_issuer.domain.program import Program
 from passferry_pass_issuer.domain.rendering_subject import (
     HolderFacts,
@@ -56,6 +56,12 @@ class PassDraft:
     authentication_token: str | None = None
     expires_at: datetime | None = None
     upstream_version: int = 0
+    #: Of a pass that takes the place of another.
+    uses: int = 0
+    last_used_at: datetime | None = None
+    first_issued_at: datetime | None = None
+    #: An import takes over what it is given.
+    may_be_over: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +73,7 @@ class MakePasses:
     public_base_url: str
 
     def make(self, work: Work, draft: PassDraft) -> NewPass:
-        """Raises `ContentRejected` when the pass cannot be shown."""
+        """Raises `ContentRejected` when the pass cannot be shown, or is over already."""
         program, pass_id = draft.program, uuid7()
         subject = RenderSubject(
             workspace_id=draft.workspace_id,
@@ -96,6 +102,8 @@ class MakePasses:
         )
         row = self._row(work, draft, subject, self.renderer.render(subject))
         zone, rules = subject.program.time_zone, subject.template.content.ends_when
+        if not draft.may_be_over:
+            check_not_over(row, rules, time_zone=zone, now=work.now)
         ending = with_end(row, rules, time_zone=zone, now=work.now)
         return NewPass(wallet_pass=ending, link=new_link())
 
@@ -132,6 +140,9 @@ class MakePasses:
             upstream_version=draft.upstream_version,
             field_values=subject.field_values,
             expires_at=subject.expires_at,
+            uses=draft.uses,
+            last_used_at=draft.last_used_at,
+            first_issued_at=draft.first_issued_at,
             revision=FIRST_REVISION,
             content_sha256=rendering.content_sha256,
             pass_json=rendering.pass_json,

@@ -100,7 +100,8 @@ class RedrawPasses:
         if await self._is_suspended(work, job):
             return Step(waits_for="program_suspended")
         accepted = job.accepted
-        if job.started_at is None:
+        # Also where the first look was in vain: held up, or undone for a pass at fault.
+        if not accepted:
             # Who issues with what the program said before ends first, and is found then.
             await self.passes.lock_issuing(work.transaction, job.workspace_id)
             accepted = await self.of_program.count(

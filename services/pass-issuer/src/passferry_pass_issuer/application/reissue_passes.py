@@ -19,7 +19,12 @@ from passferry_pass_issuer.application.former_holders import (
     KeepFormerHolder,
     check_holder_stays,
 )
-from passferry_pass_issuer.application.life_ports import HolderRecords, Replacement, Replacements
+from passferry_pass_issuer.application.life_ports import (
+    EndedPasses,
+    HolderRecords,
+    Replacement,
+    Replacements,
+)
 from passferry_pass_issuer.application.make_passes import MakePasses, PassDraft, tell_new_pass
 from passferry_pass_issuer.application.ports import Catalogue, Passes, Programs
 from passferry_pass_issuer.application.work import Work, Workbench
@@ -30,7 +35,7 @@ from passferry_pass_issuer.domain.issuing import (
     check_program_open,
 )
 from passferry_pass_issuer.domain.refusals import ContentRejected
-from passferry_pass_issuer.domain.status_changes import REPLACED
+from passferry_pass_issuer.domain.status_changes import REPLACED, may_become
 from passferry_pass_issuer.domain.template import TemplateContent
 from passferry_pass_issuer.domain.value_expression import Scalar
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
@@ -67,6 +72,7 @@ class ReissuePass:
     catalogue: Catalogue
     make: MakePasses
     replacements: Replacements
+    ended: EndedPasses
     former: FormerHolders
     keep_former: KeepFormerHolder
 
@@ -140,6 +146,10 @@ class ReissuePass:
                 request_sha256="",
                 external_id=external_id,
                 expires_at=old.expires_at,
+                # Who loses a card gets no uses and no days by that.
+                uses=old.uses,
+                last_used_at=old.last_used_at,
+                first_issued_at=old.first_issued_at or old.created_at,
             ),
         )
         # The old pass has to step aside before: a person is a member once.
@@ -157,10 +167,9 @@ class ReissuePass:
         )
         if found is None or found.erased_at is not None:
             raise NotFound("holder_not_found", "there is no such holder")
-        is_other = found.holder_id != old.holder_id
-        if is_other and await self.passes.memberships(
-            work.transaction, old.workspace_id, [(old.program_id, found.holder_id)]
-        ):
+        wanted = old.program_id, found.holder_id
+        members = await self.passes.memberships(work.transaction, old.workspace_id, [wanted])
+        if wanted in members and members[wanted].pass_id != old.pass_id:
             raise Conflict("holder_is_member", "the holder has a pass of this program")
         return found
 
@@ -192,11 +201,16 @@ class ReissuePass:
         return Reissued(replacement=known, new=new, is_first=False)
 
     async def _order(self, work: Work, replacement: Replacement) -> None:
+        workspace_id = replacement.workspace_id
+        both = [(workspace_id, replacement.old_pass_id), (workspace_id, replacement.new_pass_id)]
+        if await self.ended.moving(work.transaction, both):
+            # The ledger keeps no order between passes: what comes later would stay on the old one.
+            raise Conflict("reissue_moving", "another balance is being moved; try again shortly")
         await self.replacements.save(work.transaction, replacement)
         work.transaction.emit(
             LEDGER_COMMANDS,
             TransferCommand(
-                workspace_id=replacement.workspace_id,
+                workspace_id=workspace_id,
                 idempotency_key=key_of(replacement),
                 pass_id=replacement.old_pass_id,
                 to_pass_id=replacement.new_pass_id,
@@ -242,17 +256,24 @@ class CompleteReissues:
         try:
             async with self.workbench.open([workspace_id], actor="event:ledger.results") as work:
                 # In the order of who reissues: the pass, then what is known of its replacement.
-                await self.passes.find(
+                old = await self.passes.find(
                     work.transaction, workspace_id, str(pass_id), for_update=True
                 )
                 known = await self.replacements.of(work.transaction, workspace_id, pass_id)
-                if known is not None and known.state == MOVING and _answers(result, known):
-                    await self._settle(work, known, result)
+                if old is None or known is None:
+                    return None
+                if known.state == MOVING and _answers(result, known):
+                    await self._settle(work, old, known, result)
+        except Conflict as refusal:
+            # It does not end now, and must later: it was reported lost.
+            return RetryLater(refusal.code, str(refusal))
         except ContentRejected as refusal:
             return Rejected(refusal.code, str(refusal))
         return None
 
-    async def _settle(self, work: Work, known: Replacement, result: CommandCompleted) -> None:
+    async def _settle(
+        self, work: Work, old: WalletPass, known: Replacement, result: CommandCompleted
+    ) -> None:
         is_moved = result.outcome == "applied" or _nothing_left(result)
         settled = replace(
             known,
@@ -271,7 +292,8 @@ class CompleteReissues:
                 after={"code": result.code},
             )
             return
-        try:
+        # Deleted meanwhile is more than void.
+        if may_become(old.status, PassStatus.VOIDED):
             await self.end_pass(
                 work,
                 known.workspace_id,
@@ -279,9 +301,6 @@ class CompleteReissues:
                 PassStatus.VOIDED,
                 reason=REPLACED,
             )
-        except Conflict:
-            # Deleted meanwhile: more than void.
-            return
 
 
 def _nothing_left(result: CommandCompleted) -> bool:

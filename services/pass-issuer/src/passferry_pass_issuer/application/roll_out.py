@@ -140,8 +140,9 @@ class RollOut:
         phase, after = _place_of(job)
         limit = min(job.page_rows or PAGE_PASSES, job.max_per_second)
         accepted = job.accepted
-        if job.started_at is None:
-            accepted = await self.outdated.count(work.transaction, job)
+        if not accepted:
+            # Also where the first look was in vain: held up, or undone for a pass at fault.
+            accepted = job.done + await self.outdated.count(work.transaction, job)
         if phase == LEFT_OVER:
             # Who issues with the version before ends first; whoever comes later has the new one.
             await self.passes.lock_issuing(work.transaction, job.workspace_id)

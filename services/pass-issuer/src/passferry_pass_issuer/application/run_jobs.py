@@ -167,7 +167,8 @@ class RunJobs:
             unchanged=job.unchanged + step.unchanged,
             refused=job.refused + step.refused,
             waits_for=step.waits_for,
-            started_at=job.started_at or now,
+            # One that is held up on its first look has not begun.
+            started_at=job.started_at or (None if step.waits_for else now),
             # Of one that is held up: since when.
             updated_at=job.updated_at if job.waits_for and step.waits_for else now,
         )

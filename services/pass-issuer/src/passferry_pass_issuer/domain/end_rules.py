@@ -18,8 +18,13 @@ Kind = Literal["balance_spent", "uses", "date_field", "days_after_issue", "days_
 EndReason = Literal["redeemed", "expired", "inactive"]
 REASONS: tuple[EndReason, ...] = ("redeemed", "expired", "inactive")
 
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_DIGITS = re.compile(r"[0-9]+")
+# As people write them: a week, a day without dashes or the year 1 is not what anybody means.
+_DAY = re.compile(r"[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}")
+_MOMENT = re.compile(
+    _DAY.pattern + r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?(Z|[+-][0-9]{2}:[0-9]{2})?"
+)
+#: What is written for an end that never comes: 9999-12-31.
+NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +54,22 @@ def with_end(
     return _ending(row, min(ends, key=lambda end: end.at, default=None))
 
 
+def check_not_over(
+    row: WalletPass, rules: Sequence[EndRule], *, time_zone: str | None, now: datetime
+) -> None:
+    """Raises `ContentRejected` for a new pass that one of the rules ends at once: its date is a
+    mistake, or it takes the place of one that is used up."""
+    for number, rule in enumerate(rules):
+        end = _end(row, rule, time_zone, now)
+        if end is None or end.at > now:
+            continue
+        if rule.kind == "date_field":
+            detail = "is past, and ends the pass: give a later date, or none"
+            raise ContentRejected("over_already", f"fields.{rule.field_name}", detail)
+        detail = "of the template ends this pass at once: its uses or days are over"
+        raise ContentRejected("over_already", f"ends_when.{number}", detail)
+
+
 def ended_by_rule(row: WalletPass) -> WalletPass:
     """Of a pass whose `ends_at` is over."""
     status = PassStatus.EXPIRED if row.ends_as == "expired" else PassStatus.VOIDED
@@ -60,36 +81,43 @@ def rule_fields(rules: Iterable[EndRule]) -> frozenset[str]:
 
 
 def moment_of(value: object, time_zone: str | None) -> datetime | None:
-    """A day is over when it ends where the program is; None for what is neither day nor moment."""
-    if not isinstance(value, str) or _DIGITS.fullmatch(value):
-        # Spreadsheets write days as numbers; nobody can say which.
+    """A day is over when it ends where the program is; None for what is neither day nor moment,
+    and at most `NEVER`."""
+    if not isinstance(value, str):
         return None
     zone = _zone(time_zone)
     try:
         if _DAY.fullmatch(value):
             next_day = date.fromisoformat(value) + timedelta(days=1)
             return datetime.combine(next_day, time(), zone).astimezone(UTC)
+        if not _MOMENT.fullmatch(value):
+            return None
         moment = datetime.fromisoformat(value)
         return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
-    except (ValueError, OverflowError):
+    except OverflowError:
+        return NEVER
+    except ValueError:
         return None
 
 
 def _end(row: WalletPass, rule: EndRule, time_zone: str | None, now: datetime) -> End | None:
     match rule.kind:
         case "balance_spent":
-            # A pass that begins with nothing is not spent.
-            was_used = row.uses > 0 or row.redeemed_version > 0
-            at = now if was_used and row.balance_minor <= 0 else None
+            # A pass that begins with nothing is not spent, however often the one before was used.
+            at = now if row.redeemed_version > 0 and row.balance_minor <= 0 else None
         case "uses":
             at = now if row.uses >= rule.count else None
         case "date_field":
             at = _field_moment(row, rule.field_name, time_zone)
         case "days_after_issue":
-            at = _later(row.created_at, rule.count)
+            at = _later(_issued_at(row), rule.count)
         case "days_after_last_use":
-            at = _later(row.last_used_at or row.created_at, rule.count)
+            at = _later(row.last_used_at or _issued_at(row), rule.count)
     return None if at is None else End(at, rule.reason)
+
+
+def _issued_at(row: WalletPass) -> datetime:
+    return row.first_issued_at or row.created_at
 
 
 def _later(moment: datetime, days: int) -> datetime | None:
@@ -108,7 +136,7 @@ def _field_moment(row: WalletPass, name: str, time_zone: str | None) -> datetime
     if moment is None:
         detail = "is a day such as 2027-01-31 or a moment such as 2027-01-31T18:00:00+01:00"
         raise ContentRejected("date_invalid", f"fields.{name}", detail)
-    return moment
+    return None if moment.year == NEVER.year else moment
 
 
 def _ending(row: WalletPass, end: End | None) -> WalletPass:

@@ -46,6 +46,8 @@ class WalletPass:
     #: Redemptions, and when the last one was.
     uses: int = 0
     last_used_at: datetime | None = None
+    #: Of a pass that takes the place of others: when the first of them was issued.
+    first_issued_at: datetime | None = None
     #: When the rules of the template end it, and the reason that is told then.
     ends_at: datetime | None = None
     ends_as: str | None = None
