@@ -173,6 +173,33 @@ async def test_a_date_that_cannot_be_read_is_refused_before_anything_is_issued(o
     assert await office.rows("SELECT FROM pass_issuer.pass") == []
 
 
+async def test_a_pass_whose_own_date_is_over_is_not_issued(office, card):
+    yesterday = (office.clock.now() - timedelta(days=1)).date().isoformat()
+    with pytest.raises(AssertionError, match="ends_at_past") as refused:
+        await card({"date_field": "until"}, fields={"until": yesterday})
+    assert "fields.until" in str(refused.value)
+    assert await office.rows("SELECT FROM pass_issuer.pass") == []
+    # Today is over when it ends.
+    one = await card(
+        {"date_field": "until"}, fields={"until": office.clock.now().date().isoformat()}
+    )
+    assert one.issued["status"] == "active"
+
+
+async def test_who_used_a_pass_before_uses_were_written_down_keeps_it(office, card):
+    one = await card({"days_after_last_use": 30})
+    await one.later(days=29)
+    await one.use(1, left=5)
+    await office.rows("UPDATE pass_issuer.pass SET uses = 0, last_used_at = NULL, ends_at = NULL")
+    await one.later(days=20)
+    await office.call("PATCH", one.path, json={"fields": {"favourite": "tea"}})
+    await one.later(days=0)
+    assert await office.events(PassVoided) == []
+    await one.later(days=40)
+    [told] = await office.events(PassVoided)
+    assert told.reason == "inactive"
+
+
 async def test_rules_are_shown_again_checked_with_the_example_and_keep_to_their_workspace(
     office, card, make
 ):

@@ -26,6 +26,7 @@ from passferry_pass_issuer.application.ports import (
     Transaction,
 )
 from passferry_pass_issuer.application.work import Work
+from passferry_pass_issuer.domain.end_rules import check_days
 from passferry_pass_issuer.domain.erased_names import Name
 from passferry_pass_issuer.domain.issuing import (
     MAX_PASSES_PER_CALL,
@@ -207,6 +208,8 @@ class IssuePasses:
             # What an import brings keeps its names, and is reached by its pass id.
             check_external_id(request.external_id)
             check_end(expires_at, work.now)
+            zone, rules = program.rules.get("time_zone"), template.content.ends_when
+            check_days(values, rules, time_zone=zone, now=work.now)
         code = self._code(request, known)
         if request.serial_number is not None:
             self._check_serial_number(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Literal
@@ -49,6 +49,18 @@ def with_end(
     return _ending(row, min(ends, key=lambda end: end.at, default=None))
 
 
+def check_days(
+    values: Mapping[str, object], rules: Iterable[EndRule], *, time_zone: str | None, now: datetime
+) -> None:
+    """Raises `ContentRejected` for a day that is over: its pass would end before it is there."""
+    for name in sorted(rule_fields(rules)):
+        moment = _field_moment(values, name, time_zone)
+        if moment is not None and moment <= now:
+            raise ContentRejected(
+                "ends_at_past", f"fields.{name}", "is past: give a later day, or none"
+            )
+
+
 def ended_by_rule(row: WalletPass) -> WalletPass:
     """Of a pass whose `ends_at` is over."""
     status = PassStatus.EXPIRED if row.ends_as == "expired" else PassStatus.VOIDED
@@ -84,12 +96,19 @@ def _end(row: WalletPass, rule: EndRule, time_zone: str | None, now: datetime) -
         case "uses":
             at = now if row.uses >= rule.count else None
         case "date_field":
-            at = _field_moment(row, rule.field_name, time_zone)
+            at = _field_moment(row.field_values, rule.field_name, time_zone)
         case "days_after_issue":
             at = _later(row.created_at, rule.count)
         case "days_after_last_use":
-            at = _later(row.last_used_at or row.created_at, rule.count)
+            at = _later(_last_used(row), rule.count)
     return None if at is None else End(at, rule.reason)
+
+
+def _last_used(row: WalletPass) -> datetime:
+    if row.last_used_at is None and row.redeemed_version > 0:
+        # Used before it was written down when: no later than the pass was changed last.
+        return row.updated_at
+    return row.last_used_at or row.created_at
 
 
 def _later(moment: datetime, days: int) -> datetime | None:
@@ -100,8 +119,10 @@ def _later(moment: datetime, days: int) -> datetime | None:
         return None
 
 
-def _field_moment(row: WalletPass, name: str, time_zone: str | None) -> datetime | None:
-    value = row.field_values.get(name)
+def _field_moment(
+    values: Mapping[str, object], name: str, time_zone: str | None
+) -> datetime | None:
+    value = values.get(name)
     if value is None or value == "":
         return None
     moment = moment_of(value, time_zone)
