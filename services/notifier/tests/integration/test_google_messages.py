@@ -354,9 +354,7 @@ async def test_a_message_whose_class_never_comes_ends_with_a_line_in_the_log(
         await eventually(has_ended)
     row = await class_message(world)
     assert (row["reason"], row["header"], row["body"]) == ("class_not_there", None, None)
-    told = [
-        each.fields for each in caplog.records if each.message == "class_message_not_delivered"
-    ]
+    told = [each.fields for each in caplog.records if each.message == "class_message_not_delivered"]
     assert told == [
         {
             "workspace_id": shop.workspace_id,

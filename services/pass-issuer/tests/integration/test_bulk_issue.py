@@ -884,6 +884,22 @@ async def test_who_repeats_an_order_after_a_transfer_is_not_given_the_next_holde
     assert problem["code"] == "external_id_taken"
 
 
+async def test_a_file_under_way_does_not_show_the_next_holders_link(office, yard):
+    # proves: J93, J71
+    base = f"/workspaces/{yard.workspace_id}"
+    job = await yard.send(members(100), query="max_per_second=10")
+    await yard.step()
+    first = (await yard.lines(job, "results"))[0]
+    assert first["link"]
+    await office.call("PUT", f"{base}/holders/external:bo", status=201, json={"full_name": "Bo"})
+    office.clock.advance(timedelta(seconds=1))
+    transfer = f"{base}/passes/{first['pass_id']}/transfer"
+    moved = await office.call("POST", transfer, json={"holder": "external:bo"})
+    assert (await yard.read(job))["finished_at"] is None
+    assert not (await yard.lines(job, "results"))[0]["link"]
+    assert moved["link"] not in (await yard.download(job, "results")).text
+
+
 @pytest.mark.parametrize("held", ["paused", "suspended"])
 async def test_a_file_that_does_not_go_on_is_not_kept_for_ever(office, yard, held):
     # proves: J71, J84

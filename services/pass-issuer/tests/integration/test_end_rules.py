@@ -268,6 +268,20 @@ async def test_a_card_that_is_used_up_is_not_replaced(office, card):
     assert await office.events(TransferCommand) == []
 
 
+async def test_who_used_a_pass_before_uses_were_written_down_keeps_it(office, card):
+    one = await card({"days_after_last_use": 30})
+    await one.later(days=29)
+    await one.use(1, left=5)
+    await office.rows("UPDATE pass_issuer.pass SET uses = 0, last_used_at = NULL, ends_at = NULL")
+    await one.later(days=20)
+    await office.call("PATCH", one.path, json={"fields": {"favourite": "tea"}})
+    await one.later(days=0)
+    assert await office.events(PassVoided) == []
+    await one.later(days=40)
+    [told] = await office.events(PassVoided)
+    assert told.reason == "inactive"
+
+
 async def test_rules_are_shown_again_checked_with_the_example_and_keep_to_their_workspace(
     office, card, make
 ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -161,14 +162,99 @@ async def test_what_does_not_open_is_named_with_what_helps_and_nothing_of_it(off
     assert refused["errors"][0]["field"] == "pass.authentication_token"
     assert one["pass_id"] in refused["detail"]
     assert "put the key back" in refused["detail"]
-    await office.call("POST", f"{path}/void")
-    [told] = await office.events(PassVoided)
-    assert told.revision == 1
     await shop.spoil("holder")
     holder = f"{shop.base}/holders/external:ana"
     refused = await office.call("GET", holder, status=503)
     assert one["holder_id"] in refused["detail"]
     assert "Planted" not in json.dumps(refused)
+
+
+async def test_a_pass_whose_token_does_not_open_ends_as_any_other(office, shop):
+    # proves: A5, A14
+    one = await shop.issue(holder={"external_id": "ana", "full_name": "Ana Planted"})
+    before = json.loads((await shop.last(one)).apple.pass_json)
+    await shop.spoil("token")
+    answer = await office.call("POST", f"{shop.base}/passes/{one['pass_id']}/void")
+    last = await shop.last(one)
+    assert (answer["revision"], last.revision, last.status) == (2, 2, "voided")
+    shown = json.loads(last.apple.pass_json)
+    assert shown["voided"] is True
+    # With the token that the phone has, and all that the card says.
+    assert shown["authenticationToken"] == before["authenticationToken"]
+    assert shown["storeCard"] == before["storeCard"]
+    assert last.google.object_body["state"] == "INACTIVE"
+
+
+async def test_a_pass_whose_holder_does_not_open_ends_bare(office, shop):
+    # proves: A5, A14
+    one = await shop.issue(holder={"external_id": "ana", "full_name": "Ana Planted"})
+    await shop.spoil("holder")
+    await office.call("POST", f"{shop.base}/passes/{one['pass_id']}/void")
+    last = await shop.last(one)
+    shown = json.loads(last.apple.pass_json)
+    assert (last.revision, shown["voided"]) == (2, True)
+    assert "Planted" not in last.apple.pass_json
+    assert last.google.object_body["state"] == "INACTIVE"
+
+
+async def test_a_pass_for_google_alone_ends_although_its_token_does_not_open(office, make, shop):
+    # proves: A5
+    base = f"/workspaces/{shop.workspace_id}/templates"
+    content = make.template_json(platform="google") | {"apple": None}
+    made = await office.call("POST", base, status=201, json=content)
+    template_id = made["template_id"]
+    await office.call("POST", f"{base}/{template_id}/publish")
+    program_id = await office.program(shop.workspace_id, template_id=template_id)
+    one = await shop.issue(program_id=program_id)
+    await shop.spoil("token")
+    await office.call("POST", f"{shop.base}/passes/{one['pass_id']}/void")
+    last = await shop.last(one)
+    assert last.apple is None
+    assert last.google.object_body["state"] == "INACTIVE"
+
+
+async def test_a_token_that_is_not_the_one_of_the_pass_is_told_to_nobody(office, shop):
+    # proves: A14
+    one, other = await shop.issue(), await shop.issue()
+    await shop.spoil("token")
+    await office.rows(
+        "UPDATE pass_issuer.pass AS a SET pass_json = b.pass_json FROM pass_issuer.pass AS b"
+        " WHERE a.pass_id = $1 AND b.pass_id = $2",
+        UUID(one["pass_id"]),
+        UUID(other["pass_id"]),
+    )
+    answer = await office.call("POST", f"{shop.base}/passes/{one['pass_id']}/void")
+    assert (answer["status"], answer["revision"]) == ("voided", 1)
+    [told] = await office.events(PassVoided)
+    assert told.revision == 1
+    assert (await shop.last(one)).revision == 1
+
+
+@pytest.mark.parametrize("what", ["token", "holder"])
+@pytest.mark.parametrize("by_erasure", [True, False])
+async def test_phones_hear_that_a_pass_is_gone_whatever_does_not_open(
+    office, shop, what, by_erasure
+):
+    # proves: J71, J93
+    one = await shop.issue(holder={"external_id": "ana", "full_name": "Ana Planted"})
+    await shop.spoil(what)
+    if by_erasure:
+        await office.call("POST", f"{shop.base}/holders/external:ana/erasure")
+    else:
+        await office.call("DELETE", f"{shop.base}/passes/{one['pass_id']}")
+    last = await shop.last(one)
+    assert last.revision == 2
+    assert json.loads(last.apple.pass_json)["voided"] is True
+    assert last.google.object_body["state"] == "INACTIVE"
+    if by_erasure:
+        assert "Planted" not in last.model_dump_json()
+    key = PASS_RENDERED.name, one["pass_id"]
+    await office.issuer.life.keep_time()
+    # They have as long as with every deleted pass to fetch it.
+    assert (await office.compacted(PASS_RENDERED))[key] is not None
+    office.clock.advance(timedelta(hours=25))
+    await office.issuer.life.keep_time()
+    assert (await office.compacted(PASS_RENDERED))[key] is None
 
 
 async def test_a_remembered_answer_that_does_not_open_is_not_given_again(office, shop):

@@ -72,6 +72,9 @@ def test_days_count_from_the_issue_or_from_the_last_use():
     idle = {"days_after_last_use": 30}
     assert end_of(card(), idle) == (ISSUED + timedelta(days=30), "inactive")
     assert end_of(card(last_used_at=used), idle) == (used + timedelta(days=30), "inactive")
+    # Used before it was written down when: the pass was changed then, or later.
+    before = card(redeemed_version=3, updated_at=used)
+    assert end_of(before, idle) == (used + timedelta(days=30), "inactive")
     # What an upstream says of the future is no reason to fall over.
     far = datetime.max.replace(tzinfo=UTC)
     assert end_of(card(last_used_at=far), idle) == (None, None)

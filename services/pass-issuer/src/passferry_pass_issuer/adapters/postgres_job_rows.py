@@ -46,17 +46,16 @@ FROM unnest($3::bigint[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::te
 ORDER BY pass_id, number
 """
 
-#: With the link that was made with the pass, while it is open. One that is younger than the job was
-#: made for whoever was given the pass since.
+#: With the link that was made with the pass, while it is open. One that is younger than the pass
+#: was made for whoever was given it since.
 RESULTS = """
 SELECT r.number, r.outcome, r.pass_id, r.field, r.code, r.detail, p.external_id,
     l.workspace_id, l.link_id, l.token_ciphertext, l.token_sha256, l.expires_at, l.is_revoked
 FROM job_result r
-JOIN job j ON j.workspace_id = r.workspace_id AND j.job_id = r.job_id
 LEFT JOIN pass p ON p.workspace_id = r.workspace_id AND p.pass_id = r.pass_id
 LEFT JOIN link l ON l.workspace_id = r.workspace_id AND l.pass_id = r.pass_id
     AND NOT l.is_extra AND NOT l.is_revoked AND l.token_ciphertext IS NOT NULL
-    AND l.created_at <= coalesce(j.finished_at, 'infinity')
+    AND l.created_at = p.created_at
 WHERE r.workspace_id = $1 AND r.job_id = $2 AND r.number > $3
 ORDER BY r.number LIMIT $4
 """

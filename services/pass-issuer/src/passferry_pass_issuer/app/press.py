@@ -29,6 +29,7 @@ from passferry_pass_issuer.application.learn_google_inserts import (
     LearnGoogleInserts,
     insert_effect,
 )
+from passferry_pass_issuer.application.make_subjects import MakeSubjects
 from passferry_pass_issuer.application.ports import (
     Cipher,
     ManifestSigner,
@@ -96,9 +97,8 @@ async def open_press(
         renderer=renderer,
         manifest_signer=manifest_signer or signer,
         save_link_signer=signer,
-        cipher=cipher,
+        subject_of=MakeSubjects(cipher=cipher, public_base_url=settings.public_base_url),
         clock=clock,
-        public_base_url=settings.public_base_url,
     )
 
     def applying(effect: Effect) -> ApplyEvents:

@@ -12,10 +12,10 @@ import orjson
 
 from passferry_contracts.registry import PASS_RENDERED, PASS_UPDATED
 from passferry_contracts.types import PassStatus
+from passferry_pass_issuer.application.make_subjects import Facts, MakeSubjects
 from passferry_pass_issuer.application.pass_events import pass_rendered, pass_status_changed
 from passferry_pass_issuer.application.ports import (
     Catalogue,
-    Cipher,
     Credentials,
     Holders,
     ManifestSigner,
@@ -25,17 +25,12 @@ from passferry_pass_issuer.application.ports import (
     SigningMaterial,
     Transaction,
 )
-from passferry_pass_issuer.domain import secret_contexts
 from passferry_pass_issuer.domain.credentials import is_taken_from
 from passferry_pass_issuer.domain.end_rules import with_end
 from passferry_pass_issuer.domain.google_ids import vertical_of
-from passferry_pass_issuer.domain.refusals import ContentRejected, Unreadable
+from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.rendering_subject import (
-    HolderFacts,
-    ProgramFacts,
     Rendering,
-    RenderSubject,
-    TemplateFacts,
 )
 from passferry_pass_issuer.domain.wallet_pass import WalletPass, changed
 from passferry_pass_issuer.metrics import (
@@ -46,7 +41,6 @@ from passferry_pass_issuer.metrics import (
     UNSIGNED_REVISIONS,
 )
 from passferry_runtime.clock import Clock
-from passferry_runtime.crypto import DecryptionFailed
 from passferry_runtime.outbox import EventTooLarge
 from passferry_wallet.google.taking_back import taking_back
 
@@ -55,7 +49,6 @@ SAVE_LINK_LIFE = timedelta(hours=11)
 MAX_CAUSES = 32
 
 PassKey = tuple[UUID, UUID]
-VersionKey = tuple[UUID, UUID, int]
 
 
 class RevisionStore(Protocol):
@@ -84,17 +77,6 @@ class RevisionStore(Protocol):
     async def update(self, transaction: Transaction, passes: Sequence[WalletPass]) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    templates: Mapping[VersionKey, TemplateFacts]
-    programs: Mapping[PassKey, ProgramFacts]
-    holders: Mapping[PassKey, HolderFacts]
-
-    def template_of(self, wallet_pass: WalletPass) -> TemplateFacts:
-        key = wallet_pass.workspace_id, wallet_pass.template_id, wallet_pass.template_version
-        return self.templates[key]
-
-
 @dataclass(frozen=True, kw_only=True)
 class RenderRevisions:
     """The one way in which revisions come to be, whatever caused them."""
@@ -106,9 +88,8 @@ class RenderRevisions:
     renderer: RevisionRenderer
     manifest_signer: ManifestSigner
     save_link_signer: SaveLinkSigner
-    cipher: Cipher
+    subject_of: MakeSubjects
     clock: Clock
-    public_base_url: str
 
     async def store_changed(
         self, transaction: Transaction, changes: Sequence[PassChange]
@@ -159,7 +140,7 @@ class RenderRevisions:
         transaction: Transaction,
         changes: Sequence[PassChange],
         drawn: Sequence[WalletPass],
-        facts: _Facts,
+        facts: Facts,
         now: datetime,
     ) -> list[WalletPass]:
         """Sign, store and tell of what was drawn."""
@@ -185,7 +166,7 @@ class RenderRevisions:
         transaction: Transaction,
         change: PassChange,
         row: WalletPass,
-        facts: _Facts,
+        facts: Facts,
         now: datetime,
     ) -> WalletPass:
         if not _is_news(change.before, row):
@@ -196,15 +177,15 @@ class RenderRevisions:
             if row.status is PassStatus.ACTIVE:
                 raise
             # What it shows is too much to be told. That it ended must be, in both wallets.
-            bare = self.renderer.render_bare(self._subject(row, facts))
+            bare = self.renderer.render_bare(self.subject_of(row, facts, ends=True))
             [row] = await self._sign(transaction, [_with_rendering(row, bare, change, facts)], now)
             await self.store.update(transaction, [row])
             transaction.emit(PASS_RENDERED, pass_rendered(row, facts.template_of(row)))
         return row
 
-    async def _facts(self, transaction: Transaction, passes: Sequence[WalletPass]) -> _Facts:
+    async def _facts(self, transaction: Transaction, passes: Sequence[WalletPass]) -> Facts:
         templates = {(p.workspace_id, p.template_id, p.template_version) for p in passes}
-        return _Facts(
+        return Facts(
             await self.catalogue.templates(transaction, templates),
             await self.catalogue.programs(
                 transaction, {(p.workspace_id, p.program_id) for p in passes}
@@ -212,13 +193,13 @@ class RenderRevisions:
             await self.holders.facts(transaction, {(p.workspace_id, p.holder_id) for p in passes}),
         )
 
-    def _draw(self, change: PassChange, facts: _Facts, now: datetime) -> WalletPass:
+    def _draw(self, change: PassChange, facts: Facts, now: datetime) -> WalletPass:
         """The next revision, or the same one when people would see no difference."""
         if change.before.forgotten_at is not None:
             # Its records are gone everywhere: drawing it would bring them back.
             return change.before
         after = _with_end(change.after, facts, now)
-        rendering = self._rendering(after, facts)
+        rendering = self._rendering(change.before, after, facts)
         if rendering.content_sha256 == change.before.content_sha256:
             return changed(after, updated_at=now)
         return changed(
@@ -229,49 +210,17 @@ class RenderRevisions:
             updated_at=now,
         )
 
-    def _rendering(self, wallet_pass: WalletPass, facts: _Facts) -> Rendering:
-        subject = self._subject(wallet_pass, facts)
+    def _rendering(self, before: WalletPass, after: WalletPass, facts: Facts) -> Rendering:
+        """Of what ended at least that it ended: that must be shown, in both wallets."""
+        subject = self.subject_of(after, facts, ends=_ends(before, after))
+        if facts.holder_of(after) is None:
+            return self.renderer.render_bare(subject)
         try:
             return self.renderer.render(subject)
         except ContentRejected:
-            if wallet_pass.status is PassStatus.ACTIVE:
+            if after.is_usable:
                 raise
-            # What it shows cannot be shown any more. That it ended must be, in both wallets.
             return self.renderer.render_bare(subject)
-
-    def _subject(self, wallet_pass: WalletPass, facts: _Facts) -> RenderSubject:
-        workspace_id = wallet_pass.workspace_id
-        context = secret_contexts.authentication_token(workspace_id, wallet_pass.pass_id)
-        holder = facts.holders.get((workspace_id, wallet_pass.holder_id))
-        if holder is None:
-            raise Unreadable.of(secret_contexts.holder(workspace_id, wallet_pass.holder_id))
-        sealed = wallet_pass.authentication_token_ciphertext
-        try:
-            token = self.cipher.decrypt(sealed, context=context)
-        except DecryptionFailed as error:
-            raise Unreadable.of(error.context) from error
-        return RenderSubject(
-            workspace_id=workspace_id,
-            pass_id=wallet_pass.pass_id,
-            external_id=wallet_pass.external_id,
-            serial_number=wallet_pass.serial_number,
-            authentication_token=token.decode(),
-            code=wallet_pass.code,
-            status=wallet_pass.status,
-            status_reason=wallet_pass.status_reason,
-            balance_minor=wallet_pass.balance_minor,
-            unit=wallet_pass.unit,
-            unit_scale=wallet_pass.unit_scale,
-            field_values=wallet_pass.field_values,
-            expires_at=wallet_pass.expires_at,
-            created_at=wallet_pass.created_at,
-            tier=wallet_pass.tier,
-            program=facts.programs[workspace_id, wallet_pass.program_id],
-            template=facts.template_of(wallet_pass),
-            holder=holder,
-            web_service_url=f"{self.public_base_url}/w/{workspace_id}",
-            latest_message=wallet_pass.latest_message,
-        )
 
     async def _sign(
         self, transaction: Transaction, rows: Sequence[WalletPass], now: datetime
@@ -310,7 +259,7 @@ class RenderRevisions:
         transaction: Transaction,
         change: PassChange,
         row: WalletPass,
-        facts: _Facts,
+        facts: Facts,
         now: datetime,
     ) -> WalletPass:
         """A fresh save link for a pass that is on its way to Google."""
@@ -347,7 +296,7 @@ class RenderRevisions:
 
 
 def _with_rendering(
-    row: WalletPass, rendering: Rendering, change: PassChange, facts: _Facts
+    row: WalletPass, rendering: Rendering, change: PassChange, facts: Facts
 ) -> WalletPass:
     return changed(
         row,
@@ -361,14 +310,14 @@ def _with_rendering(
     )
 
 
-def _with_end(row: WalletPass, facts: _Facts, now: datetime) -> WalletPass:
+def _with_end(row: WalletPass, facts: Facts, now: datetime) -> WalletPass:
     program = facts.programs[row.workspace_id, row.program_id]
     rules = facts.template_of(row).content.ends_when
     return with_end(row, rules, time_zone=program.time_zone, now=now)
 
 
 def _taking_back(
-    change: PassChange, rendering: Rendering, facts: _Facts
+    change: PassChange, rendering: Rendering, facts: Facts
 ) -> Mapping[str, Any] | None:
     """Google merges what it is sent. Another object never heard of what this one said."""
     before, body = change.before.google_object_body, rendering.google_object
@@ -377,6 +326,12 @@ def _taking_back(
     after = change.after
     vertical = vertical_of(after.protocol, facts.template_of(after).content.google)
     return taking_back(vertical, "Object", before, body)
+
+
+def _ends(before: WalletPass, after: WalletPass) -> bool:
+    """Also for another reason: what is deleted may be erased after that."""
+    is_other = (after.status, after.status_reason) != (before.status, before.status_reason)
+    return is_other and not after.is_usable
 
 
 def _can_sign(material: SigningMaterial, row: WalletPass, now: datetime) -> bool:

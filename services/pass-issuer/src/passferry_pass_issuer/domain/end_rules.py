@@ -112,8 +112,15 @@ def _end(row: WalletPass, rule: EndRule, time_zone: str | None, now: datetime) -
         case "days_after_issue":
             at = _later(_issued_at(row), rule.count)
         case "days_after_last_use":
-            at = _later(row.last_used_at or _issued_at(row), rule.count)
+            at = _later(_last_used(row), rule.count)
     return None if at is None else End(at, rule.reason)
+
+
+def _last_used(row: WalletPass) -> datetime:
+    if row.last_used_at is None and row.redeemed_version > 0:
+        # Used before it was written down when: no later than the pass was changed last.
+        return row.updated_at
+    return row.last_used_at or _issued_at(row)
 
 
 def _issued_at(row: WalletPass) -> datetime:
@@ -134,7 +141,7 @@ def _field_moment(row: WalletPass, name: str, time_zone: str | None) -> datetime
         return None
     moment = moment_of(value, time_zone)
     if moment is None:
-        detail = "is a day such as 2027-01-31 or a moment such as 2027-01-31T18:00:00+01:00"
+        detail = "must be a day such as 2027-01-31 or a moment such as 2027-01-31T18:00:00+01:00"
         raise ContentRejected("date_invalid", f"fields.{name}", detail)
     return None if moment.year == NEVER.year else moment
 
