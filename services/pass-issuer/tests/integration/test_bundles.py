@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from passferry_contracts.events.rendered import PassRendered
 from passferry_pass_issuer.adapters import wallet_bundles
+from passferry_pass_issuer.adapters.recently_used import RecentlyUsed
 from passferry_testing.pass_reader import read_passes
 from passferry_testing.pki import DemoAuthority
+from passferry_wallet.apple.bundle import BundleTemplate
 
 pytestmark = pytest.mark.integration
 
@@ -142,12 +144,12 @@ async def test_what_apple_would_not_take_is_not_built(desk, monkeypatch):
     assert (answer.status_code, answer.json()["code"]) == (422, "too_large")
 
 
-async def test_images_that_were_dropped_from_memory_are_read_again(
-    office, desk, authority, monkeypatch
-):
+async def test_images_that_were_dropped_from_memory_are_read_again(office, desk, authority):
     ids = await desk.issue(2)
-    monkeypatch.setattr(wallet_bundles, "MAX_TEMPLATE_BYTES", 1)
+    bundles = office.issuer.bundle_passes.bundles
+    bundles._templates = RecentlyUsed(most=10, most_bytes=1)
     for _ in range(2):
         assert len(read(await desk(*ids), office, authority)) == 2
-    bundles = office.issuer.bundle_passes.bundles
-    assert (len(bundles._templates), bundles._bytes) == (0, 0)
+        # Another one's take their place.
+        bundles._templates.keep((uuid4(), uuid4(), 1), BundleTemplate({}), size=1)
+        assert len(bundles._templates) == 1
