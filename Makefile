@@ -8,10 +8,11 @@ PY := .venv/bin/python
 UV_COMPILE := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 COMPOSE := docker compose --profile platform
 SOURCES = $(wildcard libs/*/src services/*/src tools/*/src)
-# Arguments for pytest, such as ARGS="-k outbox -x"; ARGS="-n 0" runs one test after another.
+# Arguments for pytest, such as ARGS="-k outbox -x"
 ARGS ?=
-# A worker a core; one that has nothing left to do takes over tests of another.
-PARALLEL := -n auto --dist worksteal
+# WORKERS=auto runs the tests on every core; a worker that has nothing left takes over another's.
+WORKERS ?= 0
+PARALLEL = -n $(WORKERS) --dist worksteal
 
 ##@ Start here
 .PHONY: help

@@ -1,7 +1,9 @@
 """The three engines as native processes, killed and started again."""
 
 import asyncio
+import tempfile
 import time
+from pathlib import Path
 
 import aiokafka
 import asyncpg
@@ -108,8 +110,11 @@ def test_a_kept_directory_gives_the_same_ports_and_data_and_one_owner(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     directory = tmp_path_factory.mktemp("kept")
-    for parent in (directory, *directory.parents[:2]):
-        parent.chmod(0o755)  # Postgres may run under another account
+    # Postgres may run under another account. A worker's folders are one deeper than those of a
+    # run without workers; the one above them is the system's.
+    for parent in (directory, *directory.parents[:3]):
+        if parent != Path(tempfile.gettempdir()):
+            parent.chmod(0o755)
     monkeypatch.setenv("PASSFERRY_DEVSTACK", "native")
     monkeypatch.setenv("PASSFERRY_KAFKA_BROKERS", "127.0.0.1:1")  # two engines are enough here
     with DevStack(directory=directory, durable=True, announce=_silent) as first:
