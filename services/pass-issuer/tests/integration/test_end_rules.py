@@ -274,6 +274,20 @@ async def test_days_since_the_last_use_go_on_with_the_card_in_its_place(office, 
     assert (str(told.pass_id), told.reason) == (two.issued["pass_id"], "inactive")
 
 
+async def test_a_card_that_was_used_before_uses_were_written_down_is_replaced_as_a_used_one(
+    office, card
+):
+    one = await card({"days_after_last_use": 30})
+    office.clock.advance(timedelta(days=40))
+    await office.rows(
+        "UPDATE pass_issuer.pass SET redeemed_version = 1, ledger_version = 1, updated_at = $1",
+        office.clock.now() - timedelta(days=1),
+    )
+    two = await replaced(one)
+    await two.later(days=28)
+    assert (await office.call("GET", two.path))["status"] == "active"
+
+
 async def test_a_card_in_the_place_of_a_used_one_waits_for_its_balance(office, card):
     one = await card({"balance_spent": True}, opening_balance_minor=10)
     await one.use(1, left=9)

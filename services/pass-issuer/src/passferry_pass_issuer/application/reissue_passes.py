@@ -28,6 +28,7 @@ from passferry_pass_issuer.application.life_ports import (
 from passferry_pass_issuer.application.make_passes import MakePasses, PassDraft, tell_new_pass
 from passferry_pass_issuer.application.ports import Catalogue, Passes, Programs
 from passferry_pass_issuer.application.work import Work
+from passferry_pass_issuer.domain.end_rules import last_use
 from passferry_pass_issuer.domain.holder import Holder
 from passferry_pass_issuer.domain.issuing import (
     check_external_id,
@@ -147,7 +148,7 @@ class ReissuePass:
                 expires_at=old.expires_at,
                 # Who loses a card gets no uses and no days by that.
                 uses=old.uses,
-                last_used_at=old.last_used_at,
+                last_used_at=last_use(old),
                 first_issued_at=old.first_issued_at or old.created_at,
             ),
         )
