@@ -189,21 +189,26 @@ async def test_a_pass_whose_own_date_is_past_is_not_issued(office, card, make):
     assert [row["ends_at"] is None for row in rows] == [False, True]
 
 
-async def replaced(one: Card, **body: Any) -> Card:
-    """The card that takes the place of this one, with what the ledger moved to it."""
-    answered = await one.office.call("POST", f"{one.path}/reissue", status=201, json=body)
+async def answer_of_ledger(one: Card, **said: Any) -> None:
+    """To the newest order that a card takes the place of this one."""
     command = (await one.office.events(TransferCommand))[-1]
-    moved = CommandCompleted(
+    assert str(command.pass_id) == one.issued["pass_id"]
+    given = {"outcome": "applied", "balance_minor": 0, **said}
+    completed = CommandCompleted(
         workspace_id=command.workspace_id,
         command_event_id="e-1",
         command_type="ledger.transfer",
         idempotency_key=command.idempotency_key,
         pass_id=command.pass_id,
-        outcome="applied",
-        balance_minor=0,
         completed_at=one.office.clock.now(),
+        **given,
     )
-    assert await one.office.hear(moved) == [None]
+    assert await one.office.hear(completed) == [None]
+
+
+async def replaced(one: Card) -> Card:
+    answered = await one.office.call("POST", f"{one.path}/reissue", status=201)
+    await answer_of_ledger(one)
     return Card(one.office, one.workspace_id, one.template_id, answered["pass"])
 
 
@@ -232,6 +237,33 @@ async def test_a_lost_card_gets_no_new_uses_and_no_new_days(office, card):
     assert (str(told.pass_id), told.reason) == (three.issued["pass_id"], "redeemed")
 
 
+async def test_what_a_lost_card_is_used_before_its_balance_moves_counts_on_the_next_one(
+    office, card
+):
+    # proves: J93
+    one = await card({"uses": 3}, {"days_after_last_use": 30})
+    await one.use(1, left=9)
+    answered = await office.call("POST", f"{one.path}/reissue", status=201)
+    two = Card(office, one.workspace_id, one.template_id, answered["pass"])
+    refused = {"outcome": "refused", "code": "day_limit_exceeded", "balance_minor": 9}
+    await answer_of_ledger(one, **refused)
+    # The old one stays good, until the order is given once more and heard.
+    office.clock.advance(timedelta(days=20))
+    await one.use(2, left=8)
+    await office.call("POST", f"{one.path}/reissue")
+    await answer_of_ledger(one)
+    [row] = await office.rows(
+        "SELECT uses, ends_at, revision FROM pass_issuer.pass WHERE pass_id = $1",
+        UUID(two.issued["pass_id"]),
+    )
+    ends_at = office.clock.now() + timedelta(days=30)
+    assert (row["uses"], row["ends_at"], row["revision"]) == (2, ends_at, 1)
+    await two.use(1, left=7)
+    await two.later(seconds=15)
+    told = (await office.events(PassVoided))[-1]
+    assert (str(told.pass_id), told.reason) == (two.issued["pass_id"], "redeemed")
+
+
 async def test_days_since_the_last_use_go_on_with_the_card_in_its_place(office, card):
     one = await card({"days_after_last_use": 30})
     await one.use(1, left=9)
@@ -240,6 +272,20 @@ async def test_days_since_the_last_use_go_on_with_the_card_in_its_place(office, 
     await two.later(days=1)
     told = (await office.events(PassVoided))[-1]
     assert (str(told.pass_id), told.reason) == (two.issued["pass_id"], "inactive")
+
+
+async def test_a_card_that_was_used_before_uses_were_written_down_is_replaced_as_a_used_one(
+    office, card
+):
+    one = await card({"days_after_last_use": 30})
+    office.clock.advance(timedelta(days=40))
+    await office.rows(
+        "UPDATE pass_issuer.pass SET redeemed_version = 1, ledger_version = 1, updated_at = $1",
+        office.clock.now() - timedelta(days=1),
+    )
+    two = await replaced(one)
+    await two.later(days=28)
+    assert (await office.call("GET", two.path))["status"] == "active"
 
 
 async def test_a_card_in_the_place_of_a_used_one_waits_for_its_balance(office, card):

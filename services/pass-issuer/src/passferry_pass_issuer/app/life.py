@@ -14,6 +14,7 @@ from passferry_pass_issuer.adapters.postgres_upkeep import (
 from passferry_pass_issuer.app.parts import Stores, Surroundings
 from passferry_pass_issuer.application.answer_enrolments import AnswerEnrolments
 from passferry_pass_issuer.application.change_passes import EndPass
+from passferry_pass_issuer.application.complete_reissues import CompleteReissues
 from passferry_pass_issuer.application.do_duties import DoDuty
 from passferry_pass_issuer.application.draw_holder_passes import DrawHolderPasses
 from passferry_pass_issuer.application.end_due_passes import EndDuePasses
@@ -25,7 +26,7 @@ from passferry_pass_issuer.application.issue_passes import IssuePasses
 from passferry_pass_issuer.application.keep_holders import EraseHolder, SaveHolder
 from passferry_pass_issuer.application.keep_time import KeepTime
 from passferry_pass_issuer.application.make_passes import MakePasses
-from passferry_pass_issuer.application.reissue_passes import CompleteReissues, ReissuePass
+from passferry_pass_issuer.application.reissue_passes import ReissuePass
 from passferry_pass_issuer.application.send_messages import (
     ApplyMessageRequests,
     PutMessages,
@@ -111,6 +112,7 @@ def build_life(
             workbench=workbench,
             passes=stores.passes,
             replacements=replacements,
+            revisions=around.revisions,
             end_pass=end_pass,
         ),
         keep_time=KeepTime(

@@ -221,6 +221,8 @@ class Replacement:
     attempt: int
     code: str | None = None
     left_minor: int | None = None
+    #: Of the old pass, that the new one was given when it was made.
+    carried_uses: int = 0
     updated_at: datetime
 
 

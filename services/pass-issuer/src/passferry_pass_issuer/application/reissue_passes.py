@@ -1,19 +1,19 @@
 """A lost pass gets a follower with another serial number, token and code.
 
-The new pass is made first; then the ledger moves what the old one holds; then the old one is void.
+The new pass is made first; then the ledger moves what the old one holds; then the old one is void
+(`complete_reissues`).
 In whatever order things fail, nothing is spent twice and nothing is lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from passferry_contracts.events.ledger import CommandCompleted, TransferCommand
+from passferry_contracts.events.ledger import TransferCommand
 from passferry_contracts.registry import LEDGER_COMMANDS
-from passferry_contracts.types import BalanceOwner, PassStatus
-from passferry_pass_issuer.application.change_passes import EndPass
+from passferry_contracts.types import BalanceOwner
 from passferry_pass_issuer.application.former_holders import (
     FormerHolders,
     KeepFormerHolder,
@@ -27,7 +27,8 @@ from passferry_pass_issuer.application.life_ports import (
 )
 from passferry_pass_issuer.application.make_passes import MakePasses, PassDraft, tell_new_pass
 from passferry_pass_issuer.application.ports import Catalogue, Passes, Programs
-from passferry_pass_issuer.application.work import Work, Workbench
+from passferry_pass_issuer.application.work import Work
+from passferry_pass_issuer.domain.end_rules import last_use
 from passferry_pass_issuer.domain.holder import Holder
 from passferry_pass_issuer.domain.issuing import (
     check_external_id,
@@ -35,16 +36,14 @@ from passferry_pass_issuer.domain.issuing import (
     check_program_open,
 )
 from passferry_pass_issuer.domain.refusals import ContentRejected
-from passferry_pass_issuer.domain.status_changes import REPLACED, may_become
+from passferry_pass_issuer.domain.status_changes import REPLACED
 from passferry_pass_issuer.domain.template import TemplateContent
 from passferry_pass_issuer.domain.value_expression import Scalar
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
-from passferry_runtime.errors import Conflict, NotFound, Rejected, RetryLater
+from passferry_runtime.errors import Conflict, NotFound
 
 MOVING, DONE, FAILED = "moving", "done", "failed"
 KEY_PREFIX = "reissue:"
-
-Verdict = RetryLater | Rejected | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +102,7 @@ class ReissuePass:
             new_pass_id=new.pass_id,
             state=MOVING,
             attempt=1 if known is None else known.attempt + 1,
+            carried_uses=old.uses,
             updated_at=work.now,
         )
         await self._order(work, replacement)
@@ -148,7 +148,7 @@ class ReissuePass:
                 expires_at=old.expires_at,
                 # Who loses a card gets no uses and no days by that.
                 uses=old.uses,
-                last_used_at=old.last_used_at,
+                last_used_at=last_use(old),
                 first_issued_at=old.first_issued_at or old.created_at,
             ),
         )
@@ -234,80 +234,3 @@ def _field_values(
 
 def key_of(replacement: Replacement) -> str:
     return f"{KEY_PREFIX}{replacement.old_pass_id}:{replacement.attempt}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class CompleteReissues:
-    """`ledger.results`: what became of the transfers that were ordered here."""
-
-    workbench: Workbench
-    passes: Passes
-    replacements: Replacements
-    end_pass: EndPass
-
-    async def __call__(self, results: Sequence[CommandCompleted]) -> list[Verdict]:
-        return [await self._complete(result) for result in results]
-
-    async def _complete(self, result: CommandCompleted) -> Verdict:
-        # Anybody may order transfers; only what answers our own order is heard.
-        if not result.idempotency_key.startswith(KEY_PREFIX) or result.pass_id is None:
-            return None
-        workspace_id, pass_id = result.workspace_id, result.pass_id
-        try:
-            async with self.workbench.open([workspace_id], actor="event:ledger.results") as work:
-                # In the order of who reissues: the pass, then what is known of its replacement.
-                old = await self.passes.find(
-                    work.transaction, workspace_id, str(pass_id), for_update=True
-                )
-                known = await self.replacements.of(work.transaction, workspace_id, pass_id)
-                if old is None or known is None:
-                    return None
-                if known.state == MOVING and _answers(result, known):
-                    await self._settle(work, old, known, result)
-        except Conflict as refusal:
-            # It does not end now, and must later: it was reported lost.
-            return RetryLater(refusal.code, str(refusal))
-        except ContentRejected as refusal:
-            return Rejected(refusal.code, str(refusal))
-        return None
-
-    async def _settle(
-        self, work: Work, old: WalletPass, known: Replacement, result: CommandCompleted
-    ) -> None:
-        is_moved = result.outcome == "applied" or _nothing_left(result)
-        settled = replace(
-            known,
-            state=DONE if is_moved else FAILED,
-            code=result.code if result.outcome == "refused" else None,
-            left_minor=result.balance_minor,
-            updated_at=work.now,
-        )
-        await self.replacements.save(work.transaction, settled)
-        if not is_moved:
-            # The old pass stays good: what it holds is nowhere else.
-            await work.audit(
-                known.workspace_id,
-                "pass.replacement_failed",
-                known.old_pass_id,
-                after={"code": result.code},
-            )
-            return
-        # Deleted meanwhile is more than void.
-        if may_become(old.status, PassStatus.VOIDED):
-            await self.end_pass(
-                work,
-                known.workspace_id,
-                str(known.old_pass_id),
-                PassStatus.VOIDED,
-                reason=REPLACED,
-            )
-
-
-def _nothing_left(result: CommandCompleted) -> bool:
-    # A closed account that holds something keeps it: nothing was moved.
-    is_empty = result.code == "account_closed" and result.balance_minor == 0
-    return is_empty or result.code == "nothing_to_redeem"
-
-
-def _answers(result: CommandCompleted, known: Replacement) -> bool:
-    return result.idempotency_key == key_of(known)

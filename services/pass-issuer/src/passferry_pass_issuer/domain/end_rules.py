@@ -70,6 +70,13 @@ def check_not_over(
         raise ContentRejected("over_already", f"ends_when.{number}", detail)
 
 
+def last_use(row: WalletPass) -> datetime | None:
+    if row.last_used_at is None and row.redeemed_version > 0:
+        # Used before it was written down when: no later than the pass was changed last.
+        return row.updated_at
+    return row.last_used_at
+
+
 def ended_by_rule(row: WalletPass) -> WalletPass:
     """Of a pass whose `ends_at` is over."""
     status = PassStatus.EXPIRED if row.ends_as == "expired" else PassStatus.VOIDED
@@ -112,15 +119,8 @@ def _end(row: WalletPass, rule: EndRule, time_zone: str | None, now: datetime) -
         case "days_after_issue":
             at = _later(_issued_at(row), rule.count)
         case "days_after_last_use":
-            at = _later(_last_used(row), rule.count)
+            at = _later(last_use(row) or _issued_at(row), rule.count)
     return None if at is None else End(at, rule.reason)
-
-
-def _last_used(row: WalletPass) -> datetime:
-    if row.last_used_at is None and row.redeemed_version > 0:
-        # Used before it was written down when: no later than the pass was changed last.
-        return row.updated_at
-    return row.last_used_at or _issued_at(row)
 
 
 def _issued_at(row: WalletPass) -> datetime:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from passferry_pass_issuer.application.answer_enrolments import AnswerEnrolments
+from passferry_pass_issuer.application.complete_reissues import CompleteReissues
 from passferry_pass_issuer.application.keep_holders import EraseHolder, SaveHolder
 from passferry_pass_issuer.application.keep_time import KeepTime
 from passferry_pass_issuer.application.life_ports import HolderRecords
-from passferry_pass_issuer.application.reissue_passes import CompleteReissues, ReissuePass
+from passferry_pass_issuer.application.reissue_passes import ReissuePass
 from passferry_pass_issuer.application.send_messages import (
     ApplyMessageRequests,
     SendClassMessage,
