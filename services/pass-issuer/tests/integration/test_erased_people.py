@@ -13,6 +13,7 @@ from importlib import resources
 from types import SimpleNamespace
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from passferry_contracts.events.directory import EnrolmentRequested, LinkChanged
@@ -652,3 +653,46 @@ async def test_what_the_audit_log_knows_of_former_holders_is_taken_over(office, 
     await erase(office, shop)
     [told] = [each for each in await office.events(PassUpdated) if each.erased_holder_id]
     assert told.changed_fields == []
+
+
+async def test_who_had_what_a_reissued_card_is_made_of_is_taken_over(office, shop):
+    # proves: J71
+    # Ana's card, transferred to Bo, reissued to Bo, and reissued to Cleo.
+    for name in ("bo", "cleo"):
+        await person(office, shop, name, full_name=name)
+    card = await shop.issue(holder={"external_id": ID, "full_name": NAME})
+    bystander = await shop.issue(holder={"external_id": "dora"})
+    path = f"{shop.base}/passes"
+    await office.call("POST", f"{path}/{bystander['pass_id']}/reissue", status=201)
+    bos = {"json": {"holder": "external:bo"}}
+    await office.call("POST", f"{path}/{card['pass_id']}/transfer", **bos)
+    second = await office.call("POST", f"{path}/{card['pass_id']}/reissue", status=201)
+    await office.rows("UPDATE pass_issuer.pass_replacement SET state = 'done'")
+    third = await office.call(
+        "POST",
+        f"{path}/{second['pass']['pass_id']}/reissue",
+        status=201,
+        json={"holder": "external:cleo"},
+    )
+    rows = "SELECT holder_id, pass_id FROM pass_issuer.former_holder"
+    kept = {tuple(row) for row in await office.rows(rows)}
+    ana, bo = UUID(card["holder_id"]), UUID(second["pass"]["holder_id"])
+    ids = [UUID(each["pass_id"]) for each in (card, second["pass"], third["pass"])]
+    assert kept == {(ana, each) for each in ids} | {(bo, ids[2])}
+    await office.rows("DELETE FROM pass_issuer.former_holder")
+    directory = resources.files("passferry_pass_issuer.migrations")
+    text = (directory / "0017_followers_of_former_holders.sql").read_text()
+    connection = await asyncpg.connect(office.harness.admin_url)
+    try:
+        await connection.execute("SET search_path = pass_issuer")
+        await connection.execute(text)
+        assert {tuple(row) for row in await office.rows(rows)} == kept
+        # Of those who were erased meanwhile nothing is written down again.
+        await office.rows("DELETE FROM pass_issuer.former_holder")
+        await office.rows(
+            "UPDATE pass_issuer.holder SET erased_at = now() WHERE holder_id = $1", ana
+        )
+        await connection.execute(text)
+        assert {tuple(row) for row in await office.rows(rows)} == {(bo, ids[2])}
+    finally:
+        await connection.close()
