@@ -318,6 +318,36 @@ async def test_a_form_that_was_sent_before_the_erasure_is_answered_with_the_reas
     assert [each.claim_outcome for each in claims] == ["holder_erased", "issued"]
 
 
+async def test_a_strangers_form_with_her_address_stops_no_order_of_hers(office, shop):
+    # proves: J71
+    def asked(number):
+        return EnrolmentRequested(
+            workspace_id=shop.workspace_id,
+            program_id=UUID(shop.programs["ledger"]),
+            claim_code_sha256=f"{number:064x}",
+            full_name="Mallory",
+            email=ADDRESS,
+            requested_at=office.clock.now(),
+        )
+
+    await person(office, shop, ID, full_name=NAME, email=ADDRESS)
+    query = f"program_id={shop.programs['ledger']}"
+    rows = [("n-1", ID, NAME, ADDRESS)]
+    waiting = await send_file(office, shop, "bulk-issues", query, ISSUE_HEADER, *rows)
+    late = asked(1)
+    assert await office.hear(asked(2)) == [None]
+    [stranger] = await office.rows(
+        "SELECT holder_id FROM pass_issuer.holder WHERE NOT is_address_proven"
+    )
+    await erase(office, shop, stranger["holder_id"])
+    # A form that was under way when the stranger was erased may be the stranger's.
+    assert await office.hear(late) == [None]
+    claims = [each for each in await office.events(LinkChanged) if each.kind == "claim"]
+    assert [each.claim_outcome for each in claims] == ["issued", "holder_erased"]
+    done, errors = await work_off(office, shop, waiting)
+    assert (done["created"], errors) == (1, [])
+
+
 async def test_what_is_remembered_of_the_erased_is_unreadable_and_of_one_workspace_alone(
     office, shop
 ):
