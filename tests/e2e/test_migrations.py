@@ -26,7 +26,7 @@ async def test_a_schema_is_migrated_from_nothing_and_a_second_time_nothing_chang
 ):
     """proves: J57"""
     schema = schema_of(service)
-    package = f"passferry_{schema}"
+    package = f"passferry_{schema}.migrations"
 
     async def shape() -> list[str]:
         connection = await asyncpg.connect(harness.admin_url)
@@ -37,7 +37,8 @@ async def test_a_schema_is_migrated_from_nothing_and_a_second_time_nothing_chang
             await connection.close()
 
     await harness.make_empty_database()
-    assert await migrate(harness.admin_url, service=service, package=package)
+    applied = await migrate(harness.admin_url, service=service, package=package)
+    assert {"plumbing/0001", "service/0001"} <= set(applied)
     before = await shape()
     assert len(before) > 20
     assert await migrate(harness.admin_url, service=service, package=package) == []

@@ -624,6 +624,33 @@ async def test_one_bad_record_does_not_take_its_batch_with_it(harness):
         await eventually(lambda: consumer._parking.size == 1)
 
 
+async def test_a_record_that_a_handler_fails_on_is_parked_with_no_word_of_what_it_says(harness):
+    # proves: J71, A14
+    async with database_of(harness) as database:
+
+        async def handler(batch):
+            async with database.transaction([WORKSPACE]) as transaction:
+                for _ in range(2):
+                    await transaction.execute(
+                        "INSERT INTO processed_events (workspace_id, consumer, event_key)"
+                        " VALUES ($1, 'c', 'ana-planted')",
+                        WORKSPACE,
+                    )
+
+        await harness.publish(PASS_BALANCE_CHANGED, change(uuid7(), 1))
+        async with consuming(harness, database, handler) as consumer:
+            await eventually(lambda: consumer._parking.size == 1)
+        connection = await asyncpg.connect(harness.admin_url)
+        try:
+            [parked] = await connection.fetch("SELECT * FROM ledger.parked_records")
+        finally:
+            await connection.close()
+    assert "planted" not in str(parked)
+    # It says enough to find the fault.
+    assert "UniqueViolationError 23505 processed_events" in parked["reason_detail"]
+    assert ".py:" in parked["reason_detail"]
+
+
 async def test_a_database_that_is_away_only_makes_the_consumer_wait(harness):
     is_away = True
     handled: list[int] = []

@@ -27,6 +27,7 @@ PLANTED = {
     "-----BEGIN RSA PRIVATE KEY-----\nMIIEvQcutshort": "MIIEvQcutshort",
     f"push token {HEX_64}": HEX_64,
     "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJhIn0.c2ln": "eyJpc3MiOiJhIn0",
+    "a duplicate\nDETAIL:  Key (external_id)=(ana-77) already exists.": "ana-77",
 }
 
 

@@ -26,6 +26,8 @@ _SECRET_TEXTS = re.compile(
     r"|-----BEGIN [A-Z ]+-----[\s\S]*?(?:-----END [A-Z ]+-----|$)"
     r"|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
     r"|(?<![0-9a-fA-F])[0-9a-fA-F]{64,}(?![0-9a-fA-F])"
+    # Postgres quotes the row that is there already: names of people.
+    r"|DETAIL:\s[^\n]*"
 )
 REDACTED = "[redacted]"
 MAX_FIELD_CHARACTERS = 2_000

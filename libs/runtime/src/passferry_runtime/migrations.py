@@ -19,6 +19,14 @@ _FILE_NAME = re.compile(r"^([0-9]{4})_([a-z0-9_]+)\.sql\Z")
 _SCHEMA_NAME = re.compile(r"^[a-z][a-z0-9_]{0,40}\Z")
 
 
+_TABLES = """
+SELECT quote_ident(relname) AS name FROM pg_class
+WHERE relnamespace = current_schema()::regnamespace AND relrowsecurity {condition} ORDER BY relname
+"""
+FORCED_TABLES = _TABLES.format(condition="AND relforcerowsecurity")
+UNFORCED_TABLES = _TABLES.format(condition="AND NOT relforcerowsecurity")
+
+
 class MigrationChanged(Exception):
     """A migration that was applied here has another content now: migrations are never edited."""
 
@@ -101,6 +109,8 @@ async def _prepare_session(connection: asyncpg.Connection[asyncpg.Record], schem
         f'SET search_path = "{schema}";'
         f"SET passferry.app_role = 'passferry_{schema}';"
         f"SET passferry.plumbing_role = 'passferry_{schema}_plumbing';"
+        # A backfill would pass over the rows that its role may not see: rather an error than that.
+        "SET row_security = off;"
         f"SET lock_timeout = '{LOCK_TIMEOUT_S}s';"
         f"SET statement_timeout = '{STATEMENT_TIMEOUT_S}s'"
     )
@@ -125,12 +135,38 @@ async def _apply_missing(
                     f"{migration.version} was applied with another content; add a new file instead"
                 )
             continue
-        async with connection.transaction():
-            await connection.execute(migration.sql)
-            await connection.execute(
-                "INSERT INTO schema_migrations (version, sha256) VALUES ($1, $2)",
-                migration.version,
-                migration.sha256,
-            )
+        try:
+            await _apply(connection, migration)
+        except asyncpg.InsufficientPrivilegeError:
+            # It changes rows, and its role is neither superuser nor past row-level security.
+            await _apply(connection, migration, sees_all_rows=True)
         applied.append(migration.version)
     return applied
+
+
+async def _apply(
+    connection: asyncpg.Connection[asyncpg.Record],
+    migration: Migration,
+    *,
+    sees_all_rows: bool = False,
+) -> None:
+    async with connection.transaction():
+        if sees_all_rows:
+            # Nobody else sees them so: each table is locked until all is as it was.
+            await connection.execute("SET LOCAL passferry.sees_all_rows = 'on'")
+            await _alter_each(connection, FORCED_TABLES, "NO FORCE ROW LEVEL SECURITY")
+        await connection.execute(migration.sql)
+        if sees_all_rows:
+            await _alter_each(connection, UNFORCED_TABLES, "FORCE ROW LEVEL SECURITY")
+        await connection.execute(
+            "INSERT INTO schema_migrations (version, sha256) VALUES ($1, $2)",
+            migration.version,
+            migration.sha256,
+        )
+
+
+async def _alter_each(
+    connection: asyncpg.Connection[asyncpg.Record], tables: str, change: str
+) -> None:
+    for row in await connection.fetch(tables):
+        await connection.execute(f"ALTER TABLE {row['name']} {change}")

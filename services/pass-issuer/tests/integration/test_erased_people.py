@@ -13,6 +13,7 @@ from importlib import resources
 from types import SimpleNamespace
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from passferry_contracts.events.directory import EnrolmentRequested, LinkChanged
@@ -315,6 +316,36 @@ async def test_a_form_that_was_sent_before_the_erasure_is_answered_with_the_reas
     assert await office.hear(asked(2)) == [None]
     claims = [each for each in await office.events(LinkChanged) if each.kind == "claim"]
     assert [each.claim_outcome for each in claims] == ["holder_erased", "issued"]
+
+
+async def test_a_strangers_form_with_her_address_stops_no_order_of_hers(office, shop):
+    # proves: J71
+    def asked(number):
+        return EnrolmentRequested(
+            workspace_id=shop.workspace_id,
+            program_id=UUID(shop.programs["ledger"]),
+            claim_code_sha256=f"{number:064x}",
+            full_name="Mallory",
+            email=ADDRESS,
+            requested_at=office.clock.now(),
+        )
+
+    await person(office, shop, ID, full_name=NAME, email=ADDRESS)
+    query = f"program_id={shop.programs['ledger']}"
+    rows = [("n-1", ID, NAME, ADDRESS)]
+    waiting = await send_file(office, shop, "bulk-issues", query, ISSUE_HEADER, *rows)
+    late = asked(1)
+    assert await office.hear(asked(2)) == [None]
+    [stranger] = await office.rows(
+        "SELECT holder_id FROM pass_issuer.holder WHERE NOT is_address_proven"
+    )
+    await erase(office, shop, stranger["holder_id"])
+    # A form that was under way when the stranger was erased may be the stranger's.
+    assert await office.hear(late) == [None]
+    claims = [each for each in await office.events(LinkChanged) if each.kind == "claim"]
+    assert [each.claim_outcome for each in claims] == ["issued", "holder_erased"]
+    done, errors = await work_off(office, shop, waiting)
+    assert (done["created"], errors) == (1, [])
 
 
 async def test_what_is_remembered_of_the_erased_is_unreadable_and_of_one_workspace_alone(
@@ -652,3 +683,46 @@ async def test_what_the_audit_log_knows_of_former_holders_is_taken_over(office, 
     await erase(office, shop)
     [told] = [each for each in await office.events(PassUpdated) if each.erased_holder_id]
     assert told.changed_fields == []
+
+
+async def test_who_had_what_a_reissued_card_is_made_of_is_taken_over(office, shop):
+    # proves: J71
+    # Ana's card, transferred to Bo, reissued to Bo, and reissued to Cleo.
+    for name in ("bo", "cleo"):
+        await person(office, shop, name, full_name=name)
+    card = await shop.issue(holder={"external_id": ID, "full_name": NAME})
+    bystander = await shop.issue(holder={"external_id": "dora"})
+    path = f"{shop.base}/passes"
+    await office.call("POST", f"{path}/{bystander['pass_id']}/reissue", status=201)
+    bos = {"json": {"holder": "external:bo"}}
+    await office.call("POST", f"{path}/{card['pass_id']}/transfer", **bos)
+    second = await office.call("POST", f"{path}/{card['pass_id']}/reissue", status=201)
+    await office.rows("UPDATE pass_issuer.pass_replacement SET state = 'done'")
+    third = await office.call(
+        "POST",
+        f"{path}/{second['pass']['pass_id']}/reissue",
+        status=201,
+        json={"holder": "external:cleo"},
+    )
+    rows = "SELECT holder_id, pass_id FROM pass_issuer.former_holder"
+    kept = {tuple(row) for row in await office.rows(rows)}
+    ana, bo = UUID(card["holder_id"]), UUID(second["pass"]["holder_id"])
+    ids = [UUID(each["pass_id"]) for each in (card, second["pass"], third["pass"])]
+    assert kept == {(ana, each) for each in ids} | {(bo, ids[2])}
+    await office.rows("DELETE FROM pass_issuer.former_holder")
+    directory = resources.files("passferry_pass_issuer.migrations")
+    text = (directory / "0017_followers_of_former_holders.sql").read_text()
+    connection = await asyncpg.connect(office.harness.admin_url)
+    try:
+        await connection.execute("SET search_path = pass_issuer")
+        await connection.execute(text)
+        assert {tuple(row) for row in await office.rows(rows)} == kept
+        # Of those who were erased meanwhile nothing is written down again.
+        await office.rows("DELETE FROM pass_issuer.former_holder")
+        await office.rows(
+            "UPDATE pass_issuer.holder SET erased_at = now() WHERE holder_id = $1", ana
+        )
+        await connection.execute(text)
+        assert {tuple(row) for row in await office.rows(rows)} == {(bo, ids[2])}
+    finally:
+        await connection.close()

@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 
 from passferry_contracts.envelope import InvalidEvent, decode
-from passferry_runtime.errors import Rejected, RetryLater
+from passferry_runtime.errors import Rejected, RetryLater, fault_of
 from passferry_runtime.kafka.producer import KafkaUnavailable
 from passferry_runtime.kafka.records import Incoming, IncomingRecord, Outcome, Route
 from passferry_runtime.logging import get_logger
@@ -181,6 +181,6 @@ class Handling:
             topic=route.topic.name,
             batch=records,
             error=type(error).__name__,
-            detail=str(error)[:300],
+            detail=fault_of(error),
         )
-        return RetryLater("handler_failed", f"{type(error).__name__}: {error}"[:500])
+        return RetryLater("handler_failed", fault_of(error))

@@ -15,7 +15,8 @@ from passferry_pass_issuer.domain.erased_names import Name, holder_names
 LABEL = b"erased_name"
 
 OF_HOLDER = """
-SELECT external_id, email_hmac FROM holder WHERE workspace_id = $1 AND holder_id = $2
+SELECT external_id, email_hmac, is_address_proven FROM holder
+WHERE workspace_id = $1 AND holder_id = $2
 """
 
 REMEMBER = """
@@ -61,7 +62,11 @@ class PostgresErasedNames:
         self, transaction: Transaction, workspace_id: UUID, holder_id: UUID
     ) -> list[Name]:
         row = await transaction.fetchrow(OF_HOLDER, workspace_id, holder_id)
-        return [] if row is None else holder_names(row["external_id"], row["email_hmac"])
+        if row is None:
+            return []
+        return holder_names(
+            row["external_id"], row["email_hmac"], is_address_proven=row["is_address_proven"]
+        )
 
     async def remember(
         self,

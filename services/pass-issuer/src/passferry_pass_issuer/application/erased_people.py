@@ -72,7 +72,11 @@ def names_in(request: IssueRequest, email_hmacs: Mapping[str, bytes]) -> list[Na
     """Whom an order is about."""
     holder = request.holder
     return [
-        *asked_holder_names(holder.external_id, email_hmacs.get(holder.email or "")),
+        *asked_holder_names(
+            holder.external_id,
+            email_hmacs.get(holder.email or ""),
+            trusts_address=request.trusts_address,
+        ),
         *pass_names(
             program_id=request.program_id, external_id=request.external_id, code=request.code
         ),

@@ -23,6 +23,8 @@ class NameKind(StrEnum):
     #: The address of somebody who had no external id: whoever orders by it means them, also with an
     #: id beside it.
     LONE_ADDRESS = "lone_address"
+    #: One that somebody wrote into the public form: it may be anybody's, so only forms ask for it.
+    FORM_ADDRESS = "form_address"
 
 
 #: Which member of a request says each.
@@ -32,6 +34,7 @@ FIELDS = {
     NameKind.CODE: "code",
     NameKind.ADDRESS: "holder.email",
     NameKind.LONE_ADDRESS: "holder.email",
+    NameKind.FORM_ADDRESS: "holder.email",
 }
 
 
@@ -43,22 +46,31 @@ class Name:
     text: bytes
 
 
-def holder_names(external_id: str | None, email_hmac: bytes | None) -> list[Name]:
+def holder_names(
+    external_id: str | None, email_hmac: bytes | None, *, is_address_proven: bool
+) -> list[Name]:
     """Of an erased holder."""
     names = [Name(NameKind.HOLDER, external_id.encode())] if external_id is not None else []
-    if email_hmac is not None:
-        names.append(Name(NameKind.ADDRESS, email_hmac))
-        if external_id is None:
-            names.append(Name(NameKind.LONE_ADDRESS, email_hmac))
+    if email_hmac is None:
+        return names
+    if not is_address_proven:
+        return [*names, Name(NameKind.FORM_ADDRESS, email_hmac)]
+    names.append(Name(NameKind.ADDRESS, email_hmac))
+    if external_id is None:
+        names.append(Name(NameKind.LONE_ADDRESS, email_hmac))
     return names
 
 
-def asked_holder_names(external_id: str | None, email_hmac: bytes | None) -> list[Name]:
+def asked_holder_names(
+    external_id: str | None, email_hmac: bytes | None, *, trusts_address: bool
+) -> list[Name]:
     """Of the holder that an order is for. Two ids are two people, even with one address."""
     names = [Name(NameKind.HOLDER, external_id.encode())] if external_id is not None else []
     if email_hmac is not None:
         kind = NameKind.ADDRESS if external_id is None else NameKind.LONE_ADDRESS
         names.append(Name(kind, email_hmac))
+        if not trusts_address:
+            names.append(Name(NameKind.FORM_ADDRESS, email_hmac))
     return names
 
 
