@@ -261,7 +261,13 @@ def _messages(
         max_age_s=settings.delivery_max_age_s,
         missing=update_google.missing,
     )
-    add = AddMessages(gateway=send.gateway, budget=send.budget, clock=parts.clock, turns=send.turns)
+    add = AddMessages(
+        store=store,
+        gateway=send.gateway,
+        budget=send.budget,
+        clock=parts.clock,
+        turns=send.turns,
+    )
     messaging.messages_dispatcher(send_messages, add, parts.meter)
 
     async def claim(workspaces: Sequence[UUID], now: datetime, lease_until: datetime) -> int:

@@ -5,6 +5,7 @@ proves: J7, J15
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,7 +15,10 @@ import pytest
 from passferry_contracts.events.deliveries import DeliveryCompleted
 from passferry_contracts.registry import DELIVERY_COMPLETED, PASS_RENDERED
 from passferry_contracts.types import DeliveryOutcome
+from passferry_notifier.adapters.postgres_messages import PostgresMessages
+from passferry_notifier.application.send_messages import GoogleMessage
 from passferry_runtime.kafka.producer import OutgoingRecord
+from passferry_runtime.postgres import Database
 from passferry_testing.google_simulator import GoogleFault
 from passferry_testing.harness import eventually
 
@@ -403,3 +407,103 @@ async def test_a_suspended_workspace_and_one_without_a_credential_send_nothing(
 
 def done_ones(heard: Any) -> list[DeliveryCompleted]:
     return [each for each in heard.payloads(DeliveryCompleted) if of_message(each)]
+
+
+def calls(world: Any, scope: str) -> int:
+    return [each["call"] for each in world.google.log.since(0, 1_000)].count(scope)
+
+
+async def one_waits(world: Any, shop: Any, pass_id: UUID) -> None:
+    """A message of `pass_id` waits for a credential, which the shop has and has not told yet."""
+    account, shop.google_account = shop.google_account, None
+    await shop.tell_credentials()
+
+    async def is_waiting() -> bool:
+        await shop.tell_message("m-1", WORDS, pass_id=pass_id)
+        return [each["reason"] for each in await stored(world)] == ["credential_missing"]
+
+    await eventually(is_waiting)
+    shop.google_account = account
+
+
+async def claimed(store: PostgresMessages, shop: Any, lease_s: float = 0.0) -> list[GoogleMessage]:
+    now = datetime.now(UTC) + timedelta(minutes=2)
+    lease_until = datetime.now(UTC) + timedelta(seconds=lease_s)
+    return await store.claim([shop.workspace_id], now=now, lease_until=lease_until)
+
+
+async def test_a_message_that_only_waited_is_not_asked_for_first(world: Any) -> None:
+    shop = await world.workspace(google=True)
+    await shop.tell_template()
+    async with world.notifier(), world.harness.recording(DELIVERY_COMPLETED) as heard:
+        pass_id = await on_google(shop, heard)
+        await one_waits(world, shop, pass_id)
+        await shop.tell_credentials()
+        [done] = await heard.expect(DeliveryCompleted, 1, where=of_message)
+    assert (done.outcome, done.attempts) == (DeliveryOutcome.DELIVERED, 1)
+    assert calls(world, "loyaltyobject.addmessage") == 1
+    assert calls(world, "loyaltyobject.get") == 0
+
+
+async def test_one_that_was_begun_and_never_reported_is_asked_for(world: Any) -> None:
+    shop = await world.workspace(google=True)
+    await shop.tell_template()
+    async with world.notifier(), world.harness.recording(DELIVERY_COMPLETED) as heard:
+        pass_id = await on_google(shop, heard)
+        await one_waits(world, shop, pass_id)
+        async with Database.open(world.harness.app_url("notifier"), service="notifier") as database:
+            store = PostgresMessages(database)
+            [message] = await claimed(store, shop)
+            # As by a replica that went away then.
+            assert await store.begin(message)
+        await shop.tell_credentials()
+        [done] = await heard.expect(DeliveryCompleted, 1, where=of_message)
+    assert (done.outcome, done.attempts) == (DeliveryOutcome.DELIVERED, 2)
+    assert calls(world, "loyaltyobject.get") == 1
+
+
+async def test_a_text_that_google_refuses_costs_no_other_message(world: Any) -> None:
+    shop = await world.workspace(google=True)
+    await shop.tell_template()
+    refused = GoogleFault(scope="loyaltyobject.addmessage", status=400, message="Invalid body")
+    async with world.notifier(), world.harness.recording(DELIVERY_COMPLETED) as heard:
+        pass_id = await on_google(shop, heard)
+        for number in range(10):
+            await shop.tell_message(f"m-{number}", WORDS, pass_id=pass_id, notify=False)
+            await heard.expect(DeliveryCompleted, number + 1, where=of_message)
+        before = sent(world, shop.object_id(pass_id))
+        world.google.faults.add([refused])
+        await shop.tell_message("m-10", "<b>", pass_id=pass_id)
+        done = await heard.expect(DeliveryCompleted, 11, where=of_message)
+    assert (done[-1].outcome, done[-1].reason) == (DeliveryOutcome.FAILED, "status_400")
+    assert sent(world, shop.object_id(pass_id)) == before
+
+
+@pytest.mark.parametrize("is_erased", [False, True])
+async def test_what_ended_while_its_message_was_in_line_gets_none(
+    world: Any, is_erased: bool
+) -> None:
+    shop = await world.workspace(google=True)
+    await shop.tell_template()
+    async with (
+        world.notifier(),
+        world.harness.recording(DELIVERY_COMPLETED) as heard,
+        Database.open(world.harness.app_url("notifier"), service="notifier") as database,
+    ):
+        pass_id = await on_google(shop, heard)
+        await one_waits(world, shop, pass_id)
+        store = PostgresMessages(database)
+        [message] = await claimed(store, shop, lease_s=600.0)
+        [target] = (await store.targets([message]))[message.key]
+        if is_erased:
+            await forget(world, shop, pass_id)
+        else:
+            await shop.tell_rendered(pass_id, 2, points=1, state="INACTIVE")
+
+        async def has_ended() -> bool:
+            found = (await store.targets([message])).get(message.key, [])
+            return not any(each.is_active for each in found)
+
+        await eventually(has_ended)
+        assert target.is_active
+        assert not await store.begin(message)

@@ -81,6 +81,18 @@ JOIN (SELECT DISTINCT * FROM unnest($1::uuid[], $2::uuid[]) AS given(workspace_i
 ORDER BY class.workspace_id, class.class_id
 """
 
+#: An attempt that nobody reports on is one all the same: Google may have the message.
+BEGIN = """
+UPDATE google_message AS message SET attempts = greatest(message.attempts, 1)
+WHERE message.workspace_id = $1 AND message.delivery_id = $2 AND message.state = 'pending'
+    AND (message.is_for_class OR EXISTS (
+        SELECT 1 FROM google_object AS object
+        WHERE object.workspace_id = message.workspace_id AND object.pass_id = message.subject_id
+            AND coalesce(object.body::jsonb ->> 'state', 'ACTIVE') = 'ACTIVE'
+    ))
+RETURNING message.delivery_id
+"""
+
 RENEW = """
 UPDATE google_message AS message SET next_attempt_at = $3
 FROM unnest($1::uuid[], $2::uuid[]) AS given(workspace_id, delivery_id)
@@ -91,7 +103,8 @@ WHERE message.workspace_id = given.workspace_id AND message.delivery_id = given.
 #: What it said is not kept once it ended.
 COMPLETE = """
 UPDATE google_message AS message
-SET state = given.state, is_silent = given.is_silent, attempts = given.attempts,
+SET state = given.state, is_silent = given.is_silent,
+    attempts = greatest(message.attempts, given.attempts),
     reason = given.reason, next_attempt_at = given.next_attempt_at,
     header = CASE WHEN given.state = 'pending' THEN message.header END,
     body = CASE WHEN given.state = 'pending' THEN message.body END,
@@ -177,6 +190,12 @@ class PostgresMessages:
             key = row["workspace_id"], row["template_id"]
             found.setdefault(key, []).append(_class_target(row))
         return found
+
+    async def begin(self, message: GoogleMessage) -> bool:
+        workspace_id = message.delivery.workspace_id
+        async with self._database.transaction({workspace_id}) as tx:
+            begun = await tx.fetchrow(BEGIN, workspace_id, message.delivery.delivery_id)
+        return begun is not None
 
     async def active_workspaces(self) -> list[UUID]:
         async with self._database.transaction(()) as tx:
@@ -301,7 +320,6 @@ def _message_of(row: Record) -> GoogleMessage:
         body=row["body"],
         is_notifying=row["is_notifying"],
         is_for_class=row["is_for_class"],
-        is_in_doubt=True,
     )
 
 

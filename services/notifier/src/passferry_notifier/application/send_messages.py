@@ -27,6 +27,8 @@ from passferry_notifier.domain.credentials import GoogleCredential
 from passferry_notifier.domain.deliveries import DELIVERED, Action, Delivery, Verdict
 from passferry_notifier.domain.google_messages import (
     MAX_MESSAGES,
+    Message,
+    kept_message,
     message_body,
     with_room_for_one,
 )
@@ -60,8 +62,6 @@ class GoogleMessage:
     body: str = field(repr=False)
     is_notifying: bool
     is_for_class: bool
-    #: Somebody may have sent it before, and not have heard the answer.
-    is_in_doubt: bool
 
     @property
     def key(self) -> tuple[UUID, UUID]:
@@ -102,6 +102,12 @@ class MessageStore(Protocol):
     async def claim(
         self, workspaces: Sequence[UUID], *, now: datetime, lease_until: datetime
     ) -> list[GoogleMessage]: ...
+
+    async def begin(self, message: GoogleMessage) -> bool:
+        """Note that it is about to be sent; False: its pass ended, or was erased, meanwhile.
+
+        From now on it counts as attempted, whether or not anybody reports on it.
+        """
 
     async def forget_pass(self, workspace_id: UUID, pass_id: UUID) -> None: ...
 
@@ -215,6 +221,7 @@ class SendMessages:
 class AddMessages:
     """One attempt. A class that has the message already is not told it again."""
 
+    store: MessageStore
     gateway: GoogleGateway
     budget: NotificationBudget
     clock: Clock
@@ -235,8 +242,11 @@ class AddMessages:
 
     async def _add(self, detail: MessageDetail, target: MessageTarget) -> Verdict:
         credential, message = detail.credential, detail.message
-        # With several classes the attempt before may have reached some of them.
-        if message.is_in_doubt or message.delivery.attempts > 0:
+        # It may have waited long, for its credential or its turn.
+        if not await self.store.begin(message):
+            return PASS_ENDED
+        # The attempt before may have arrived; with several classes, at some of them.
+        if message.delivery.attempts > 0:
             present = await self.gateway.call(credential, "GET", target.path)
             if present.status != 200:
                 return _refusal(present)
@@ -254,13 +264,8 @@ class AddMessages:
             may_notify = False
             answer = await self._post(detail, target, may_notify=False)
         if answer.status == 400:
-            full = await self._make_room(credential, target)
-            if full is not None:
-                return full
-            answer = await self._post(detail, target, may_notify=may_notify)
-        if answer.status != 200:
-            return _refusal(answer)
-        return SILENT if message.is_notifying and not may_notify else DELIVERED
+            return await self._add_with_room(detail, target, may_notify=may_notify)
+        return _outcome(answer, message, has_notified=may_notify)
 
     async def _post(
         self, detail: MessageDetail, target: MessageTarget, *, may_notify: bool
@@ -272,11 +277,11 @@ class AddMessages:
         path = f"{target.path}/addMessage"
         return await self.gateway.call(detail.credential, "POST", path, {"message": told})
 
-    async def _make_room(
-        self, credential: GoogleCredential, target: MessageTarget
-    ) -> Verdict | None:
-        """Google keeps ten; None when there is room now. Otherwise the refusal was for something
-        else, or all ten are the template's."""
+    async def _add_with_room(
+        self, detail: MessageDetail, target: MessageTarget, *, may_notify: bool
+    ) -> Verdict:
+        """After a refusal, which may be for the ten that Google keeps, or for something else."""
+        credential = detail.credential
         present = await self.gateway.call(credential, "GET", target.path)
         if present.status != 200:
             return _refusal(present)
@@ -286,11 +291,22 @@ class AddMessages:
         kept = with_room_for_one(messages, target.template_message_ids)
         if kept is None:
             return FULL
-        body: dict[str, Any] = {"messages": kept}
+        answer = await self._replace(credential, target, kept)
+        if answer.status != 200:
+            return _refusal(answer)
+        answer = await self._post(detail, target, may_notify=may_notify)
+        if answer.status == 400:
+            # It was refused for itself: what made room for it comes back.
+            await self._replace(credential, target, [kept_message(each) for each in messages])
+        return _outcome(answer, detail.message, has_notified=may_notify)
+
+    async def _replace(
+        self, credential: GoogleCredential, target: MessageTarget, messages: Sequence[Message]
+    ) -> GoogleAnswer:
+        body: dict[str, Any] = {"messages": messages}
         if target.kind == "Class" and target.vertical != "generic":
             body["reviewStatus"] = "UNDER_REVIEW"
-        answer = await self.gateway.call(credential, "PATCH", target.path, body)
-        return None if answer.status == 200 else _refusal(answer)
+        return await self.gateway.call(credential, "PATCH", target.path, body)
 
 
 def messages_dispatcher(send_messages: SendMessages, add: AddMessages, meter: Meter) -> None:
@@ -328,8 +344,13 @@ def _message(data: MessageIssued, now: datetime) -> GoogleMessage:
         body=data.body,
         is_notifying=data.notify,
         is_for_class=data.pass_id is None,
-        is_in_doubt=False,
     )
+
+
+def _outcome(answer: GoogleAnswer, message: GoogleMessage, *, has_notified: bool) -> Verdict:
+    if answer.status != 200:
+        return _refusal(answer)
+    return SILENT if message.is_notifying and not has_notified else DELIVERED
 
 
 def _messages(answer: GoogleAnswer) -> list[Mapping[str, Any]]:
