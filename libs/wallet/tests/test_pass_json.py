@@ -493,7 +493,12 @@ def test_all_that_is_optional_can_be_told(write):
 
 
 @pytest.mark.parametrize(
-    ("message", "is_fine"), [("x" * 64, True), ("x" * 65, False), ("é" * 33, False), ("", False)]
+    ("message", "is_fine"),
+    [
+        *[("x" * 64, True), ("x" * 65, False), ("é" * 33, False), ("", False)],
+        # Nothing is left of it.
+        *[("\ufeff", False), ("\u2029\u202e", False)],
+    ],
 )
 def test_an_nfc_message_has_at_most_64_bytes(write, identity, message, is_fine):
     nfc = Nfc(message=message, encryption_public_key=p256_key())

@@ -111,7 +111,10 @@ async def test_an_external_id_with_slashes_names_its_pass_everywhere(office, caf
 
 @pytest.mark.parametrize(
     "name",
-    ["a/void", "a/expire", "a/messages", "a/transfer", "a/reissue", "links", "a/links/1/2"],
+    [
+        *("a/void", "a/expire", "a/messages", "a/transfer", "a/reissue", "links", "a/links/1/2"),
+        *("a/.../b", "a..b/.c", "x/.hidden"),
+    ],
 )
 async def test_an_id_that_looks_like_an_address_names_its_pass_in_every_call(office, cafe, name):
     # proves: A5
@@ -127,7 +130,12 @@ async def test_an_id_that_looks_like_an_address_names_its_pass_in_every_call(off
 
 
 @pytest.mark.parametrize(
-    "name", ["a/links", "a/links/1", "a/links/1/qr.svg", "a/links/1/snippet", "a/b/links"]
+    "name",
+    [
+        *("a/links", "a/links/1", "a/links/1/qr.svg", "a/links/1/snippet", "a/b/links"),
+        # Folded by clients, or cut short.
+        *("a/../x", "x/./y", "x/..", "../external:y", ".", "a\nb", "a\n", "\ta", "a\x7f"),
+    ],
 )
 async def test_no_pass_is_issued_under_an_id_by_which_it_could_not_be_reached(office, cafe, name):
     # proves: A5

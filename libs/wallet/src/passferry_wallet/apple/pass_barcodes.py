@@ -116,12 +116,14 @@ def add_nfc(written: dict[str, Any], content: PassContent) -> None:
             "nfc_certificate_missing", "nfc", "needs a certificate for NFC; without it devices "
             "refuse the whole pass",
         )  # fmt: skip
-    if not nfc.message or len(nfc.message.encode("utf-8", "replace")) > MAX_NFC_BYTES:
+    # What hides is no message, and is not counted as one.
+    message = clean_text(nfc.message, "nfc.message")
+    if not message or len(message.encode()) > MAX_NFC_BYTES:
         raise PassContentRejected(
             "nfc_message_invalid", "nfc.message", f"must be 1 to {MAX_NFC_BYTES} bytes"
         )
     written["nfc"] = {
-        "message": clean_text(nfc.message, "nfc.message"),
+        "message": message,
         "encryptionPublicKey": check_nfc_key(nfc.encryption_public_key),
     }
     if nfc.requires_authentication:

@@ -26,6 +26,10 @@ _FIELD_NAME = re.compile(r"^[A-Za-z][A-Za-z0-9_.-]{0,63}\Z")
 _CODE = re.compile(r"^[\x20-\x7e]+\Z")
 #: A pass is addressed by this id, and what follows it there is read as an address of its links.
 _LINK_ADDRESS = re.compile(r"/links(/[^/]+(/(qr\.[^/]+|snippet))?)?\Z")
+#: Clients and proxies fold them away, and then the address is that of another pass.
+_DOT_SEGMENT = re.compile(r"(^|/)\.\.?(/|\Z)")
+#: No address reaches over the end of a line.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,12 +115,19 @@ class IssueRefused(ContentRejected):
 
 def check_external_id(external_id: str | None) -> None:
     """Raises `ContentRejected` for one by which its pass could not be reached."""
-    if external_id is not None and _LINK_ADDRESS.search(external_id):
-        raise ContentRejected(
-            "external_id_reserved",
-            "external_id",
-            'ends like the address of a link, such as "/links": give the pass another one',
-        )
+    if external_id is None:
+        return
+    if _LINK_ADDRESS.search(external_id):
+        why = 'ends like the address of a link, such as "/links"'
+    elif _DOT_SEGMENT.search(external_id):
+        why = 'has "." or ".." between slashes, which addresses lose on their way'
+    elif _CONTROL.search(external_id):
+        why = "has the end of a line or another control character"
+    else:
+        return
+    raise ContentRejected(
+        "external_id_reserved", "external_id", f"{why}: give the pass another one"
+    )
 
 
 def is_code(code: str) -> bool:
