@@ -105,7 +105,7 @@ def _check_size(width: int, height: int) -> None:
         raise PassContentRejected(
             "dimensions_invalid",
             "body",
-            f"has at most {MAX_SOURCE_PIXELS // 1_000_000} million pixels, and {MAX_SOURCE_SIDE} "
+            f"must have at most {MAX_SOURCE_PIXELS // 1_000_000} million pixels, and {MAX_SOURCE_SIDE} "
             f"on a side, not {width} x {height}",
         )
 

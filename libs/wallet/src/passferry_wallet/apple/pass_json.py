@@ -184,7 +184,7 @@ def checked_serial(text: str) -> str:
 
 
 def checked_token(text: str) -> str:
-    rule = f"has {MIN_TOKEN_CHARACTERS} characters or more"
+    rule = f"must have {MIN_TOKEN_CHARACTERS} characters or more"
     return matching(_TOKEN, text, "authentication_token", rule)
 
 

@@ -77,7 +77,7 @@ def zoned_date_text(text: str, where: str) -> str:
 def exact_number(unscaled: int, scale: int, where: str) -> int | orjson.Fragment:
     """`unscaled` / 10**`scale` as a JSON number with all its digits, by integers alone."""
     if not 0 <= scale <= MAX_SCALE:
-        raise PassContentRejected("number_invalid", where, f"has 0 to {MAX_SCALE} decimals")
+        raise PassContentRejected("number_invalid", where, f"must have 0 to {MAX_SCALE} decimals")
     if abs(unscaled) > MAX_INTEGER:
         raise PassContentRejected("number_too_large", where, "does not fit 64 bits")
     if scale == 0:

@@ -276,7 +276,7 @@ class PublishTemplate:
         await self._store_strings(work, draft)
         files = await self.templates.files(work.transaction, draft)
         if len(files) > MAX_FILES:
-            raise ContentRejected("too_many", "files", f"are at most {MAX_FILES} in a template")
+            raise ContentRejected("too_many", "files", f"must be at most {MAX_FILES} in a template")
         check_publishable(draft, {file.name for file in files})
         self.try_out(draft, files)
         for finding in await self.lint.of(work, draft, files):

@@ -180,7 +180,7 @@ def _translations(node: Node) -> Mapping[str, str]:
     texts = node.members()
     if len(texts) > MAX_STRINGS or not all(0 < len(text) <= MAX_TEXT for text in texts):
         raise ContentRejected(
-            "too_many", node.path, f"has at most {MAX_STRINGS} texts of {MAX_TEXT} characters"
+            "too_many", node.path, f"must have at most {MAX_STRINGS} texts of {MAX_TEXT} characters"
         )
     return {text: node.optional_text(text, most=MAX_TEXT) or "" for text in texts}
 

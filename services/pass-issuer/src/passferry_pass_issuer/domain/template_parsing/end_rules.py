@@ -34,17 +34,17 @@ def end_rules(node: Node) -> tuple[EndRule, ...]:
 def _rule(node: Node) -> EndRule:
     given = [kind for kind in _KINDS if node.get(kind) is not None]
     if len(given) != 1:
-        raise ContentRejected("invalid", node.path, f"has one of {', '.join(_KINDS)}")
+        raise ContentRejected("invalid", node.path, f"must have one of {', '.join(_KINDS)}")
     [kind] = given
     count, field_name = 0, ""
     match kind:
         case "balance_spent":
             if node.get(kind) is not True:
-                raise ContentRejected("invalid", node.at(kind), "is true, or left out")
+                raise ContentRejected("invalid", node.at(kind), "must be true, or left out")
         case "date_field":
             field_name = node.text(kind, most=64)
             if not FIELD_NAME.match(field_name):
-                raise ContentRejected("invalid", node.at(kind), "is the name of a field")
+                raise ContentRejected("invalid", node.at(kind), "must be the name of a field")
         case _:
             count = node.whole_number(kind, 1, MAX_USES if kind == "uses" else MAX_DAYS)
     said = node.optional_choice("reason", REASONS)

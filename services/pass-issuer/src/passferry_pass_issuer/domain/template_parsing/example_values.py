@@ -14,7 +14,9 @@ MAX_EXAMPLE_VALUES = 200
 def example_values(node: Node) -> Mapping[str, str | int | bool]:
     names = node.members()
     if len(names) > MAX_EXAMPLE_VALUES:
-        raise ContentRejected("too_many", node.path, f"has at most {MAX_EXAMPLE_VALUES} values")
+        raise ContentRejected(
+            "too_many", node.path, f"must have at most {MAX_EXAMPLE_VALUES} values"
+        )
     found: dict[str, str | int | bool] = {}
     for name in names:
         given = node.get(name)

@@ -115,7 +115,7 @@ def _address(node: Node, name: str) -> str | None:
 def _tiers(node: Node) -> TiersContent:
     levels = node.children("levels", _tier, most=MAX_TIERS)
     if not levels:
-        raise ContentRejected("required", node.at("levels"), "has at least one tier")
+        raise ContentRejected("required", node.at("levels"), "must have at least one tier")
     for name, given in (
         ("key", [level.key.lower() for level in levels]),
         ("value", [level.value for level in levels]),

@@ -71,7 +71,7 @@ def rotating_barcode(node: Node) -> RotatingBarcodeContent:
         )
     keys = node.children("keys", lambda inner: value(inner, "value"), most=MAX_TOTP_KEYS)
     if not keys:
-        raise ContentRejected("required", node.at("keys"), "has at least one key")
+        raise ContentRejected("required", node.at("keys"), "must have at least one key")
     if any(key.source == "text" for key in keys):
         # Templates are shown to whoever may view them, and a key is a secret of one pass.
         raise ContentRejected("invalid", node.at("keys"), "come from fields of the pass")

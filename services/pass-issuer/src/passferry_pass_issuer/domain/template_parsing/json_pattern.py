@@ -58,7 +58,9 @@ class _Reader:
         items = []
         for name, member in value.items():
             if not name or len(name) > MAX_KEY or _UNWANTED.search(name):
-                raise ContentRejected("invalid", path, f"has a name of 1 to {MAX_KEY} characters")
+                raise ContentRejected(
+                    "invalid", path, f"must have names of 1 to {MAX_KEY} characters"
+                )
             items.append((name, self.read(member, f"{path}.{name}", depth + 1)))
         if all(isinstance(member, Constant) for _, member in items):
             return Constant(value)
