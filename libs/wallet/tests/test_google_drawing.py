@@ -12,15 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from passferry_testing.google_simulator.discovery import load_discovery
-from passferry_wallet.google.content import Amount, GoogleContentRejected, GoogleMessage
+from passferry_wallet.google.content import Amount, GoogleContentRejected
 from passferry_wallet.google.drawing import compile_body
 from passferry_wallet.google.objects import (
     VERTICALS,
     as_vertical,
-    build_message,
-    build_message_request,
     can_notify_on_update,
-    message_path,
     payload_key,
     resource_names,
     told,
@@ -399,21 +396,3 @@ def test_verticals_have_their_names():
     assert [each for each in VERTICALS if not can_notify_on_update(each)] == ["generic"]
     with pytest.raises(GoogleContentRejected):
         as_vertical("parking")
-
-
-def test_a_message_notifies_only_when_that_is_asked_for():
-    message = GoogleMessage(message_id="1", header="Hi", body="There", start=NOW)
-    shown = build_message(message)
-    assert shown == {
-        "id": "1",
-        "header": "Hi",
-        "body": "There",
-        "messageType": "TEXT",
-        "displayInterval": {"start": {"date": "2026-03-01T12:00:00+00:00"}},
-    }
-    loud = GoogleMessage(message_id="1", header="Hi", body="There", is_notifying=True)
-    assert build_message_request(loud)["message"]["messageType"] == "TEXT_AND_NOTIFY"
-    assert message_path("offer", "Class", "1.card") == "offerClass/1.card/addMessage"
-    backwards = GoogleMessage(message_id="1", header="a", body="b", start=NOW, end=NOW)
-    with pytest.raises(GoogleContentRejected):
-        build_message(backwards)

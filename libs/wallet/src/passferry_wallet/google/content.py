@@ -30,15 +30,3 @@ class Amount:
 
 #: What a changing member of a body can be; a datetime has its zone.
 Value = str | int | bool | Amount | datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GoogleMessage:
-    """`is_notifying` asks for a notification; Google allows three in 24 hours."""
-
-    message_id: str
-    header: str
-    body: str
-    is_notifying: bool = False
-    start: datetime | None = None
-    end: datetime | None = None

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from passferry_wallet.google.content import GoogleContentRejected, GoogleMessage, Vertical
+from passferry_wallet.google.content import GoogleContentRejected, Vertical
 from passferry_wallet.google.models import OBJECT_MODELS
-from passferry_wallet.google.values import interval, text
 
 VERTICALS: frozenset[Vertical] = frozenset(
     {"loyalty", "giftCard", "offer", "eventTicket", "flight", "transit", "generic"}
@@ -36,29 +35,6 @@ def payload_key(vertical: Vertical, kind: Literal["Class", "Object"]) -> str:
 def can_notify_on_update(vertical: Vertical) -> bool:
     """Whether `notifyPreference` may be sent; generic passes refuse it."""
     return "notify_preference" in OBJECT_MODELS[vertical].model_fields
-
-
-def build_message(message: GoogleMessage) -> Body:
-    """One message, for a request of `addMessage` or inside a body."""
-    body: Body = {
-        "id": text(message.message_id, "message.id"),
-        "header": text(message.header, "message.header"),
-        "body": text(message.body, "message.body"),
-        "messageType": "TEXT_AND_NOTIFY" if message.is_notifying else "TEXT",
-    }
-    if message.start is not None or message.end is not None:
-        body["displayInterval"] = interval(message.start, message.end, "message.end")
-    return body
-
-
-def build_message_request(message: GoogleMessage) -> Body:
-    """What `addMessage` takes, on an object for one holder and on a class for all of them."""
-    return {"message": build_message(message)}
-
-
-def message_path(vertical: Vertical, kind: Literal["Class", "Object"], name: str) -> str:
-    """Where `addMessage` of the class or object `name` is, below the root of the API."""
-    return f"{vertical}{kind}/{name}/addMessage"
 
 
 def told(body: Any) -> Any:
