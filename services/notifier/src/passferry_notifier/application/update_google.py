@@ -162,7 +162,9 @@ class SendToGoogle:
         """Once, also when its template and its first objects come together. `is_missing`: Google
         said that it has it not, whatever was told it before."""
         key = known.workspace_id, known.class_id
-        async with self.turns.of(key) as was_being_written:
+        # Who only changes its list of messages has not written it.
+        writing = self.turns.of(("writing", *key))
+        async with writing as was_being_written, self.turns.of(key):
             known = await self.store.class_of(*key) or known
             if _is_synced(known) and (was_being_written or not is_missing):
                 return None
