@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -115,8 +116,9 @@ async def test_a_card_that_was_used_so_often_ends_once_with_its_reason(office, c
     [told] = await office.events(PassVoided)
     assert (str(told.pass_id), told.reason) == (one.issued["pass_id"], "redeemed")
     assert await one.google_state() == "COMPLETED"
-    [row] = await office.rows("SELECT uses, ends_at, status FROM pass_issuer.pass")
-    assert (row["uses"], row["ends_at"], row["status"]) == (3, None, "voided")
+    [row] = await office.rows("SELECT uses, ends_at, ends_as, status FROM pass_issuer.pass")
+    assert (row["uses"], row["ends_as"], row["status"]) == (3, "redeemed", "voided")
+    assert row["ends_at"] < office.clock.now()
 
 
 async def test_a_spent_balance_ends_what_the_ledger_would_leave_open(office, card):
@@ -154,6 +156,47 @@ async def test_a_date_of_the_pass_itself_ends_it_and_a_later_date_lets_it_live(o
     [told] = await office.events(PassExpired)
     assert told.reason == "expired"
     assert await one.google_state() == "EXPIRED"
+
+
+async def test_wallets_and_the_answer_say_when_a_rule_lets_a_pass_expire(office, card):
+    today = office.clock.now().date()
+
+    def day(number: int) -> str:
+        return (today + timedelta(days=number)).isoformat()
+
+    def at(number: int) -> str:
+        return f"{day(number)}T00:00:00Z"
+
+    async def shown() -> Any:
+        [row] = await office.rows("SELECT pass_json FROM pass_issuer.pass")
+        return json.loads(row["pass_json"]).get("expirationDate")
+
+    one = await card({"date_field": "until"}, {"days_after_last_use": 90}, fields={"until": day(2)})
+    assert (one.issued["ends_at"], one.issued["ends_as"]) == (at(3), "expired")
+    assert await shown() == at(3)
+    await office.call("PATCH", one.path, json={"fields": {"until": day(6)}})
+    assert await shown() == at(7)
+    # Whichever is earlier: an end of its own, or that of a rule.
+    await office.call("PATCH", one.path, json={"expires_at": at(5)})
+    assert await shown() == at(5)
+    await office.call("PATCH", one.path, json={"expires_at": at(50)})
+    await one.use(1, left=1)
+    seen = await office.call("GET", one.path)
+    assert (seen["uses"], seen["ends_at"], seen["expires_at"]) == (1, at(7), at(50))
+    assert seen["last_used_at"] is not None
+    await one.later(days=8)
+    # It says so still when it is over.
+    seen = await office.call("GET", one.path)
+    assert (seen["status"], seen["ends_at"]) == ("expired", at(7))
+    assert await shown() == at(7)
+
+
+async def test_an_end_that_is_no_expiry_is_told_to_no_wallet_before_it_comes(office, card):
+    one = await card({"days_after_last_use": 30}, {"uses": 5})
+    [row] = await office.rows("SELECT pass_json, ends_at, created_at FROM pass_issuer.pass")
+    assert "expirationDate" not in json.loads(row["pass_json"])
+    assert (one.issued["ends_as"], one.issued["uses"]) == ("inactive", 0)
+    assert row["ends_at"] == row["created_at"] + timedelta(days=30)
 
 
 async def test_a_pass_that_nobody_uses_ends_as_inactive(office, card):

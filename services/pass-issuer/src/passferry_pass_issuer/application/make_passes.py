@@ -20,7 +20,7 @@ from passferry_pass_issuer.application.ports import (
 )
 from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain import secret_contexts
-from passferry_pass_issuer.domain.end_rules import check_not_over, with_end
+from passferry_pass_issuer.domain.end_rules import check_not_over, expiry_of, with_end
 from passferry_pass_issuer.domain.program import Program
 from passferry_pass_issuer.domain.rendering_subject import (
     HolderFacts,
@@ -30,7 +30,7 @@ from passferry_pass_issuer.domain.rendering_subject import (
     TemplateFacts,
 )
 from passferry_pass_issuer.domain.value_expression import Scalar
-from passferry_pass_issuer.domain.wallet_pass import WalletPass
+from passferry_pass_issuer.domain.wallet_pass import WalletPass, changed
 from passferry_runtime.ids import uuid7
 
 FIRST_REVISION = 1
@@ -100,16 +100,19 @@ class MakePasses:
             holder=draft.holder,
             web_service_url=f"{self.public_base_url}/w/{draft.workspace_id}",
         )
-        row = self._row(work, draft, subject, self.renderer.render(subject))
+        row = self._row(work, draft, subject)
         zone, rules = subject.program.time_zone, subject.template.content.ends_when
         if not draft.may_be_over:
             check_not_over(row, rules, time_zone=zone, now=work.now)
         ending = with_end(row, rules, time_zone=zone, now=work.now)
-        return NewPass(wallet_pass=ending, link=new_link())
+        expiry = expiry_of(ending)
+        if expiry != subject.expires_at:
+            subject = replace(subject, expires_at=expiry)
+        drawn = _drawn(ending, self.renderer.render(subject))
+        return NewPass(wallet_pass=drawn, link=new_link())
 
-    def _row(
-        self, work: Work, draft: PassDraft, subject: RenderSubject, rendering: Rendering
-    ) -> WalletPass:
+    def _row(self, work: Work, draft: PassDraft, subject: RenderSubject) -> WalletPass:
+        """It is not drawn yet: what wallets are told hangs on when it ends."""
         program = draft.program
         ciphertext, sha256 = sealed_token(
             self.cipher, subject.workspace_id, subject.pass_id, subject.authentication_token
@@ -139,22 +142,33 @@ class MakePasses:
             ledger_version=draft.upstream_version,
             upstream_version=draft.upstream_version,
             field_values=subject.field_values,
-            expires_at=subject.expires_at,
+            expires_at=draft.expires_at,
             uses=draft.uses,
             last_used_at=draft.last_used_at,
             first_issued_at=draft.first_issued_at,
             revision=FIRST_REVISION,
-            content_sha256=rendering.content_sha256,
-            pass_json=rendering.pass_json,
-            manifest=rendering.manifest,
-            google_object_id=rendering.google_object_id,
-            google_object_body=rendering.google_object,
+            content_sha256="",
+            pass_json=None,
+            manifest=None,
+            google_object_id=None,
+            google_object_body=None,
             causes=(),
             caused_at=work.now,
             rendered_at=work.now,
             created_at=work.now,
             updated_at=work.now,
         )
+
+
+def _drawn(row: WalletPass, rendering: Rendering) -> WalletPass:
+    return changed(
+        row,
+        content_sha256=rendering.content_sha256,
+        pass_json=rendering.pass_json,
+        manifest=rendering.manifest,
+        google_object_id=rendering.google_object_id,
+        google_object_body=rendering.google_object,
+    )
 
 
 def tell_new_pass(
@@ -165,7 +179,7 @@ def tell_new_pass(
         PASS_CREATED, pass_created(new.wallet_pass, recipient_name=holder.full_name)
     )
     cause = {"event_type": "pass.created", "event_id": event_id, "reason": None}
-    caused = replace(new.wallet_pass, causes=(cause,))
+    caused = changed(new.wallet_pass, causes=(cause,))
     work.transaction.emit(PASS_RENDERED, pass_rendered(caused, template))
     opened = link_changed(caused, new.link, is_revoked=False, changed_at=work.now)
     work.transaction.emit(LINK_CHANGED, opened)

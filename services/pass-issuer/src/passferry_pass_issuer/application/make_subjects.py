@@ -11,6 +11,7 @@ import orjson
 
 from passferry_pass_issuer.application.ports import Cipher
 from passferry_pass_issuer.domain import secret_contexts
+from passferry_pass_issuer.domain.end_rules import expiry_of
 from passferry_pass_issuer.domain.refusals import Unreadable
 from passferry_pass_issuer.domain.rendering_subject import (
     HolderFacts,
@@ -66,7 +67,7 @@ class MakeSubjects:
             unit=wallet_pass.unit,
             unit_scale=wallet_pass.unit_scale,
             field_values=wallet_pass.field_values,
-            expires_at=wallet_pass.expires_at,
+            expires_at=expiry_of(wallet_pass),
             created_at=wallet_pass.created_at,
             tier=wallet_pass.tier,
             program=facts.programs[workspace_id, wallet_pass.program_id],

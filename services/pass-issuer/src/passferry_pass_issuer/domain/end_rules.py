@@ -48,10 +48,20 @@ def with_end(
 ) -> WalletPass:
     """The pass with the moment at which its rules end it, if they do. Raises `ContentRejected` for
     a value that is no date and should be one."""
+    if not row.is_usable and row.status_reason == row.ends_as:
+        # It ended so: when that was stays true.
+        return row
     if not rules or not row.is_usable:
         return _ending(row, None)
     ends = [end for rule in rules if (end := _end(row, rule, time_zone, now)) is not None]
     return _ending(row, min(ends, key=lambda end: end.at, default=None))
+
+
+def expiry_of(row: WalletPass) -> datetime | None:
+    """What wallets are told: a phone without a network must not show it as good after that."""
+    if row.ends_as != "expired" or row.ends_at is None:
+        return row.expires_at
+    return row.ends_at if row.expires_at is None else min(row.expires_at, row.ends_at)
 
 
 def check_not_over(

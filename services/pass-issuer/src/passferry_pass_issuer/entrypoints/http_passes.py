@@ -139,6 +139,11 @@ def pass_body(request: Request, wallet_pass: WalletPass, link: PassLink | None) 
         "upstream_version": wallet_pass.upstream_version,
         "fields": dict(wallet_pass.field_values),
         "expires_at": instant(wallet_pass.expires_at),
+        # As the template's rules say.
+        "ends_at": instant(wallet_pass.ends_at),
+        "ends_as": wallet_pass.ends_as,
+        "uses": wallet_pass.uses,
+        "last_used_at": instant(wallet_pass.last_used_at),
         "on_apple": wallet_pass.is_on_apple,
         "on_google": wallet_pass.is_on_google,
         "signed": wallet_pass.signed_revision == wallet_pass.revision,
