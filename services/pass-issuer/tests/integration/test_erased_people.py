@@ -30,6 +30,7 @@ from passferry_pass_issuer.adapters.wallet_renderer import WalletRenderer
 from passferry_pass_issuer.app import build_job_runner
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.secret_columns import SECRET_COLUMNS
+from passferry_pass_issuer.entrypoints.check_upkeep import upkeep_check
 from passferry_runtime.crypto import KeyRing
 from passferry_testing.pki import DemoAuthority
 
@@ -483,6 +484,53 @@ async def test_what_was_said_anew_since_is_the_next_holders(office, shop, handed
     assert (await office.call("GET", handed_over))["fields"]["favourite"] == "Bo likes tea"
 
 
+SPOIL_TOKEN = """
+UPDATE pass_issuer.pass SET authentication_token_ciphertext =
+    authentication_token_ciphertext || 'x'::bytea WHERE pass_id = $1
+"""
+MEND_TOKEN = """
+UPDATE pass_issuer.pass SET authentication_token_ciphertext =
+    substr(authentication_token_ciphertext, 1, length(authentication_token_ciphertext) - 1)
+WHERE pass_id = $1
+"""
+
+
+async def test_a_card_that_does_not_open_says_nothing_more_of_them_once_it_does(
+    office, shop, handed_over
+):
+    # proves: J71
+    await person(office, shop, "cleo", full_name="Cleo Brand")
+    beside = await shop.issue(holder={"external_id": "cleo"}, fields=FIELDS)
+    pass_id = UUID(handed_over.rpartition("/")[2])
+    await office.rows(SPOIL_TOKEN, pass_id)
+    erased = await erase(office, shop)
+    # The person is erased; it is Bo's card that waits, and that is shown.
+    assert erased["passes_erased"] is True
+    for _ in range(2):
+        office.clock.advance(timedelta(minutes=1))
+        await office.issuer.life.keep_time()
+        health = await upkeep_check(office.issuer.life.keep_time.failures).probe()
+        assert health.state == "degraded"
+        assert str(pass_id) in health.detail
+    told = [each for each in await office.events(PassUpdated) if each.erased_holder_id]
+    assert told == []
+    await office.rows(MEND_TOKEN, pass_id)
+    await office.issuer.life.keep_time()
+    assert (await office.call("GET", handed_over))["fields"] == {
+        "size": "L",
+        "number": "planted-77",
+    }
+    [told] = [each for each in await office.events(PassUpdated) if each.erased_holder_id]
+    assert (str(told.erased_holder_id), told.changed_fields) == (erased["holder_id"], ["favourite"])
+    last = [each for each in await office.events(PassRendered) if each.pass_id == pass_id][-1]
+    assert NAME not in last.apple.pass_json
+    assert (await upkeep_check(office.issuer.life.keep_time.failures).probe()).state == "ok"
+    assert await office.rows("SELECT 1 FROM pass_issuer.former_holder") == []
+    # Nobody else's card is touched.
+    other = await office.call("GET", f"{shop.base}/passes/{beside['pass_id']}")
+    assert other["fields"] == FIELDS
+
+
 async def test_a_follower_of_the_card_forgets_them_too(office, shop, handed_over):
     # proves: J71, J93
     await person(office, shop, "cleo", full_name="Cleo Brand")
@@ -711,7 +759,8 @@ async def test_who_had_what_a_reissued_card_is_made_of_is_taken_over(office, sho
     assert kept == {(ana, each) for each in ids} | {(bo, ids[2])}
     await office.rows("DELETE FROM pass_issuer.former_holder")
     directory = resources.files("passferry_pass_issuer.migrations")
-    text = (directory / "0017_followers_of_former_holders.sql").read_text()
+    migration = (directory / "0017_followers_of_former_holders.sql").read_text()
+    text = migration.partition("ALTER TABLE")[0]
     connection = await asyncpg.connect(office.harness.admin_url)
     try:
         await connection.execute("SET search_path = pass_issuer")

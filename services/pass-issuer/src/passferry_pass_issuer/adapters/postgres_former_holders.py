@@ -23,8 +23,9 @@ ON CONFLICT (workspace_id, holder_id, pass_id) DO UPDATE SET
 """
 
 COPY = """
-INSERT INTO former_holder (workspace_id, holder_id, pass_id, own_values, handed_over_at)
-SELECT workspace_id, holder_id, $3, own_values, handed_over_at
+INSERT INTO former_holder (workspace_id, holder_id, pass_id, own_values, handed_over_at,
+    waits_since)
+SELECT workspace_id, holder_id, $3, own_values, handed_over_at, waits_since
 FROM former_holder WHERE workspace_id = $1 AND pass_id = $2
 ON CONFLICT (workspace_id, holder_id, pass_id) DO UPDATE SET
     own_values = former_holder.own_values || excluded.own_values
@@ -35,6 +36,26 @@ SELECT former_holder.pass_id, former_holder.own_values FROM former_holder
 JOIN unnest($2::uuid[], $3::uuid[]) AS given(workspace_id, pass_id)
     ON former_holder.workspace_id = given.workspace_id AND former_holder.pass_id = given.pass_id
 WHERE former_holder.holder_id = $1
+"""
+
+PUT_OFF = """
+UPDATE former_holder SET waits_since = $4
+WHERE workspace_id = $1 AND holder_id = $2 AND pass_id = ANY($3::uuid[])
+"""
+
+WAITING = """
+SELECT late.workspace_id, late.pass_id
+FROM unnest($1::uuid[]) AS named(workspace_id) CROSS JOIN LATERAL (
+    SELECT workspace_id, pass_id FROM former_holder
+    WHERE former_holder.workspace_id = named.workspace_id AND waits_since IS NOT NULL
+        AND pass_id <> ALL($3::uuid[])
+    ORDER BY waits_since, pass_id LIMIT $2
+) AS late
+"""
+
+WAIT_FOR = """
+SELECT holder_id FROM former_holder
+WHERE workspace_id = $1 AND pass_id = $2 AND waits_since IS NOT NULL ORDER BY holder_id
 """
 
 FORGET = """
@@ -84,6 +105,34 @@ class PostgresFormerHolders:
             )
             for row in rows
         }
+
+    async def put_off(
+        self,
+        transaction: Transaction,
+        workspace_id: UUID,
+        holder_id: UUID,
+        pass_ids: Collection[UUID],
+        *,
+        now: datetime,
+    ) -> None:
+        await transaction.execute(PUT_OFF, workspace_id, holder_id, list(pass_ids), now)
+
+    async def waiting(
+        self,
+        transaction: Transaction,
+        workspace_ids: Collection[UUID],
+        *,
+        limit: int,
+        passing_over: Sequence[UUID],
+    ) -> list[tuple[UUID, UUID]]:
+        rows = await transaction.fetch(WAITING, sorted(workspace_ids), limit, list(passing_over))
+        return [(row["workspace_id"], row["pass_id"]) for row in rows]
+
+    async def wait_for(
+        self, transaction: Transaction, workspace_id: UUID, pass_id: UUID
+    ) -> list[UUID]:
+        rows = await transaction.fetch(WAIT_FOR, workspace_id, pass_id)
+        return [row["holder_id"] for row in rows]
 
     async def forget(
         self,

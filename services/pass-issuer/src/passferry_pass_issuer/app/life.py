@@ -21,6 +21,7 @@ from passferry_pass_issuer.application.end_due_passes import EndDuePasses
 from passferry_pass_issuer.application.former_holders import (
     KeepFormerHolder,
     LeaveFormerPasses,
+    LeaveLatePasses,
 )
 from passferry_pass_issuer.application.issue_passes import IssuePasses
 from passferry_pass_issuer.application.keep_holders import EraseHolder, SaveHolder
@@ -55,12 +56,13 @@ def build_life(
     keep_former = KeepFormerHolder(
         former=former, holders=stores.holders, catalogue=stores.catalogue
     )
+    leave = LeaveFormerPasses(former=former, revisions=around.revisions)
     draw = DrawHolderPasses(
         passes=holder_pages,
         ended=stores.ended,
         answers=answers,
         erased_names=stores.erased_names,
-        leave=LeaveFormerPasses(former=former, revisions=around.revisions),
+        leave=leave,
         store=stores.revisions,
         revisions=around.revisions,
         forget_after=around.forget_after,
@@ -126,6 +128,7 @@ def build_life(
             ended=stores.ended,
             holder_pages=holder_pages,
             draw=draw,
+            leave_late=LeaveLatePasses(former=former, leave=leave, locked=stores.revisions),
             claims=claims,
             messages=messages,
             answers=answers,

@@ -9,6 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from passferry_contracts.registry import PASS_UPDATED
+from passferry_pass_issuer.application.do_duties import Key
 from passferry_pass_issuer.application.life_ports import HolderRecords
 from passferry_pass_issuer.application.pass_events import pass_updated
 from passferry_pass_issuer.application.ports import (
@@ -21,6 +22,7 @@ from passferry_pass_issuer.application.ports import (
 from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain.erased_names import ERASED_CODE
 from passferry_pass_issuer.domain.former_values import fields_about
+from passferry_pass_issuer.domain.refusals import Unreadable
 from passferry_pass_issuer.domain.status_changes import ERASED
 from passferry_pass_issuer.domain.value_expression import Scalar
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
@@ -29,6 +31,9 @@ from passferry_runtime.ids import uuid7
 from passferry_runtime.logging import get_logger
 
 log = get_logger(__name__)
+
+#: Of each workspace in one look.
+LATE_PER_WORKSPACE = 50
 
 
 class FormerHolders(Protocol):
@@ -55,6 +60,33 @@ class FormerHolders(Protocol):
         self, transaction: Transaction, holder_id: UUID, passes: Sequence[WalletPass]
     ) -> dict[UUID, frozenset[str]]:
         """By pass id: fields that say what they said of the holder when it changed hands."""
+
+    async def put_off(
+        self,
+        transaction: Transaction,
+        workspace_id: UUID,
+        holder_id: UUID,
+        pass_ids: Collection[UUID],
+        *,
+        now: datetime,
+    ) -> None:
+        """The holder was erased, and these passes still say what they said."""
+
+    async def waiting(
+        self,
+        transaction: Transaction,
+        workspace_ids: Collection[UUID],
+        *,
+        limit: int,
+        passing_over: Sequence[UUID],
+    ) -> list[tuple[UUID, UUID]]:
+        """(workspace_id, pass_id) of those put off, the longest waiting first; at most `limit` of
+        each workspace."""
+
+    async def wait_for(
+        self, transaction: Transaction, workspace_id: UUID, pass_id: UUID
+    ) -> list[UUID]:
+        """The erased people for whom the pass was put off."""
 
     async def forget(
         self,
@@ -110,15 +142,25 @@ class LeaveFormerPasses:
 
     async def __call__(
         self, work: Work, workspace_id: UUID, holder_id: UUID, passes: Sequence[WalletPass]
-    ) -> None:
-        """`passes` that they have or had; what they have is erased elsewhere."""
-        ids = [row.pass_id for row in passes]
-        await self._leave(work, holder_id, [row for row in passes if row.holder_id != holder_id])
+    ) -> dict[UUID, Unreadable]:
+        """`passes` that they have or had; what they have is erased elsewhere. One that does not open
+        is put off."""
+        late = await self._leave(
+            work, holder_id, [row for row in passes if row.holder_id != holder_id]
+        )
+        if late:
+            await self.former.put_off(
+                work.transaction, workspace_id, holder_id, sorted(late), now=work.now
+            )
+        ids = [row.pass_id for row in passes if row.pass_id not in late]
         await self.former.forget(work.transaction, workspace_id, holder_id, ids)
+        return late
 
-    async def _leave(self, work: Work, holder_id: UUID, rows: Sequence[WalletPass]) -> None:
+    async def _leave(
+        self, work: Work, holder_id: UUID, rows: Sequence[WalletPass]
+    ) -> dict[UUID, Unreadable]:
         if not rows:
-            return
+            return {}
         said = await self.former.still_said(work.transaction, holder_id, rows)
         cleared = [row for row in rows if said.get(row.pass_id) and row.forgotten_at is None]
         event_ids = {row.pass_id: str(uuid7()) for row in rows}
@@ -139,7 +181,14 @@ class LeaveFormerPasses:
         ]
         stored = await self.revisions.store_showable(work.transaction, changes)
         after = {row.pass_id: row for row in stored if isinstance(row, WalletPass)}
+        late = {
+            change.before.pass_id: refusal
+            for change, refusal in zip(changes, stored, strict=True)
+            if isinstance(refusal, Unreadable)
+        }
         for row in rows:
+            if row.pass_id in late:
+                continue
             fields = said.get(row.pass_id, frozenset()) if row.pass_id in after else frozenset()
             if row in cleared and row.pass_id not in after:
                 # It would show nothing to anybody then; a person has to look at it.
@@ -161,6 +210,39 @@ class LeaveFormerPasses:
                 row.pass_id,
                 after={"changed_fields": sorted(fields)},
             )
+        return late
+
+
+class LockedPasses(Protocol):
+    async def lock(
+        self, transaction: Transaction, keys: Collection[Key]
+    ) -> dict[Key, WalletPass]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaveLatePasses:
+    """A duty of the upkeep: passes that did not open when somebody who had them was erased."""
+
+    former: FormerHolders
+    leave: LeaveFormerPasses
+    locked: LockedPasses
+
+    async def waiting(
+        self, work: Work, named: Sequence[UUID], *, passing_over: Sequence[UUID]
+    ) -> list[Key]:
+        return await self.former.waiting(
+            work.transaction, named, limit=LATE_PER_WORKSPACE, passing_over=passing_over
+        )
+
+    async def __call__(self, work: Work, keys: Sequence[Key]) -> int:
+        """Raises `Unreadable` while one does not open: the upkeep shows it and tries again."""
+        for workspace_id, pass_id in keys:
+            for holder_id in await self.former.wait_for(work.transaction, workspace_id, pass_id):
+                rows = await self.locked.lock(work.transaction, [(workspace_id, pass_id)])
+                late = await self.leave(work, workspace_id, holder_id, list(rows.values()))
+                for refusal in late.values():
+                    raise refusal
+        return len(keys)
 
 
 def _without(row: WalletPass, names: Collection[str]) -> dict[str, Scalar]:

@@ -14,6 +14,7 @@ from passferry_pass_issuer.application.do_duties import DoDuty, Duty, Failures, 
 from passferry_pass_issuer.application.draw_holder_passes import DrawHolderPasses
 from passferry_pass_issuer.application.end_due_passes import PER_WORKSPACE, EndDuePasses
 from passferry_pass_issuer.application.erased_people import ErasedNames
+from passferry_pass_issuer.application.former_holders import LeaveLatePasses
 from passferry_pass_issuer.application.life_ports import (
     Claims,
     EndedPasses,
@@ -47,6 +48,7 @@ class KeepTime:
     ended: EndedPasses
     holder_pages: PassesOfHolders
     draw: DrawHolderPasses
+    leave_late: LeaveLatePasses
     claims: Claims
     messages: Messages
     answers: RememberedAnswers
@@ -75,6 +77,12 @@ class KeepTime:
                 do=self._draw_page,
                 at_once=1,
                 narrow=self._draw_one,
+            ),
+            Duty(
+                name="leave_late_passes",
+                find=self.leave_late.waiting,
+                do=self.leave_late,
+                at_once=BATCH,
             ),
             Duty(name="retire", find=self._due, do=self._retire, at_once=BATCH),
             Duty(name="forget", find=_all_of, do=self._forget, at_once=PAGE_WORKSPACES),
