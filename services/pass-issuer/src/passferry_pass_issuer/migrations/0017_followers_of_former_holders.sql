@@ -32,8 +32,3 @@ JOIN pass AS given ON given.workspace_id = follower.workspace_id
     AND given.pass_id = follower.new_pass_id AND given.holder_id <> had.holder_id
 GROUP BY had.workspace_id, had.holder_id, follower.new_pass_id
 ON CONFLICT (workspace_id, holder_id, pass_id) DO NOTHING;
-
--- Of an erased holder, while the pass does not open: it is tried until it does.
-ALTER TABLE former_holder ADD COLUMN waits_since timestamptz;
-CREATE INDEX former_holder_waiting ON former_holder (workspace_id, waits_since, pass_id)
-    WHERE waits_since IS NOT NULL;
