@@ -35,6 +35,8 @@ from passferry_runtime.clock import Clock
 
 #: Their objects refuse `notifyPreference`.
 NEVER_NOTIFYING = frozenset({"generic"})
+#: Of a class that is published anew while it is written. A later one is written with its objects.
+MAX_VERSIONS_AT_ONCE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,14 @@ class SendToGoogle:
             known = await self.store.class_of(*key) or known
             if _is_synced(known) and (was_being_written or not is_missing):
                 return None
-            return await self._write_class(credential, known)
+            for _ in range(MAX_VERSIONS_AT_ONCE):
+                refusal = await self._write_class(credential, known)
+                newer = await self.store.class_of(*key)
+                if refusal is not None or newer is None or newer.body_sha256 == known.body_sha256:
+                    return refusal
+                # Another replica may have written the newer one before ours arrived.
+                known = newer
+            return None
 
     async def _write_class(
         self, credential: GoogleCredential, known: GoogleClassRow
