@@ -60,9 +60,9 @@ class FakeGoogle:
 
 def sender(google: FakeGoogle) -> SendToGoogle:
     return SendToGoogle(
-        store=FakeStore(),  # type: ignore[arg-type]
+        store=FakeStore(),  # type: ignore[arg-type]  # has what is asked for
         gateway=google,
-        budget=None,  # type: ignore[arg-type]
+        budget=None,  # type: ignore[arg-type]  # classes notify nobody
         clock=SystemClock(),
     )
 
