@@ -66,9 +66,9 @@ class FakeGoogle:
 
 def sender(google: FakeGoogle, store: FakeStore | None = None) -> SendToGoogle:
     return SendToGoogle(
-        store=store or FakeStore(),  # type: ignore[arg-type]  # a fake of what is used here
+        store=store or FakeStore(),  # type: ignore[arg-type]  # has what is asked for
         gateway=google,
-        budget=None,  # type: ignore[arg-type]  # a fake of what is used here
+        budget=None,  # type: ignore[arg-type]  # classes notify nobody
         clock=SystemClock(),
     )
 

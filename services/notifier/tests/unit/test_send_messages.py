@@ -99,7 +99,7 @@ def work(attempts: int = 0) -> Work[MessageDetail]:
 
 def adding(store: FakeStore, google: FakeGoogle) -> AddMessages:
     return AddMessages(
-        store=store,  # type: ignore[arg-type]
+        store=store,  # type: ignore[arg-type]  # has what is asked for
         gateway=google,
         budget=FakeBudget(),
         clock=SystemClock(),

@@ -133,16 +133,6 @@ def day(value: datetime) -> str:
     return value.date().isoformat()
 
 
-def interval(start: datetime | None, end: datetime | None, where: str) -> dict[str, Any]:
-    written: dict[str, Any] = {}
-    if start is not None:
-        written["start"] = {"date": moment(start, where)}
-    if end is not None:
-        written["end"] = {"date": moment(end, where)}
-    check_interval(written, where)
-    return written
-
-
 def check_interval(written: Any, where: str) -> None:
     """Raises GoogleContentRejected when it ends before it starts, or one side alone has a zone."""
     start, end = (_read_moment((written.get(side) or {}).get("date")) for side in ("start", "end"))

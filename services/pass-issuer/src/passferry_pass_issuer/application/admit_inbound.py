@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -46,7 +46,7 @@ from passferry_pass_issuer.domain.upstream import (
     with_upstream_fields,
     with_upstream_redemption,
 )
-from passferry_pass_issuer.domain.wallet_pass import WalletPass
+from passferry_pass_issuer.domain.wallet_pass import WalletPass, changed
 from passferry_pass_issuer.metrics import INBOUND_EVENTS
 from passferry_runtime.errors import Rejected, RetryLater
 from passferry_runtime.ids import derived_id
@@ -294,7 +294,7 @@ class AdmitInbound:
                 if folding.row.status is folding.before.status:
                     raise row
                 # What cannot be shown ends all the same.
-                row = replace(folding.row, updated_at=work.now)
+                row = changed(folding.row, updated_at=work.now)
                 await self.ended.end_undrawn(work.transaction, [row])
             for event, before, after in folding.steps:
                 _republish(work.transaction, before, after, row, event.data, work.now)
@@ -433,9 +433,9 @@ def _republish(
         case InboundRedeemed():
             transaction.emit(PASS_REDEEMED, _redeemed(after, data, now), event_id=event_id)
         case InboundPassUpdated():
-            changed = changed_fields(before, after)
-            if changed:
-                updated = pass_updated(stored, changed_fields=changed, changed_at=now)
+            names = changed_fields(before, after)
+            if names:
+                updated = pass_updated(stored, changed_fields=names, changed_at=now)
                 transaction.emit(PASS_UPDATED, updated, event_id=event_id)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from passferry_pass_issuer.application.ports import (
 from passferry_pass_issuer.application.render_revisions import PassKey
 from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain.refusals import ContentRejected
-from passferry_pass_issuer.domain.wallet_pass import WalletPass
+from passferry_pass_issuer.domain.wallet_pass import WalletPass, changed
 from passferry_runtime.errors import Conflict, NotFound
 
 MAX_PASSES = 10
@@ -92,7 +92,7 @@ def _signing(row: WalletPass) -> PassChange:
     """The same revision, told again with its signature."""
     return PassChange(
         before=row,
-        after=replace(row, is_on_apple=True),
+        after=changed(row, is_on_apple=True),
         causes=row.causes,
         caused_at=row.caused_at,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -23,7 +23,7 @@ from passferry_pass_issuer.application.ports import (
 from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain.issuing import check_field_values
 from passferry_pass_issuer.domain.status_changes import REQUESTED, may_become
-from passferry_pass_issuer.domain.wallet_pass import WalletPass
+from passferry_pass_issuer.domain.wallet_pass import WalletPass, changed
 from passferry_runtime.errors import Conflict, NotFound
 from passferry_runtime.ids import uuid7
 
@@ -77,21 +77,21 @@ class ChangeFields:
             for name, value in {**before.field_values, **given}.items()
             if value is not None
         }
-        after = replace(
+        after = changed(
             before,
             field_values=check_field_values(merged),
             expires_at=change.expires_at if change.sets_expiry else before.expires_at,
         )
-        changed = {name for name in given if before.field_values.get(name) != merged.get(name)}
+        names = {name for name in given if before.field_values.get(name) != merged.get(name)}
         if after.expires_at != before.expires_at:
-            changed.add("expires_at")
-        if not changed:
+            names.add("expires_at")
+        if not names:
             return before
         asked = _change(work, before, after, "pass.updated")
         [stored] = await self.revisions.store_changed(work.transaction, [asked])
         work.transaction.emit(
             PASS_UPDATED,
-            pass_updated(stored, changed_fields=sorted(changed), changed_at=work.now),
+            pass_updated(stored, changed_fields=sorted(names), changed_at=work.now),
             event_id=asked.causes[0]["event_id"],
         )
         await work.audit(
@@ -99,7 +99,7 @@ class ChangeFields:
             "pass.updated",
             before.pass_id,
             before={"revision": before.revision},
-            after={"revision": stored.revision, "changed_fields": sorted(changed)},
+            after={"revision": stored.revision, "changed_fields": sorted(names)},
         )
         return stored
 
@@ -134,11 +134,11 @@ class EndPass:
         if await self.ended.moving(work.transaction, [key]):
             # The ledger would refuse to move what a closed account holds, and it would be lost.
             raise Conflict("reissue_moving", "its balance is being moved; try again shortly")
-        after = replace(before, status=status, status_reason=reason)
+        after = changed(before, status=status, status_reason=reason)
         asked = _change(work, before, after, _EVENT_TYPES[status])
         [drawn] = await self.revisions.store_showable(work.transaction, [asked])
         is_drawn = isinstance(drawn, WalletPass)
-        stored = drawn if isinstance(drawn, WalletPass) else replace(after, updated_at=work.now)
+        stored = drawn if isinstance(drawn, WalletPass) else changed(after, updated_at=work.now)
         if not is_drawn:
             # What cannot be shown ends all the same: it may be in a thief's hands.
             await self.ended.end_undrawn(work.transaction, [stored])

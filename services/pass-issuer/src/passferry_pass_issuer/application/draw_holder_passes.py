@@ -29,7 +29,7 @@ from passferry_pass_issuer.application.render_revisions import RevisionStore
 from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain.erased_names import pass_names
 from passferry_pass_issuer.domain.status_changes import ERASED
-from passferry_pass_issuer.domain.wallet_pass import WalletPass
+from passferry_pass_issuer.domain.wallet_pass import WalletPass, changed
 from passferry_runtime.ids import uuid7
 
 PAGE_PASSES = 100
@@ -162,7 +162,7 @@ class DrawHolderPasses:
                 erased.append(row)
             else:
                 # Nothing to show to anybody, or nothing that could be shown without the person.
-                at_once.append(replace(change.after, revision=change.before.revision))
+                at_once.append(changed(change.after, revision=change.before.revision))
         await self.ended.erase(work.transaction, [*erased, *at_once])
         event_ids = {each.before.pass_id: each.causes[0]["event_id"] for each in changes}
         for row in [*erased, *at_once]:
@@ -194,7 +194,7 @@ def _within_links(keys: Sequence[PassKey], links: Mapping[PassKey, int]) -> list
 
 def _nameless(row: WalletPass) -> WalletPass:
     """The pass without the person. The caller's own id of it and its code may name one too."""
-    return replace(
+    return changed(
         row,
         status=PassStatus.DELETED,
         status_reason=ERASED,

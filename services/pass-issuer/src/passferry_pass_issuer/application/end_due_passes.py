@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 from passferry_contracts.types import PassStatus
@@ -14,7 +14,7 @@ from passferry_pass_issuer.application.render_revisions import RevisionStore, te
 from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain.end_rules import ended_by_rule
 from passferry_pass_issuer.domain.status_changes import TIME_IS_OVER, may_become
-from passferry_pass_issuer.domain.wallet_pass import WalletPass
+from passferry_pass_issuer.domain.wallet_pass import WalletPass, changed
 from passferry_runtime.ids import uuid7
 
 #: Of each workspace in one look: a large one does not keep the others waiting.
@@ -61,7 +61,7 @@ class EndDuePasses:
         ]
         stored = await self.revisions.store_showable(work.transaction, changes)
         undrawn = [
-            replace(change.after, updated_at=work.now)
+            changed(change.after, updated_at=work.now)
             for change, row in zip(changes, stored, strict=True)
             if not isinstance(row, WalletPass)
         ]
@@ -81,7 +81,7 @@ def _expired(work: Work, row: WalletPass) -> WalletPass | None:
     is_late = row.expires_at is not None and row.expires_at <= work.now
     if not (is_late and row.is_usable and may_become(row.status, PassStatus.EXPIRED)):
         return None
-    return replace(row, status=PassStatus.EXPIRED, status_reason=TIME_IS_OVER)
+    return changed(row, status=PassStatus.EXPIRED, status_reason=TIME_IS_OVER)
 
 
 def _ruled(work: Work, row: WalletPass) -> WalletPass | None:

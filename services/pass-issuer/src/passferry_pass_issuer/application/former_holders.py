@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -25,7 +25,7 @@ from passferry_pass_issuer.domain.former_values import fields_about
 from passferry_pass_issuer.domain.refusals import Unreadable
 from passferry_pass_issuer.domain.status_changes import ERASED
 from passferry_pass_issuer.domain.value_expression import Scalar
-from passferry_pass_issuer.domain.wallet_pass import WalletPass
+from passferry_pass_issuer.domain.wallet_pass import WalletPass, changed
 from passferry_runtime.errors import Conflict
 from passferry_runtime.ids import uuid7
 from passferry_runtime.logging import get_logger
@@ -167,7 +167,7 @@ class LeaveFormerPasses:
         changes = [
             PassChange(
                 before=row,
-                after=replace(row, field_values=_without(row, said[row.pass_id])),
+                after=changed(row, field_values=_without(row, said[row.pass_id])),
                 causes=(
                     {
                         "event_type": "pass.updated",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from passferry_contracts.events.deliveries import DeliveryCompleted
 from passferry_contracts.types import Channel, DeliveryOutcome, PassStatus
 from passferry_pass_issuer.application.apply_events import ApplyEvents, GivenEvent, Verdict
 from passferry_pass_issuer.application.ports import Transaction, Transactions
-from passferry_pass_issuer.domain.wallet_pass import WalletPass
+from passferry_pass_issuer.domain.wallet_pass import WalletPass, changed
 
 #: Either way Google has stored the object.
 _ARRIVED = frozenset({DeliveryOutcome.DELIVERED, DeliveryOutcome.DELIVERED_SILENT})
@@ -34,7 +34,7 @@ def insert_effect(wallet_pass: WalletPass, event: PassEvent) -> WalletPass | Non
     is_known = wallet_pass.inserted_google_object_id == object_id
     if not is_ours or is_known or wallet_pass.status is PassStatus.DELETED:
         return None
-    return replace(wallet_pass, inserted_google_object_id=object_id)
+    return changed(wallet_pass, inserted_google_object_id=object_id)
 
 
 @dataclass(frozen=True, kw_only=True)

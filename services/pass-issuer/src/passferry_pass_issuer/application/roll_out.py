@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
@@ -30,7 +30,7 @@ from passferry_pass_issuer.domain.jobs import (
 )
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.rendering_subject import TemplateFacts
-from passferry_pass_issuer.domain.wallet_pass import WalletPass
+from passferry_pass_issuer.domain.wallet_pass import WalletPass, changed
 from passferry_runtime.errors import Conflict
 from passferry_runtime.ids import uuid7
 
@@ -293,7 +293,7 @@ def _change(work: Work, job: Job, row: WalletPass, template: TemplateFacts) -> P
     cause = {"event_type": "template.published", "event_id": str(job.job_id), "reason": None}
     return PassChange(
         before=row,
-        after=replace(row, template_version=template.template_version),
+        after=changed(row, template_version=template.template_version),
         causes=(cause,),
         caused_at=work.now,
     )

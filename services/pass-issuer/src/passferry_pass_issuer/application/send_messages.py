@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
@@ -19,7 +19,7 @@ from passferry_pass_issuer.application.ports import (
 )
 from passferry_pass_issuer.application.render_revisions import RevisionStore
 from passferry_pass_issuer.application.work import Work, Workbench
-from passferry_pass_issuer.domain.wallet_pass import WalletPass
+from passferry_pass_issuer.domain.wallet_pass import WalletPass, changed
 from passferry_pass_issuer.metrics import MESSAGES
 from passferry_runtime.errors import Conflict, NotFound, Rejected, RetryLater
 from passferry_runtime.ids import uuid7
@@ -100,7 +100,7 @@ class PutMessages:
         changes = [
             PassChange(
                 before=row,
-                after=replace(row, latest_message=message.shown),
+                after=changed(row, latest_message=message.shown),
                 causes=(
                     {"event_type": "message.issued", "event_id": event_ids[key], "reason": None},
                 ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 from passferry_contracts.registry import LINK_CHANGED, PASS_UPDATED
@@ -29,7 +29,7 @@ from passferry_pass_issuer.application.ports import (
 from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain.holder import Holder
 from passferry_pass_issuer.domain.issuing import with_field_values
-from passferry_pass_issuer.domain.wallet_pass import WalletPass
+from passferry_pass_issuer.domain.wallet_pass import WalletPass, changed
 from passferry_runtime.errors import Conflict, NotFound
 from passferry_runtime.ids import uuid7
 
@@ -111,7 +111,7 @@ class TransferPass:
         ciphertext, sha256 = sealed_token(
             self.cipher, before.workspace_id, before.pass_id, new_authentication_token()
         )
-        after = replace(
+        after = changed(
             before,
             holder_id=holder.holder_id,
             authentication_token_ciphertext=ciphertext,

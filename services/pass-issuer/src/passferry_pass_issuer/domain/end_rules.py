@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from passferry_contracts.types import PassStatus
 from passferry_pass_issuer.domain.refusals import ContentRejected
-from passferry_pass_issuer.domain.wallet_pass import WalletPass
+from passferry_pass_issuer.domain.wallet_pass import WalletPass, changed
 
 Kind = Literal["balance_spent", "uses", "date_field", "days_after_issue", "days_after_last_use"]
 #: What Google shows follows: COMPLETED, EXPIRED, INACTIVE.
@@ -90,7 +90,7 @@ def last_use(row: WalletPass) -> datetime | None:
 def ended_by_rule(row: WalletPass) -> WalletPass:
     """Of a pass whose `ends_at` is over."""
     status = PassStatus.EXPIRED if row.ends_as == "expired" else PassStatus.VOIDED
-    return replace(row, status=status, status_reason=row.ends_as)
+    return changed(row, status=status, status_reason=row.ends_as)
 
 
 def rule_fields(rules: Iterable[EndRule]) -> frozenset[str]:
@@ -160,7 +160,7 @@ def _ending(row: WalletPass, end: End | None) -> WalletPass:
     at, reason = (None, None) if end is None else (end.at, end.reason)
     if (row.ends_at, row.ends_as) == (at, reason):
         return row
-    return replace(row, ends_at=at, ends_as=reason)
+    return changed(row, ends_at=at, ends_as=reason)
 
 
 def _zone(name: str | None) -> tzinfo:

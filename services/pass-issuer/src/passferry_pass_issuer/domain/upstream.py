@@ -4,13 +4,12 @@ a change of fields does not make an older balance outdated that was never seen."
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 
 from passferry_contracts.types import PassStatus
 from passferry_pass_issuer.domain.issuing import check_field_values
 from passferry_pass_issuer.domain.revision import used_once, used_up
-from passferry_pass_issuer.domain.wallet_pass import WalletPass
+from passferry_pass_issuer.domain.wallet_pass import WalletPass, changed
 
 
 def with_upstream_balance(
@@ -19,7 +18,7 @@ def with_upstream_balance(
     """The pass with the new balance; None when that one or a newer one is shown already."""
     if version <= before.ledger_version or before.status is PassStatus.DELETED:
         return None
-    return replace(before, balance_minor=balance_minor, ledger_version=version)
+    return changed(before, balance_minor=balance_minor, ledger_version=version)
 
 
 def with_upstream_redemption(
@@ -44,7 +43,7 @@ def with_upstream_fields(
         return None
     merged = {**before.field_values, **check_field_values(field_values)}
     kept = {name: value for name, value in merged.items() if value is not None}
-    return replace(
+    return changed(
         before,
         field_values=check_field_values(kept),
         expires_at=expires_at or before.expires_at,
@@ -56,13 +55,13 @@ def voided_by_upstream(before: WalletPass, *, reason: str | None) -> WalletPass 
     """Final, so it needs no order."""
     if not before.is_usable:
         return None
-    return replace(before, status=PassStatus.VOIDED, status_reason=reason or "requested")
+    return changed(before, status=PassStatus.VOIDED, status_reason=reason or "requested")
 
 
 def changed_fields(before: WalletPass, after: WalletPass) -> list[str]:
     """Names of the fields that differ, and `expires_at`."""
     names = before.field_values.keys() | after.field_values.keys()
-    changed = [
+    differ = [
         name for name in names if before.field_values.get(name) != after.field_values.get(name)
     ]
-    return changed if after.expires_at == before.expires_at else [*changed, "expires_at"]
+    return differ if after.expires_at == before.expires_at else [*differ, "expires_at"]

@@ -15,6 +15,7 @@ from passferry_pass_issuer.entrypoints.http_templates import file_body, finding_
 from passferry_pass_issuer.entrypoints.http_work import (
     Body,
     answer_once,
+    answered,
     issuer_of,
     problem_of,
     working,
@@ -53,17 +54,26 @@ async def store_template_image(
 ) -> Response:
     """Scale one PNG, JPEG or WebP to every density of a role; the body is the picture."""
     store = issuer_of(request).store_template_image
+    asked: Body = {}
+
+    async def read() -> bytes:
+        picture = await request.body()
+        asked.update(picture_sha256=hashlib.sha256(picture).hexdigest(), language=language)
+        async with working(request, [scope.workspace_id], actor=scope.principal.actor) as work:
+            earlier = await answered(request, work, scope.workspace_id, asked)
+        if earlier is not None:
+            raise _Answered(earlier)
+        return picture
+
     try:
         # The picture is read when it is its turn: few are in memory at once.
-        scaled = await store.scale(role, request.body)
+        scaled = await store.scale(role, read)
+    except _Answered as known:
+        return known.answer
     except ContentRejected as refusal:
         raise problem_of(refusal) from refusal
     except TimeoutError as error:
         raise Problem(408, "body_too_slow", "the picture did not arrive in time") from error
-    asked = {
-        "picture_sha256": hashlib.sha256(await request.body()).hexdigest(),
-        "language": language,
-    }
     async with working(request, [scope.workspace_id], actor=scope.principal.actor) as work:
 
         async def produce() -> Body:
@@ -71,3 +81,11 @@ async def store_template_image(
             return {"files": [file_body(file) for file in files]}
 
         return await answer_once(request, work, scope.workspace_id, asked, produce, status=200)
+
+
+class _Answered(Exception):
+    """The call was made before: its picture is not scaled again."""
+
+    def __init__(self, answer: Response) -> None:
+        super().__init__()
+        self.answer = answer

@@ -217,28 +217,47 @@ async def answer_once(
     same key. An answer about a pass or a holder is forgotten when they are. `remembered` is
     what of the answer is kept, and told again.
     """
-    key = parse_idempotency_key(request.headers.get("idempotency-key"), required=False)
+    key = _key_of(request)
     if key is None:
         return JSONResponse(await produce(), status)
-    answers = issuer_of(request).answers
-    mark = fingerprint({"method": request.method, "path": request.url.path, "body": dict(body)})
-    earlier = await answers.recall(work.transaction, workspace_id, key, work.now)
+    earlier = await answered(request, work, workspace_id, body)
     if earlier is not None:
-        if earlier.fingerprint != mark:
-            raise Invalid("idempotency_key_reused", "this Idempotency-Key was already used")
-        return JSONResponse(earlier.body, earlier.status, {"Idempotency-Replayed": "true"})
+        return earlier
     produced = await produce()
-    await answers.remember(
+    await issuer_of(request).answers.remember(
         work.transaction,
         workspace_id,
         key,
         work.now,
-        fingerprint=mark,
+        fingerprint=_mark(request, body),
         status=status,
         body=remembered(produced),
         subject_id=_subject_of(produced),
     )
     return JSONResponse(produced, status)
+
+
+async def answered(
+    request: Request, work: Work, workspace_id: UUID, body: Mapping[str, Any]
+) -> JSONResponse | None:
+    """What the same call was answered before; raises Invalid where its key was another call's."""
+    key = _key_of(request)
+    if key is None:
+        return None
+    earlier = await issuer_of(request).answers.recall(work.transaction, workspace_id, key, work.now)
+    if earlier is None:
+        return None
+    if earlier.fingerprint != _mark(request, body):
+        raise Invalid("idempotency_key_reused", "this Idempotency-Key was already used")
+    return JSONResponse(earlier.body, earlier.status, {"Idempotency-Replayed": "true"})
+
+
+def _key_of(request: Request) -> str | None:
+    return parse_idempotency_key(request.headers.get("idempotency-key"), required=False)
+
+
+def _mark(request: Request, body: Mapping[str, Any]) -> str:
+    return fingerprint({"method": request.method, "path": request.url.path, "body": dict(body)})
 
 
 def without(*names: str) -> Callable[[Body], Body]:
