@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -35,13 +35,9 @@ ROW = GoogleClassRow(
 )
 
 
-@dataclass
 class FakeStore:
-    #: Those that are told before `ROW`, once each.
-    before: list[GoogleClassRow] = field(default_factory=list)
-
     async def class_of(self, workspace_id: UUID, class_id: str) -> GoogleClassRow | None:
-        return self.before.pop(0) if self.before else ROW
+        return ROW
 
     async def class_synced(self, workspace_id: UUID, class_id: str, body_sha256: str) -> None: ...
 
@@ -49,7 +45,6 @@ class FakeStore:
 @dataclass
 class FakeGoogle:
     calls: list[str] = field(default_factory=list)
-    bodies: list[Mapping[str, Any] | None] = field(default_factory=list)
 
     async def call(
         self,
@@ -59,14 +54,13 @@ class FakeGoogle:
         body: Mapping[str, Any] | None = None,
     ) -> GoogleAnswer:
         self.calls.append(f"{method} {path}")
-        self.bodies.append(body)
         await asyncio.sleep(0)
         return GoogleAnswer(200, {})
 
 
-def sender(google: FakeGoogle, store: FakeStore | None = None) -> SendToGoogle:
+def sender(google: FakeGoogle) -> SendToGoogle:
     return SendToGoogle(
-        store=store or FakeStore(),  # type: ignore[arg-type]  # has what is asked for
+        store=FakeStore(),  # type: ignore[arg-type]  # has what is asked for
         gateway=google,
         budget=None,  # type: ignore[arg-type]  # classes notify nobody
         clock=SystemClock(),
@@ -90,12 +84,3 @@ async def test_a_class_that_many_miss_at_once_is_written_once() -> None:
     writers = [send.write_class(CREDENTIAL, ROW, is_missing=True) for _ in range(5)]
     assert await asyncio.gather(*writers) == [None] * 5
     assert google.calls == ["POST loyaltyClass"]
-
-
-async def test_an_older_version_that_arrives_last_does_not_stay() -> None:
-    google = FakeGoogle()
-    older = replace(ROW, body={"id": "older"}, body_sha256="older", synced_sha256=None)
-    # While it is under way another replica writes the newer one, and says so.
-    send = sender(google, FakeStore(before=[older]))
-    assert await send.write_class(CREDENTIAL, older) is None
-    assert google.bodies == [older.body, ROW.body]
