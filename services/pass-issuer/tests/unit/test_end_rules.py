@@ -10,6 +10,7 @@ import pytest
 from passferry_contracts.types import PassStatus
 from passferry_pass_issuer.domain.end_rules import (
     NEVER,
+    SPENT_RESTS,
     check_not_over,
     ended_by_rule,
     moment_of,
@@ -56,9 +57,20 @@ def test_a_spent_balance_ends_a_pass_that_was_used_and_none_that_begins_with_not
     rule = {"balance_spent": True}
     assert end_of(card(balance_minor=0), rule) == (None, None)
     assert end_of(card(balance_minor=1, redeemed_version=3), rule) == (None, None)
-    assert end_of(card(balance_minor=0, redeemed_version=3), rule) == (NOW, "redeemed")
+    rested = NOW + SPENT_RESTS
+    assert end_of(card(balance_minor=0, redeemed_version=3), rule) == (rested, "redeemed")
     # One that takes the place of a used card has nothing until the ledger moved it.
     assert end_of(card(balance_minor=0, uses=1), rule) == (None, None)
+
+
+def test_a_spent_card_rests_once_and_lives_on_when_it_is_topped_up_meanwhile():
+    rule, soon = {"balance_spent": True}, NOW + timedelta(minutes=1)
+    resting = {"redeemed_version": 3, "ends_at": soon, "ends_as": "redeemed"}
+    assert end_of(card(balance_minor=0, **resting), rule) == (soon, "redeemed")
+    assert end_of(card(balance_minor=5, **resting), rule) == (None, None)
+    # A far end for another rule with the same word is no rest.
+    far = resting | {"ends_at": NOW + timedelta(days=9)}
+    assert end_of(card(balance_minor=0, **far), rule) == (NOW + SPENT_RESTS, "redeemed")
 
 
 def test_uses_that_are_used_up_end_a_pass():

@@ -18,6 +18,10 @@ Kind = Literal["balance_spent", "uses", "date_field", "days_after_issue", "days_
 EndReason = Literal["redeemed", "expired", "inactive"]
 REASONS: tuple[EndReason, ...] = ("redeemed", "expired", "inactive")
 
+#: A spent card may be topped up again at the till, or a redemption be taken back: what the ledger says
+#: of that comes a moment later, and an end would close the account over it.
+SPENT_RESTS = timedelta(minutes=5)
+
 # As people write them: a week, a day without dashes or the year 1 is not what anybody means.
 _DAY = re.compile(r"[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}")
 _MOMENT = re.compile(
@@ -120,8 +124,7 @@ def moment_of(value: object, time_zone: str | None) -> datetime | None:
 def _end(row: WalletPass, rule: EndRule, time_zone: str | None, now: datetime) -> End | None:
     match rule.kind:
         case "balance_spent":
-            # A pass that begins with nothing is not spent, however often the one before was used.
-            at = now if row.redeemed_version > 0 and row.balance_minor <= 0 else None
+            at = _rested(row, rule, now)
         case "uses":
             at = now if row.uses >= rule.count else None
         case "date_field":
@@ -135,6 +138,17 @@ def _end(row: WalletPass, rule: EndRule, time_zone: str | None, now: datetime) -
 
 def _issued_at(row: WalletPass) -> datetime:
     return row.first_issued_at or row.created_at
+
+
+def _rested(row: WalletPass, rule: EndRule, now: datetime) -> datetime | None:
+    # A pass that begins with nothing is not spent, however often the one before was used.
+    if row.redeemed_version == 0 or row.balance_minor > 0:
+        return None
+    at = now + SPENT_RESTS
+    if row.ends_at is not None and row.ends_as == rule.reason:
+        # Whoever draws it again meanwhile does not put its end off.
+        return min(row.ends_at, at)
+    return at
 
 
 def _later(moment: datetime, days: int) -> datetime | None:
