@@ -60,6 +60,38 @@ async def test_a_round_is_done_only_in_our_turn_and_a_failure_ends_nothing():
     assert turn.is_closed
 
 
+@pytest.mark.unit
+async def test_a_round_that_leaves_something_is_followed_by_the_next_without_a_pause():
+    answers: list[object] = [True, True, 7]
+
+    async def once() -> object:
+        return answers.pop(0)
+
+    rounds = Rounds("test", once, interval_s=3_600)
+    task = asyncio.create_task(rounds.run())
+    await eventually(lambda: not answers, what="the third round")
+    await asyncio.sleep(0)
+    # Another round would have failed for want of an answer; it waits for its time.
+    assert not task.done()
+    rounds.stop()
+    await task
+
+
+@pytest.mark.unit
+async def test_rounds_that_always_leave_something_end_when_they_are_told_to():
+    done: list[int] = []
+
+    async def once() -> bool:
+        done.append(1)
+        return True
+
+    rounds = Rounds("test", once, interval_s=3_600)
+    task = asyncio.create_task(rounds.run())
+    await eventually(lambda: len(done) > 3, what="some rounds")
+    rounds.stop()
+    await task
+
+
 @pytest.mark.integration
 async def test_one_replica_has_the_turn_until_it_lets_go(harness):
     await harness.migrate("ledger", "passferry_ledger.migrations")

@@ -27,8 +27,9 @@ def _nothing() -> None:
 class Rounds:
     """`once` is called at start and then every `interval_s` until `stop`, while it is our turn.
 
-    `otherwise` is called in a round that is another replica's. A round that fails is logged by its
-    class, and comes again with the next. Without a `turn`, this is the only replica.
+    When it answers True, more is left to do, and the next round comes without a pause. `otherwise` is
+    called in a round that is another replica's. A round that fails is logged by its class, and comes
+    again with the next. Without a `turn`, this is the only replica.
     """
 
     def __init__(
@@ -54,9 +55,9 @@ class Rounds:
     async def run(self) -> None:
         try:
             while not self._stopping.is_set():
-                await self._round()
+                is_more = await self._round()
                 try:
-                    async with asyncio.timeout(self._interval_s):
+                    async with asyncio.timeout(0 if is_more else self._interval_s):
                         await self._stopping.wait()
                 except TimeoutError:
                     continue
@@ -64,12 +65,12 @@ class Rounds:
             if self._turn is not None:
                 self._turn.close()
 
-    async def _round(self) -> None:
+    async def _round(self) -> bool:
         try:
             if self._turn is None or await self._turn.is_ours():
-                await self._once()
-            else:
-                self._otherwise()
+                return await self._once() is True
+            self._otherwise()
         except Exception as error:
             # The class alone: messages of drivers may quote addresses with passwords.
             log.warning("round_failed", worker=self._name, error=type(error).__name__)
+        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -10,7 +11,7 @@ import pytest
 from passferry_contracts.events.passes import PassErased, PassExpired
 from passferry_contracts.registry import LINK_CHANGED, PASS_RENDERED
 from passferry_pass_issuer.adapters.postgres_upkeep import PostgresEndedPasses
-from passferry_pass_issuer.application import draw_holder_passes
+from passferry_pass_issuer.application import do_duties, draw_holder_passes, end_due_passes
 from passferry_pass_issuer.application import keep_time as keep_time_module
 from passferry_pass_issuer.entrypoints.check_upkeep import upkeep_check
 from passferry_runtime import postgres
@@ -175,6 +176,50 @@ async def test_what_fails_is_left_for_the_next_round_and_shown(office, monkeypat
     await keep_time(office, minutes=1)
     assert await office.rows("SELECT 1 FROM pass_issuer.pass_retirement") == []
     assert (await health(office)).state == "ok"
+
+
+@dataclass
+class FakeBacklog:
+    long: bool = False
+
+    async def is_long(self) -> bool:
+        return self.long
+
+
+async def test_more_than_one_round_does_is_gone_on_with_at_once(office, monkeypatch):
+    # proves: J93
+    monkeypatch.setattr(do_duties, "MAX_LOOKS", 2)
+    monkeypatch.setattr(end_due_passes, "PER_WORKSPACE", 1)
+    shop = await a_shop(office)
+    for _ in range(5):
+        await shop(expires_at=soon(office))
+    backlog = FakeBacklog()
+    keep_time = replace(office.issuer.life.keep_time, backlog=backlog)
+    office.clock.advance(timedelta(hours=2))
+    assert await keep_time() is True
+    backlog.long = True
+    # Too much waits to be sent: the rest has time until the next round.
+    assert await keep_time() is False
+    backlog.long = False
+    assert await keep_time() is False
+    assert len(await office.events(PassExpired)) == 5
+
+
+async def test_what_only_fails_is_not_tried_again_and_again_without_a_pause(office, monkeypatch):
+    # proves: J93
+    monkeypatch.setattr(do_duties, "MAX_LOOKS", 1)
+
+    async def failing(*_given, **_more):
+        raise LookupError("planted")
+
+    monkeypatch.setattr(PostgresEndedPasses, "forget", failing)
+    shop = await a_shop(office)
+    one = await shop()
+    await office.call("DELETE", f"{shop.base}/passes/{one['pass_id']}")
+    office.clock.advance(timedelta(days=3))
+    keep_time = replace(office.issuer.life.keep_time, backlog=FakeBacklog())
+    assert await keep_time() is False
+    assert (await health(office)).state == "degraded"
 
 
 async def test_workspaces_take_turns_so_that_a_long_list_keeps_no_short_one_waiting(

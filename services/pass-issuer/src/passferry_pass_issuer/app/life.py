@@ -5,7 +5,7 @@ from __future__ import annotations
 from passferry_pass_issuer.adapters.postgres_claims import PostgresClaims, PostgresMessages
 from passferry_pass_issuer.adapters.postgres_former_holders import PostgresFormerHolders
 from passferry_pass_issuer.adapters.postgres_idempotency import PostgresIdempotency
-from passferry_pass_issuer.adapters.postgres_load import StepErrors
+from passferry_pass_issuer.adapters.postgres_load import OutboxBacklog, StepErrors
 from passferry_pass_issuer.adapters.postgres_lookup_keys import PostgresLookupKeys
 from passferry_pass_issuer.adapters.postgres_owners import PostgresOwners, PostgresReplacements
 from passferry_pass_issuer.adapters.postgres_upkeep import (
@@ -119,6 +119,7 @@ def build_life(
         ),
         keep_time=KeepTime(
             do_duty=DoDuty(workbench=workbench, errors=StepErrors()),
+            backlog=OutboxBacklog(around.database),
             workspaces=stores.workspaces,
             transactions=around.database,
             store=stores.revisions,

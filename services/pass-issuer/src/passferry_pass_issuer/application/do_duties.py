@@ -16,7 +16,7 @@ from passferry_runtime.logging import get_logger
 log = get_logger(__name__)
 
 ACTOR = "issuer:scheduler"
-#: Looks at one page of workspaces in one round; the next round goes on.
+#: Looks at one page of workspaces in one round; the next round goes on, at once.
 MAX_LOOKS = 100
 #: A workspace with so many is left alone until the next round.
 MAX_FAILED = 50
@@ -50,6 +50,14 @@ class Duty:
     narrow: Do | None = None
 
 
+@dataclass(frozen=True)
+class Undone:
+    """What a round leaves: what failed, and whether it stopped before all was done."""
+
+    failed: list[Key]
+    is_more: bool = False
+
+
 @dataclass(kw_only=True)
 class Failures:
     """What the last round left for the next one, by duty."""
@@ -71,10 +79,11 @@ class DoDuty:
     workbench: Workbench
     errors: Errors
 
-    async def __call__(self, duty: Duty, named: Sequence[UUID]) -> list[Key]:
-        """Looks until nothing is due; what failed. Each look takes some of every workspace."""
+    async def __call__(self, duty: Duty, named: Sequence[UUID]) -> Undone:
+        """Looks until nothing is due, or often enough. Each look takes some of every workspace."""
         attempt = _Attempt(duty, self.workbench, self.errors)
         left = list(named)
+        is_more = False
         try:
             for _ in range(MAX_LOOKS):
                 failed_before = len(attempt.failed)
@@ -91,10 +100,17 @@ class DoDuty:
                 left = [each for each in left if by_workspace[each] < MAX_FAILED]
                 if not left:
                     break
+            else:
+                # What only fails is no reason to hurry.
+                is_more = done > 0
         except Exception as error:
             if len(named) > 1 and not self.errors.is_passing(error):
                 # Not even the look works: what a workspace cannot do keeps no other waiting.
-                return [key for each in named for key in await self(duty, [each])]
+                parts = [await self(duty, [each]) for each in named]
+                return Undone(
+                    [key for part in parts for key in part.failed],
+                    any(part.is_more for part in parts),
+                )
             # One duty that fails keeps no other from being done.
             log.warning(
                 "time_duty_failed",
@@ -103,7 +119,7 @@ class DoDuty:
                 error=type(error).__name__,
             )
             attempt.failed.add((named[0], named[0]))
-        return sorted(attempt.failed)
+        return Undone(sorted(attempt.failed), is_more)
 
 
 @dataclass(slots=True)

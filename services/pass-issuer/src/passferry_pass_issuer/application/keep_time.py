@@ -15,6 +15,7 @@ from passferry_pass_issuer.application.draw_holder_passes import DrawHolderPasse
 from passferry_pass_issuer.application.end_due_passes import PER_WORKSPACE, EndDuePasses
 from passferry_pass_issuer.application.erased_people import ErasedNames
 from passferry_pass_issuer.application.former_holders import LeaveLatePasses
+from passferry_pass_issuer.application.job_ports import Backlog
 from passferry_pass_issuer.application.life_ports import (
     Claims,
     EndedPasses,
@@ -38,9 +39,11 @@ MESSAGES_KEPT = timedelta(days=30)
 
 @dataclass(frozen=True, kw_only=True)
 class KeepTime:
-    """`__call__` is one round; one replica at a time does them."""
+    """`__call__` is one round; one replica at a time does them. True when more is due and the next may
+    begin at once: not while so many events wait to be sent that those of live traffic would too."""
 
     do_duty: DoDuty
+    backlog: Backlog
     workspaces: Workspaces
     transactions: Transactions
     store: RevisionStore
@@ -56,15 +59,19 @@ class KeepTime:
     erasures_remembered: timedelta
     failures: Failures = field(default_factory=Failures)
 
-    async def __call__(self) -> None:
+    async def __call__(self) -> bool:
         duties = self._duties()
         left: dict[str, list[Key]] = {duty.name: [] for duty in duties}
+        is_more = False
         async for named in workspace_pages(
             self.transactions, self.workspaces, limit=PAGE_WORKSPACES
         ):
             for duty in duties:
-                left[duty.name] += await self.do_duty(duty, named)
+                undone = await self.do_duty(duty, named)
+                left[duty.name] += undone.failed
+                is_more |= undone.is_more
         self.failures.show(left)
+        return is_more and not await self.backlog.is_long()
 
     def _duties(self) -> list[Duty]:
         end = self.end_due
