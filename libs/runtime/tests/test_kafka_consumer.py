@@ -326,6 +326,40 @@ async def test_what_waits_longer_than_its_bound_becomes_a_dead_letter_and_can_be
         await eventually(lambda: handled == [event_id])
 
 
+async def test_what_the_database_quotes_is_in_no_log_no_parked_record_and_no_dead_letter(
+    harness, caplog
+):
+    # proves: J71, J72
+    planted, quoted = "Ana Planted", []
+
+    async def handler(_batch):
+        async with database.transaction([WORKSPACE]) as transaction:
+            await transaction.execute("CREATE TEMP TABLE person (name text PRIMARY KEY)")
+            try:
+                await transaction.execute("INSERT INTO person VALUES ($1), ($1)", planted)
+            except asyncpg.UniqueViolationError as error:
+                quoted.append(str(error))
+                raise
+
+    kafka = replace(harness.kafka, parking_max_age_s=2.0)
+    async with database_of(harness) as database, consuming(harness, database, handler, kafka=kafka):
+        await harness.publish(PASS_BALANCE_CHANGED, change(uuid7(), 1))
+        parked = "SELECT reason_code, reason_detail FROM parked_records"
+        async with database.plumbing() as plumbing:
+            await eventually(lambda: plumbing.fetchrow(parked), what="the parked record")
+            row = await plumbing.fetchrow(parked)
+        await eventually(lambda: _letters(harness), what="the dead letter")
+    (letter,) = await read_dead_letters(harness.kafka, SERVICE)
+    logged = [record for record in caplog.records if record.msg == "handler_failed"]
+    told = [row["reason_detail"], letter.message, *(each.fields["detail"] for each in logged)]
+    assert len(told) >= 3
+    assert planted in quoted[0]
+    for each in told:
+        assert "UniqueViolationError 23505 person person_pkey" in each
+        assert planted not in each
+    assert planted not in caplog.text
+
+
 async def _letters(harness) -> bool:
     return bool(await read_dead_letters(harness.kafka, SERVICE))
 
@@ -622,33 +656,6 @@ async def test_one_bad_record_does_not_take_its_batch_with_it(harness):
     async with database_of(harness) as database, consuming(harness, database, handler) as consumer:
         await eventually(lambda: handled == set(good))
         await eventually(lambda: consumer._parking.size == 1)
-
-
-async def test_a_record_that_a_handler_fails_on_is_parked_with_no_word_of_what_it_says(harness):
-    # proves: J71, A14
-    async with database_of(harness) as database:
-
-        async def handler(batch):
-            async with database.transaction([WORKSPACE]) as transaction:
-                for _ in range(2):
-                    await transaction.execute(
-                        "INSERT INTO processed_events (workspace_id, consumer, event_key)"
-                        " VALUES ($1, 'c', 'ana-planted')",
-                        WORKSPACE,
-                    )
-
-        await harness.publish(PASS_BALANCE_CHANGED, change(uuid7(), 1))
-        async with consuming(harness, database, handler) as consumer:
-            await eventually(lambda: consumer._parking.size == 1)
-        connection = await asyncpg.connect(harness.admin_url)
-        try:
-            [parked] = await connection.fetch("SELECT * FROM ledger.parked_records")
-        finally:
-            await connection.close()
-    assert "planted" not in str(parked)
-    # It says enough to find the fault.
-    assert "UniqueViolationError 23505 processed_events" in parked["reason_detail"]
-    assert ".py:" in parked["reason_detail"]
 
 
 async def test_a_database_that_is_away_only_makes_the_consumer_wait(harness):

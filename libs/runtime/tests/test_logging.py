@@ -14,6 +14,7 @@ from passferry_runtime.logging import (
     configure_logging,
     get_logger,
 )
+from passferry_runtime.settings import SettingsInvalid
 from passferry_runtime.tracing import span
 
 HEX_64 = "ab" * 32
@@ -72,13 +73,35 @@ def test_a_secret_is_taken_out_wherever_it_was_put(lines, text):
     logging.getLogger("test.runtime").error(text)
     logging.getLogger("test.runtime").warning("from a library: %s", text)
     try:
-        raise RuntimeError(text)
-    except RuntimeError:
+        raise SettingsInvalid([text])
+    except SettingsInvalid:
         log.exception("planted")
     assert len(lines) == 5
     for line in lines:
         assert secret not in line
         assert "[redacted]" in line
+
+
+@pytest.mark.parametrize("planted", ["ana-77"])
+def test_what_an_error_of_a_library_quotes_is_in_no_line(lines, planted):
+    # proves: J71, J72
+    def fail():
+        try:
+            int(planted)
+        except ValueError as error:
+            raise ExceptionGroup(planted, [KeyError(planted)]) from error
+
+    try:
+        fail()
+    except ExceptionGroup:
+        log.exception("planted")
+        # As asyncio tells of a task that nobody waited for.
+        logging.getLogger("test.runtime").exception("Task failed\nfuture: %s", planted)
+    for line in lines:
+        assert planted not in line
+        exception = json.loads(line)["exception"]
+        for name in ("ValueError", "KeyError", "ExceptionGroup", "in fail\n    int(planted)"):
+            assert name in exception
 
 
 @pytest.mark.parametrize(
@@ -122,8 +145,8 @@ def test_values_are_bounded_and_tracebacks_keep_their_end(lines):
     assert len(line["text"]) == 2_000
     assert len(line["items"]) == 50
     try:
-        raise RuntimeError("y" * 20_000 + " the end")
-    except RuntimeError:
+        raise SettingsInvalid(["y" * 20_000 + " the end"])
+    except SettingsInvalid:
         log.exception("failed")
     exception = json.loads(lines[1])["exception"]
     assert len(exception) <= MAX_TRACEBACK_CHARACTERS

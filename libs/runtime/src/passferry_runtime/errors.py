@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +106,3 @@ class Rejected(Exception):
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.detail = detail
-
-
-def fault_of(error: BaseException) -> str:
-    """What failed and where, for whoever mends it. Never the message: it may quote what somebody
-    sent, as a database does that names the row which is there already."""
-    about = [type(error).__name__]
-    for name in ("sqlstate", "table_name", "constraint_name"):
-        value = getattr(error, name, None)
-        if isinstance(value, str):
-            about.append(value)
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [each for each in frames if "passferry_" in each.filename]
-    about += [f"{PurePath(each.filename).name}:{each.lineno}" for each in (own or frames)[-1:]]
-    return " ".join(about)

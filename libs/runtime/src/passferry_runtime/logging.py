@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from passferry_runtime.causes import traceback_of
 from passferry_runtime.tracing import current_traceparent
 
 _SECRET_NAMES = re.compile(
@@ -79,10 +80,13 @@ class JsonFormatter(logging.Formatter):
         self._version = version
 
     def format(self, record: logging.LogRecord) -> str:
+        error = record.exc_info[1] if record.exc_info else None
+        # Behind the first line libraries print the error once more.
+        message = record.getMessage() if error is None else record.getMessage().partition("\n")[0]
         line: dict[str, Any] = {
             "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(),
             "level": record.levelname.lower(),
-            "event": redact(record.getMessage()),
+            "event": redact(message),
             "service": self._service,
             "version": self._version,
             "logger": record.name,
@@ -93,9 +97,9 @@ class JsonFormatter(logging.Formatter):
         for name, value in getattr(record, "fields", {}).items():
             # A field may add to the line, never replace what the line itself says.
             line[f"{name}_" if name in line else name] = _field(name, value, MAX_FIELD_DEPTH)
-        if record.exc_info:
+        if error is not None:
             # The end of a traceback says what happened.
-            traceback = _SECRET_TEXTS.sub(REDACTED, self.formatException(record.exc_info))
+            traceback = _SECRET_TEXTS.sub(REDACTED, traceback_of(error))
             line["exception"] = traceback[-MAX_TRACEBACK_CHARACTERS:]
         return _dump(line)
 

@@ -20,6 +20,7 @@ import orjson
 
 from passferry_contracts.envelope import Envelope, encode_headers, encode_value
 from passferry_contracts.registry import Topic
+from passferry_runtime.causes import cause_of
 from passferry_runtime.kafka.producer import Producer
 from passferry_runtime.kafka.records import OutgoingRecord
 from passferry_runtime.kafka.settings import KafkaSettings
@@ -176,7 +177,9 @@ class OutboxRelay:
                 # overtake the failed one. Both connections are opened anew.
                 self._trouble = type(error).__name__
                 log.warning(
-                    "outbox_relay_interrupted", error=type(error).__name__, detail=str(error)[:200]
+                    "outbox_relay_interrupted",
+                    error=type(error).__name__,
+                    detail=cause_of(error)[:200],
                 )
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, RETRY_MAX_S)

@@ -19,6 +19,7 @@ import uvicorn
 import uvloop
 from opentelemetry.sdk.trace import TracerProvider
 
+from passferry_runtime.causes import cause_of
 from passferry_runtime.health import Health
 from passferry_runtime.kafka.replay import run_replay
 from passferry_runtime.lifecycle import Service, Worker
@@ -132,7 +133,7 @@ def _serve(
         return EXIT_CRASHED
     except BaseExceptionGroup as group:
         for cause in _leaves(group):
-            log.error("service_crashed", error=type(cause).__name__, detail=str(cause)[:500])
+            log.error("service_crashed", error=type(cause).__name__, detail=cause_of(cause)[:500])
         return EXIT_CRASHED
     except Exception:
         log.exception("service_crashed")

@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
+from passferry_runtime.causes import cause_of
 from passferry_runtime.clock import Clock, SystemClock
 from passferry_runtime.errors import Rejected, RetryLater
 from passferry_runtime.kafka.dead_letters import UNREADABLE, DeadLetters
@@ -532,13 +533,13 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # the library
         try:
             await self._consumer.revoked()
         except Exception as error:
-            log.error("revoke_failed", error=type(error).__name__, detail=str(error)[:200])
+            log.error("revoke_failed", error=type(error).__name__, detail=cause_of(error)[:200])
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         try:
             await self._consumer.assigned(assigned)
         except Exception as error:
-            log.error("assign_failed", error=type(error).__name__, detail=str(error)[:200])
+            log.error("assign_failed", error=type(error).__name__, detail=cause_of(error)[:200])
             self._consumer.fail(error)
 
 

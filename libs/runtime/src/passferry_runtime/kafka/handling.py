@@ -7,7 +7,8 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 
 from passferry_contracts.envelope import InvalidEvent, decode
-from passferry_runtime.errors import Rejected, RetryLater, fault_of
+from passferry_runtime.causes import cause_of
+from passferry_runtime.errors import Rejected, RetryLater
 from passferry_runtime.kafka.producer import KafkaUnavailable
 from passferry_runtime.kafka.records import Incoming, IncomingRecord, Outcome, Route
 from passferry_runtime.logging import get_logger
@@ -22,6 +23,7 @@ QUICK_PAUSE_S = 0.05
 UNAVAILABLE_PAUSE_S = (0.1, 3.0)
 #: A time-out that comes more often is looked into.
 PATIENT_WAITS = 5
+MAX_CAUSE_CHARACTERS = 500
 
 _PASSING = (*UNAVAILABLE, KafkaUnavailable)
 
@@ -155,7 +157,7 @@ class Handling:
             except _PASSING as error:
                 waits += 1
                 if waits > PATIENT_WAITS and await self._is_its_own(error):
-                    raise HandlerTimedOut(str(error)) from error
+                    raise HandlerTimedOut(type(error).__name__) from error
                 pause_s = await self._wait_out(error, pause_s)
                 continue
             self.trouble = ""
@@ -176,11 +178,13 @@ class Handling:
         return True
 
     def _failed(self, error: Exception, route: Route, records: int) -> RetryLater:
+        # The same goes to the parked record, and with it to the dead letters.
+        cause = cause_of(error)[:MAX_CAUSE_CHARACTERS]
         log.warning(
             "handler_failed",
             topic=route.topic.name,
             batch=records,
             error=type(error).__name__,
-            detail=fault_of(error),
+            detail=cause,
         )
-        return RetryLater("handler_failed", fault_of(error))
+        return RetryLater("handler_failed", cause)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
+from passferry_runtime.causes import cause_of
 from passferry_runtime.clock import Clock
 from passferry_runtime.errors import Rejected, RetryLater
 from passferry_runtime.kafka.handling import Handling
@@ -64,7 +65,7 @@ class ParkedRetries:
                         break
             except Exception as error:
                 log.warning(
-                    "parked_retry_failed", error=type(error).__name__, detail=str(error)[:200]
+                    "parked_retry_failed", error=type(error).__name__, detail=cause_of(error)[:200]
                 )
 
     async def wait_until_idle(self) -> None:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
+from passferry_runtime.causes import cause_of
 from passferry_runtime.kafka.records import OutgoingRecord
 from passferry_runtime.kafka.settings import KafkaSettings
 
@@ -72,4 +73,4 @@ class Producer:
         except MessageSizeTooLargeError as error:
             raise RecordTooLarge(str(error)) from error
         except (KafkaError, TimeoutError, OSError) as error:
-            raise KafkaUnavailable(f"{type(error).__name__}: {error}") from error
+            raise KafkaUnavailable(cause_of(error)) from error

@@ -13,6 +13,7 @@ from passferry_event_bridge.application.ports import (
     SinkStore,
     Workspaces,
 )
+from passferry_runtime.causes import cause_of
 from passferry_runtime.lifecycle import Check, CheckResult, Worker
 from passferry_runtime.logging import get_logger
 
@@ -136,7 +137,7 @@ class ForwardingWorker:
                 workspace_id=sink[0],
                 sink_id=sink[1],
                 error=type(error).__name__,
-                detail=str(error)[:200],
+                detail=cause_of(error)[:200],
             )
 
     def _ended(self, sink: SinkKey, task: asyncio.Task[None]) -> None:
