@@ -360,7 +360,7 @@ async def test_a_card_in_the_place_of_a_used_one_waits_for_its_balance(office, c
     await two.later(seconds=15)
     assert (await office.call("GET", two.path))["status"] == "active"
     await two.use(2, left=0)
-    await two.later(seconds=15)
+    await two.later(minutes=5)
     assert (await office.call("GET", two.path))["status_reason"] == "redeemed"
 
 
