@@ -20,6 +20,7 @@ from passferry_notifier.adapters.postgres_deliveries import PostgresDeliveries
 from passferry_notifier.adapters.postgres_google import PostgresGoogle
 from passferry_notifier.adapters.postgres_messages import PostgresMessages
 from passferry_notifier.adapters.postgres_rings import PostgresRings
+from passferry_notifier.adapters.postgres_turns import PostgresReplicaTurns
 from passferry_notifier.adapters.prometheus_meter import PrometheusMeter
 from passferry_notifier.adapters.push_token_ring import PushTokenRing
 from passferry_notifier.adapters.redis_push_tokens import NoPushTokens, RedisPushTokens
@@ -34,6 +35,7 @@ from passferry_notifier.application.keep_sending import Channel, KeepSending
 from passferry_notifier.application.record_outcomes import Recorder
 from passferry_notifier.application.ring_devices import UNREGISTERED, RingDevices
 from passferry_notifier.application.send_messages import AddMessages, SendMessages
+from passferry_notifier.application.turns import Turns
 from passferry_notifier.application.update_google import (
     BringClasses,
     SendToGoogle,
@@ -234,6 +236,7 @@ def _google(parts: _Parts, store: PostgresGoogle) -> tuple[UpdateGoogle, BringCl
         gateway=HttpxGoogle(parts.client, settings.google_base_url, quota, parts.clock),
         budget=RedisNotificationBudget(parts.redis),
         clock=parts.clock,
+        turns=Turns(PostgresReplicaTurns(parts.database)),
     )
     update_google.dispatcher = updating.dispatcher_for(update_google, send, parts.meter)
     return update_google, BringClasses(credentials=parts.credentials, send=send)

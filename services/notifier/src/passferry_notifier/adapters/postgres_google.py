@@ -73,8 +73,10 @@ SELECT workspace_id, class_id, issuer_id, vertical, template_version, body, body
 FROM google_class WHERE workspace_id = $1 AND class_id = $2
 """
 
+#: Of a version that came meanwhile nothing is at Google yet.
 CLASS_SYNCED = """
-UPDATE google_class SET synced_sha256 = $3 WHERE workspace_id = $1 AND class_id = $2
+UPDATE google_class SET synced_sha256 = $3
+WHERE workspace_id = $1 AND class_id = $2 AND body_sha256 = $3
 """
 
 FORGET = "DELETE FROM google_object WHERE workspace_id = $1 AND pass_id = $2"

@@ -22,7 +22,7 @@ from passferry_notifier.application.ports import (
 )
 from passferry_notifier.application.record_outcomes import Recorder
 from passferry_notifier.application.ring_devices import CREDENTIAL_MISSING, SUSPENDED
-from passferry_notifier.application.turns import Turns
+from passferry_notifier.application.turns import CLASS_TAKEN, Turns, TurnTaken
 from passferry_notifier.domain.credentials import GoogleCredential
 from passferry_notifier.domain.deliveries import DELIVERED, Action, Delivery, Verdict
 from passferry_notifier.domain.google_messages import (
@@ -233,8 +233,12 @@ class AddMessages:
         workspace_id = detail.message.delivery.workspace_id
         for target in detail.targets:
             # Lists are read and written whole.
-            async with self.turns.of((workspace_id, target.name)):
-                verdict = await self._add(detail, target)
+            in_turn = self.turns.of_class if target.kind == "Class" else self.turns.of_object
+            try:
+                async with in_turn(workspace_id, target.name):
+                    verdict = await self._add(detail, target)
+            except TurnTaken:
+                return CLASS_TAKEN
             if verdict.action not in (Action.DELIVERED, Action.DELIVERED_SILENT):
                 return verdict
             is_silent = is_silent or verdict.action is Action.DELIVERED_SILENT

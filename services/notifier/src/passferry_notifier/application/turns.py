@@ -4,8 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Hashable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
+from uuid import UUID
+
+from passferry_notifier.domain.deliveries import Action, Verdict
+
+#: Another replica is writing the class.
+CLASS_TAKEN = Verdict(action=Action.POSTPONED, reason="class_taken", retry_after_s=2.0)
+
+
+class TurnTaken(Exception):
+    """Another replica has been at it for so long that there is better to do than to wait."""
+
+
+class ReplicaTurns(Protocol):
+    def of(self, name: str) -> AbstractAsyncContextManager[None]:
+        """One replica at a time; raises `TurnTaken`."""
+        ...
 
 
 @dataclass(slots=True)
@@ -15,14 +32,15 @@ class _Turn:
 
 
 class Turns:
-    """Holds nothing of what nobody waits for."""
+    """Holds nothing of what nobody waits for. Without `replicas`, this is the only process."""
 
-    def __init__(self) -> None:
+    def __init__(self, replicas: ReplicaTurns | None = None) -> None:
         self._turns: dict[Hashable, _Turn] = {}
+        self._replicas = replicas
 
     @asynccontextmanager
     async def of(self, key: Hashable) -> AsyncIterator[bool]:
-        """Gives whether somebody else was at it."""
+        """In this process. Gives whether somebody else was at it."""
         turn = self._turns.setdefault(key, _Turn())
         is_taken = turn.users > 0
         turn.users += 1
@@ -33,3 +51,17 @@ class Turns:
             turn.users -= 1
             if not turn.users:
                 del self._turns[key]
+
+    def of_object(self, workspace_id: UUID, name: str) -> AbstractAsyncContextManager[bool]:
+        """One replica hears all of a pass."""
+        return self.of((workspace_id, name))
+
+    @asynccontextmanager
+    async def of_class(self, workspace_id: UUID, class_id: str) -> AsyncIterator[None]:
+        """Also among replicas: one may bring a version while another sends a message."""
+        async with self.of((workspace_id, class_id)):
+            if self._replicas is None:
+                yield
+                return
+            async with self._replicas.of(f"class:{workspace_id}:{class_id}"):
+                yield

@@ -22,7 +22,7 @@ from passferry_notifier.application.ports import (
 )
 from passferry_notifier.application.record_outcomes import Recorder
 from passferry_notifier.application.ring_devices import CREDENTIAL_MISSING, SUSPENDED
-from passferry_notifier.application.turns import Turns
+from passferry_notifier.application.turns import CLASS_TAKEN, Turns, TurnTaken
 from passferry_notifier.domain.credentials import GoogleCredential
 from passferry_notifier.domain.deliveries import GENERAL_UPDATE, Action, Delivery, Verdict
 from passferry_notifier.domain.google_messages import merged_messages
@@ -166,18 +166,26 @@ class SendToGoogle:
         key = known.workspace_id, known.class_id
         # Who only changes its list of messages has not written it.
         writing = self.turns.of(("writing", *key))
-        async with writing as was_being_written, self.turns.of(key):
-            known = await self.store.class_of(*key) or known
-            if _is_synced(known) and (was_being_written or not is_missing):
-                return None
-            for _ in range(MAX_VERSIONS_AT_ONCE):
-                refusal = await self._write_class(credential, known)
-                newer = await self.store.class_of(*key)
-                if refusal is not None or newer is None or newer.body_sha256 == known.body_sha256:
-                    return refusal
-                # Another replica may have written the newer one before ours arrived.
-                known = newer
-            return None
+        try:
+            async with writing as was_being_written, self.turns.of_class(*key):
+                known = await self.store.class_of(*key) or known
+                if _is_synced(known) and (was_being_written or not is_missing):
+                    return None
+                return await self._write_newest(credential, known)
+        except TurnTaken:
+            return CLASS_TAKEN
+
+    async def _write_newest(
+        self, credential: GoogleCredential, known: GoogleClassRow
+    ) -> Verdict | None:
+        for _ in range(MAX_VERSIONS_AT_ONCE):
+            refusal = await self._write_class(credential, known)
+            newer = await self.store.class_of(known.workspace_id, known.class_id)
+            if refusal is not None or newer is None or newer.body_sha256 == known.body_sha256:
+                return refusal
+            # It came while the one before was under way; whoever brought it may not have waited.
+            known = newer
+        return None
 
     async def _write_class(
         self, credential: GoogleCredential, known: GoogleClassRow
