@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -35,9 +35,13 @@ ROW = GoogleClassRow(
 )
 
 
+@dataclass
 class FakeStore:
+    #: Those that are told before `ROW`, once each.
+    before: list[GoogleClassRow] = field(default_factory=list)
+
     async def class_of(self, workspace_id: UUID, class_id: str) -> GoogleClassRow | None:
-        return ROW
+        return self.before.pop(0) if self.before else ROW
 
     async def class_synced(self, workspace_id: UUID, class_id: str, body_sha256: str) -> None: ...
 
@@ -45,6 +49,7 @@ class FakeStore:
 @dataclass
 class FakeGoogle:
     calls: list[str] = field(default_factory=list)
+    bodies: list[Mapping[str, Any] | None] = field(default_factory=list)
 
     async def call(
         self,
@@ -54,13 +59,14 @@ class FakeGoogle:
         body: Mapping[str, Any] | None = None,
     ) -> GoogleAnswer:
         self.calls.append(f"{method} {path}")
+        self.bodies.append(body)
         await asyncio.sleep(0)
         return GoogleAnswer(200, {})
 
 
-def sender(google: FakeGoogle) -> SendToGoogle:
+def sender(google: FakeGoogle, store: FakeStore | None = None) -> SendToGoogle:
     return SendToGoogle(
-        store=FakeStore(),  # type: ignore[arg-type]  # has what is asked for
+        store=store or FakeStore(),  # type: ignore[arg-type]  # has what is asked for
         gateway=google,
         budget=None,  # type: ignore[arg-type]  # classes notify nobody
         clock=SystemClock(),
@@ -84,3 +90,12 @@ async def test_a_class_that_many_miss_at_once_is_written_once() -> None:
     writers = [send.write_class(CREDENTIAL, ROW, is_missing=True) for _ in range(5)]
     assert await asyncio.gather(*writers) == [None] * 5
     assert google.calls == ["POST loyaltyClass"]
+
+
+async def test_an_older_version_that_arrives_last_does_not_stay() -> None:
+    google = FakeGoogle()
+    older = replace(ROW, body={"id": "older"}, body_sha256="older", synced_sha256=None)
+    # While it is under way another replica writes the newer one, and says so.
+    send = sender(google, FakeStore(before=[older]))
+    assert await send.write_class(CREDENTIAL, older) is None
+    assert google.bodies == [older.body, ROW.body]

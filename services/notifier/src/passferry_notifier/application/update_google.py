@@ -35,6 +35,8 @@ from passferry_runtime.clock import Clock
 
 #: Their objects refuse `notifyPreference`.
 NEVER_NOTIFYING = frozenset({"generic"})
+#: Of a class that is published anew while it is written. A later one is written with its objects.
+MAX_VERSIONS_AT_ONCE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,9 +171,21 @@ class SendToGoogle:
                 known = await self.store.class_of(*key) or known
                 if _is_synced(known) and (was_being_written or not is_missing):
                     return None
-                return await self._write_class(credential, known)
+                return await self._write_newest(credential, known)
         except TurnTaken:
             return CLASS_TAKEN
+
+    async def _write_newest(
+        self, credential: GoogleCredential, known: GoogleClassRow
+    ) -> Verdict | None:
+        for _ in range(MAX_VERSIONS_AT_ONCE):
+            refusal = await self._write_class(credential, known)
+            newer = await self.store.class_of(known.workspace_id, known.class_id)
+            if refusal is not None or newer is None or newer.body_sha256 == known.body_sha256:
+                return refusal
+            # It came while the one before was under way; whoever brought it may not have waited.
+            known = newer
+        return None
 
     async def _write_class(
         self, credential: GoogleCredential, known: GoogleClassRow
