@@ -10,8 +10,8 @@ COMPOSE := docker compose --profile platform
 SOURCES = $(wildcard libs/*/src services/*/src tools/*/src)
 # Arguments for pytest, such as ARGS="-k outbox -x"
 ARGS ?=
-# WORKERS=auto runs the tests on every core; a worker that has nothing left takes over another's.
-WORKERS ?= 0
+# A worker a core, and one that has nothing left takes over another's; WORKERS=0 runs one test after another.
+WORKERS ?= auto
 PARALLEL = -n $(WORKERS) --dist worksteal
 
 ##@ Start here
