@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from passferry_contracts.events.balances import PassBalanceChanged, PassRedeemed
 from passferry_contracts.events.inbound import (
     InboundBalanceChanged,
     InboundEvent,
@@ -17,12 +16,10 @@ from passferry_contracts.events.inbound import (
     InboundPassVoided,
     InboundRedeemed,
 )
-from passferry_contracts.registry import PASS_BALANCE_CHANGED, PASS_REDEEMED, PASS_UPDATED
 from passferry_contracts.types import BalanceOwner
 from passferry_pass_issuer.application.erased_people import ErasedNames
 from passferry_pass_issuer.application.issue_passes import IssueResult
 from passferry_pass_issuer.application.life_ports import EndedPasses
-from passferry_pass_issuer.application.pass_events import pass_updated
 from passferry_pass_issuer.application.ports import PassChange, Transaction
 from passferry_pass_issuer.application.render_revisions import (
     PassKey,
@@ -30,6 +27,7 @@ from passferry_pass_issuer.application.render_revisions import (
     RevisionStore,
     tell_status,
 )
+from passferry_pass_issuer.application.republish_inbound import canonical_id, republish
 from passferry_pass_issuer.application.work import Work, Workbench
 from passferry_pass_issuer.domain.erased_names import ERASED_CODE, ERASED_DETAIL, pass_name
 from passferry_pass_issuer.domain.inbound_signature import RecordProof
@@ -40,7 +38,6 @@ from passferry_pass_issuer.domain.issuing import (
 )
 from passferry_pass_issuer.domain.refusals import ContentRejected, Unreadable
 from passferry_pass_issuer.domain.upstream import (
-    changed_fields,
     voided_by_upstream,
     with_upstream_balance,
     with_upstream_fields,
@@ -49,7 +46,6 @@ from passferry_pass_issuer.domain.upstream import (
 from passferry_pass_issuer.domain.wallet_pass import WalletPass, changed
 from passferry_pass_issuer.metrics import INBOUND_EVENTS
 from passferry_runtime.errors import Rejected, RetryLater
-from passferry_runtime.ids import derived_id
 
 #: The workspace has them or will have them soon; anything else about a request stays wrong.
 _NOT_YET = frozenset({"program_unknown", "program_without_template", "template_not_published"})
@@ -297,7 +293,7 @@ class AdmitInbound:
                 row = changed(folding.row, updated_at=work.now)
                 await self.ended.end_undrawn(work.transaction, [row])
             for event, before, after in folding.steps:
-                _republish(work.transaction, before, after, row, event.data, work.now)
+                republish(work.transaction, before, after, row, event.data, work.now)
             tell_status(work.transaction, folding.before, row, changed_at=work.now)
 
 
@@ -394,88 +390,10 @@ def _change_of(folding: _Folding, now: datetime) -> PassChange:
         causes=[
             {
                 "event_type": event.data.event_type,
-                "event_id": _canonical_id(folding.before, event.data),
+                "event_id": canonical_id(folding.before, event.data),
                 "reason": None,
             }
             for event, _, _ in folding.steps
         ],
         caused_at=now,
-    )
-
-
-def _canonical_id(wallet_pass: WalletPass, data: InboundEvent) -> str:
-    """Of the republished event. Two upstreams may give one id to two events, so it is made of
-    what tells events of our passes apart."""
-    return str(_derived(wallet_pass, data.event_type, data.version))
-
-
-def _derived(wallet_pass: WalletPass, kind: str, version: int) -> UUID:
-    return derived_id(
-        "inbound", str(wallet_pass.workspace_id), str(wallet_pass.pass_id), kind, str(version)
-    )
-
-
-def _republish(
-    transaction: Transaction,
-    before: WalletPass,
-    after: WalletPass,
-    stored: WalletPass,
-    data: InboundEvent,
-    now: datetime,
-) -> None:
-    """On the canonical topics, where each pass has one producer. `before` and `after` are the
-    pass around this event; `stored` is what the whole batch made of it."""
-    event_id = _canonical_id(stored, data)
-    match data:
-        case InboundBalanceChanged():
-            told = _balance_changed(before, after, data, now)
-            transaction.emit(PASS_BALANCE_CHANGED, told, event_id=event_id)
-        case InboundRedeemed():
-            transaction.emit(PASS_REDEEMED, _redeemed(after, data, now), event_id=event_id)
-        case InboundPassUpdated():
-            names = changed_fields(before, after)
-            if names:
-                updated = pass_updated(stored, changed_fields=names, changed_at=now)
-                transaction.emit(PASS_UPDATED, updated, event_id=event_id)
-
-
-def _balance_changed(
-    before: WalletPass, after: WalletPass, data: InboundBalanceChanged, now: datetime
-) -> PassBalanceChanged:
-    return PassBalanceChanged(
-        workspace_id=after.workspace_id,
-        pass_id=after.pass_id,
-        external_id=after.external_id,
-        program_id=after.program_id,
-        version=data.version,
-        previous_balance_minor=before.balance_minor,
-        new_balance_minor=after.balance_minor,
-        change_minor=after.balance_minor - before.balance_minor,
-        unit=after.unit,
-        unit_scale=after.unit_scale,
-        reason=data.reason,
-        reference=data.reference,
-        changed_at=now,
-    )
-
-
-def _redeemed(after: WalletPass, data: InboundRedeemed, now: datetime) -> PassRedeemed:
-    return PassRedeemed(
-        workspace_id=after.workspace_id,
-        pass_id=after.pass_id,
-        external_id=after.external_id,
-        program_id=after.program_id,
-        version=data.version,
-        redemption_id=_derived(after, "redemption", data.version),
-        amount_minor=data.amount_minor,
-        remaining_minor=data.remaining_minor,
-        unit=after.unit,
-        unit_scale=after.unit_scale,
-        reference=data.reference,
-        merchant_id=data.merchant_id,
-        merchant_name=data.merchant_name,
-        location=data.location,
-        terminal=data.terminal,
-        exhausted=data.exhausted,
-        redeemed_at=now,
     )
