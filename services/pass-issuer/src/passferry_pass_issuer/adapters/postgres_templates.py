@@ -25,7 +25,7 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _COLUMNS = """t.workspace_id, t.template_id, t.template_version, t.status, t.name, t.platform,
     t.protocol, t.pass_type_identifier, t.team_identifier, t.google_issuer_id, t.content,
-    t.created_at, t.updated_at, t.published_at"""
+    t.created_at, t.updated_at, t.published_at, t.from_brand"""
 
 INSERT = """
 INSERT INTO template (workspace_id, template_id, template_version, status, name, platform, protocol,
@@ -37,7 +37,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11::jsonb, $12, $13, $14)
 UPDATE = """
 UPDATE template
 SET status = $4, name = $5, platform = $6, pass_type_identifier = $7, team_identifier = $8,
-    google_issuer_id = $9, content = $10::jsonb, updated_at = $11, published_at = $12
+    google_issuer_id = $9, content = $10::jsonb, updated_at = $11, published_at = $12,
+    from_brand = $13::text[]
 WHERE workspace_id = $1 AND template_id = $2 AND template_version = $3 AND status = 'draft'
 """
 
@@ -80,10 +81,14 @@ WHERE f.workspace_id = $1 AND f.template_id = $2 AND f.template_version = $3
 ORDER BY f.name
 """
 
-COPY_FILES = """
+COPY_FILES = r"""
 INSERT INTO template_file (workspace_id, template_id, template_version, name, sha256)
-SELECT workspace_id, template_id, $3, name, sha256 FROM template_file
-WHERE workspace_id = $1 AND template_id = $2 AND template_version = $3 - 1
+SELECT f.workspace_id, f.template_id, $3, f.name, f.sha256
+FROM template_file f
+JOIN template t ON t.workspace_id = f.workspace_id AND t.template_id = f.template_id
+    AND t.template_version = f.template_version
+WHERE f.workspace_id = $1 AND f.template_id = $2 AND f.template_version = $3 - 1
+    AND 'files.' || regexp_replace(f.name, '(@[23]x)?\.png$', '') <> ALL (t.from_brand)
 """
 
 INSERT_ASSET = """
@@ -185,6 +190,7 @@ class PostgresTemplates:
             json.dumps(dict(version.raw_content)),
             version.updated_at,
             version.published_at,
+            list(version.from_brand),
         )
 
     async def copy_files(
@@ -226,7 +232,7 @@ class PostgresTemplates:
         rows = await transaction.fetch(
             FILES, version.workspace_id, version.template_id, version.template_version
         )
-        return [_file(row) for row in rows]
+        return [file_of_row(row) for row in rows]
 
     async def remove_files(
         self, transaction: Transaction, version: TemplateVersion, names: Sequence[str]
@@ -337,7 +343,7 @@ async def _read_versions(
     return {_key(row): _version(row).facts(digests[_key(row)]) for row in rows}
 
 
-def _file(row: Any) -> TemplateFile:
+def file_of_row(row: Any) -> TemplateFile:
     width = height = None
     if row["head"].startswith(_PNG_SIGNATURE):
         width, height = struct.unpack_from(">II", row["head"], 16)
@@ -373,4 +379,5 @@ def _version(row: Any) -> TemplateVersion:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         published_at=row["published_at"],
+        from_brand=tuple(row["from_brand"]),
     )

@@ -9,15 +9,17 @@ from passferry_pass_issuer.adapters.postgres_inbound_secrets import PostgresInbo
 from passferry_pass_issuer.adapters.postgres_revisions import PostgresRevisions
 from passferry_pass_issuer.adapters.postgres_workspaces import PostgresApiKeys, PostgresWorkspaces
 from passferry_pass_issuer.adapters.wallet_bundles import WalletBundles
-from passferry_pass_issuer.adapters.wallet_images import (
-    strings_files,
-)
 from passferry_pass_issuer.app.credentials import build_credential_desk
 from passferry_pass_issuer.app.distribution import build_distribution, build_imports
 from passferry_pass_issuer.app.jobs import build_job_desk
 from passferry_pass_issuer.app.life import build_life, build_maker
 from passferry_pass_issuer.app.parts import Stores, Surroundings
-from passferry_pass_issuer.app.templates import build_image_store, build_linter, build_trial
+from passferry_pass_issuer.app.templates import (
+    build_brand,
+    build_image_store,
+    build_linter,
+    build_publisher,
+)
 from passferry_pass_issuer.application.administer_programs import ChangeProgram, CreateProgram
 from passferry_pass_issuer.application.administer_workspaces import (
     AnnounceAccess,
@@ -35,7 +37,6 @@ from passferry_pass_issuer.application.check_inbound_signatures import (
 from passferry_pass_issuer.application.edit_templates import (
     ChangeTemplate,
     CreateTemplate,
-    PublishTemplate,
     StoreTemplateFile,
 )
 from passferry_pass_issuer.application.issue_passes import IssuePasses
@@ -113,17 +114,11 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
         change_template=ChangeTemplate(templates=stores.templates),
         store_template_file=store_file,
         publish_template=PublishAndRollOut(
-            publish=PublishTemplate(
-                templates=stores.templates,
-                google_classes=around.google_classes,
-                try_out=build_trial(around.renderer, around.google_classes, around.public_base_url),
-                lint=build_linter(around, stores),
-                strings_files=strings_files,
-            ),
-            start_rollout=desk.start_rollout,
+            publish=build_publisher(around, stores), start_rollout=desk.start_rollout
         ),
         lint_template=build_linter(around, stores),
         store_template_image=build_image_store(around, stores),
+        keep_brand=build_brand(around),
         desk=build_credential_desk(around, stores, announce_access),
         issue_passes=issue,
         change_fields=ChangeFields(passes=stores.passes, revisions=around.revisions),

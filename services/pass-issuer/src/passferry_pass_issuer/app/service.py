@@ -24,6 +24,7 @@ from passferry_pass_issuer.app.jobs import build_job_runner
 from passferry_pass_issuer.app.parts import SERVICE, Stores, Surroundings
 from passferry_pass_issuer.app.press import CONSUMER_GROUP, open_press
 from passferry_pass_issuer.entrypoints import (
+    http_brand,
     http_bulk,
     http_bulk_changes,
     http_bundles,
@@ -69,6 +70,7 @@ ROUTERS: Sequence[APIRouter] = (
     http_programs.router,
     http_templates.router,
     http_template_checks.router,
+    http_brand.router,
     http_identities.router,
     http_credentials.router,
     http_inbound_secrets.router,

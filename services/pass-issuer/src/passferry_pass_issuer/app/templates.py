@@ -6,15 +6,19 @@ from collections.abc import Callable, Sequence
 
 from passferry_pass_issuer.adapters.apple_examination import examiner
 from passferry_pass_issuer.adapters.google_examination import google_examiner
+from passferry_pass_issuer.adapters.postgres_brands import PostgresBrands
 from passferry_pass_issuer.adapters.wallet_images import (
     ImageScaler,
+    strings_files,
 )
 from passferry_pass_issuer.app.parts import Stores, Surroundings
 from passferry_pass_issuer.application.edit_templates import (
+    PublishTemplate,
     StoreTemplateFile,
     TemplateFile,
 )
 from passferry_pass_issuer.application.google_class_events import GoogleClasses
+from passferry_pass_issuer.application.keep_brand import KeepBrand, TakeBrand
 from passferry_pass_issuer.application.lint_templates import LintTemplate
 from passferry_pass_issuer.application.ports import (
     RevisionRenderer,
@@ -29,6 +33,7 @@ def build_linter(around: Surroundings, stores: Stores) -> LintTemplate:
     return LintTemplate(
         templates=stores.templates,
         identities=stores.credential_store,
+        brand=TakeBrand(brands=PostgresBrands()),
         examine=_examiner(around.public_base_url),
     )
 
@@ -44,6 +49,21 @@ def _examiner(
         return [*found, *(each for each in google(version, files) if each.path not in known)]
 
     return examine
+
+
+def build_brand(around: Surroundings) -> KeepBrand:
+    return KeepBrand(brands=PostgresBrands(), check_asset=around.check_asset)
+
+
+def build_publisher(around: Surroundings, stores: Stores) -> PublishTemplate:
+    return PublishTemplate(
+        templates=stores.templates,
+        google_classes=around.google_classes,
+        brand=TakeBrand(brands=PostgresBrands()),
+        try_out=build_trial(around.renderer, around.google_classes, around.public_base_url),
+        lint=build_linter(around, stores),
+        strings_files=strings_files,
+    )
 
 
 def build_image_store(around: Surroundings, stores: Stores) -> StoreTemplateImage:

@@ -53,7 +53,7 @@ class Templates(Protocol):
     async def copy_files(
         self, transaction: Transaction, workspace_id: UUID, template_id: UUID, *, to_version: int
     ) -> None:
-        """From the version before."""
+        """Those of the version before that were its own, and not the brand's."""
 
     async def lock_newest(
         self, transaction: Transaction, workspace_id: UUID, template_id: UUID
@@ -218,18 +218,14 @@ class StoreTemplateFile:
     async def __call__(
         self, work: Work, workspace_id: UUID, template_id: UUID, name: str, content: bytes
     ) -> TemplateFile:
-        if not content or len(content) > MAX_FILE_BYTES:
-            raise ContentRejected(
-                "too_large", "body", f"must be 1 to {MAX_FILE_BYTES} bytes of PNG"
-            )
-        self.check_asset(name, content)
+        check_template_file(self.check_asset, name, content)
         newest = await _newest(self.templates, work, workspace_id, template_id)
         if newest.status != "draft":
             raise Conflict("template_published", "a published version never changes: begin a draft")
         files = {file.name for file in await self.templates.files(work.transaction, newest)}
         if len(files | {name}) > MAX_FILES:
             raise ContentRejected("too_many", "name", f"at most {MAX_FILES} files in a template")
-        file = _file(name, content)
+        file = template_file(name, content)
         await self.templates.store_file(work.transaction, newest, file, content, work.now)
         await work.audit(
             workspace_id,
@@ -240,7 +236,15 @@ class StoreTemplateFile:
         return file
 
 
-def _file(name: str, content: bytes) -> TemplateFile:
+def check_template_file(
+    check_asset: Callable[[str, bytes], None], name: str, content: bytes
+) -> None:
+    if not content or len(content) > MAX_FILE_BYTES:
+        raise ContentRejected("too_large", "body", f"must be 1 to {MAX_FILE_BYTES} bytes of PNG")
+    check_asset(name, content)
+
+
+def template_file(name: str, content: bytes) -> TemplateFile:
     return TemplateFile(
         name=name,
         sha256=hashlib.sha256(content).hexdigest(),
@@ -248,6 +252,13 @@ def _file(name: str, content: bytes) -> TemplateFile:
         sha1=hashlib.sha1(content, usedforsecurity=False).hexdigest(),
         size=len(content),
     )
+
+
+class BrandTaker(Protocol):
+    async def take(
+        self, work: Work, draft: TemplateVersion, files: Sequence[TemplateFile]
+    ) -> tuple[TemplateVersion, list[TemplateFile]]:
+        """The draft and its files, with what it leaves to the brand of its workspace."""
 
 
 class TemplateLinter(Protocol):
@@ -261,6 +272,7 @@ class TemplateLinter(Protocol):
 class PublishTemplate:
     templates: Templates
     google_classes: GoogleClasses
+    brand: BrandTaker
     #: Renders an example pass, so that what cannot be rendered is refused here.
     try_out: Callable[[TemplateVersion, Sequence[TemplateFile]], None]
     lint: TemplateLinter
@@ -274,7 +286,8 @@ class PublishTemplate:
             return draft
         await _check_vertical(self.templates, work, draft)
         await self._store_strings(work, draft)
-        files = await self.templates.files(work.transaction, draft)
+        own_files = await self.templates.files(work.transaction, draft)
+        draft, files = await self.brand.take(work, draft, own_files)
         if len(files) > MAX_FILES:
             raise ContentRejected("too_many", "files", f"must be at most {MAX_FILES} in a template")
         check_publishable(draft, {file.name for file in files})
@@ -290,7 +303,10 @@ class PublishTemplate:
             workspace_id,
             "template.published",
             template_id,
-            after={"template_version": published.template_version},
+            after={
+                "template_version": published.template_version,
+                "from_brand": list(published.from_brand),
+            },
         )
         return published
 
@@ -305,7 +321,7 @@ class PublishTemplate:
             if len(content) > MAX_FILE_BYTES:
                 raise ContentRejected("too_large", "apple.strings", "is too long for one language")
             await self.templates.store_file(
-                work.transaction, draft, _file(name, content), content, work.now
+                work.transaction, draft, template_file(name, content), content, work.now
             )
 
     async def _send_assets(self, work: Work, version: TemplateVersion) -> None:

@@ -27,8 +27,22 @@ class Identities(Protocol):
     ) -> list[SigningIdentityRecord]: ...
 
 
+class Brand(Protocol):
+    async def look(
+        self, work: Work, draft: TemplateVersion, files: Sequence[TemplateFile]
+    ) -> tuple[TemplateVersion, list[TemplateFile]]:
+        """The draft and its files as they would be published now."""
+
+
 #: Draws an example pass and says what devices, or Google, would make of it.
 Examine = Callable[[TemplateVersion, Sequence[TemplateFile]], list[LintFinding]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LintReport:
+    #: With what it takes of the brand.
+    version: TemplateVersion
+    findings: Sequence[LintFinding]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,17 +51,19 @@ class LintTemplate:
 
     templates: Templates
     identities: Identities
+    brand: Brand
     examine: Examine
 
-    async def __call__(
-        self, work: Work, workspace_id: UUID, template_id: UUID
-    ) -> list[LintFinding]:
+    async def __call__(self, work: Work, workspace_id: UUID, template_id: UUID) -> LintReport:
         """Of the newest version."""
         versions = await self.templates.versions(work.transaction, workspace_id, template_id)
         if not versions:
             raise NotFound("template_not_found", "there is no such template")
-        files = await self.templates.files(work.transaction, versions[0])
-        return await self.of(work, versions[0], files)
+        version = versions[0]
+        files = await self.templates.files(work.transaction, version)
+        if version.status == "draft":
+            version, files = await self.brand.look(work, version, files)
+        return LintReport(version=version, findings=await self.of(work, version, files))
 
     async def of(
         self, work: Work, version: TemplateVersion, files: Sequence[TemplateFile]

@@ -25,6 +25,15 @@ _POSTER_TICKET = frozenset({"artwork", "primaryLogo", "secondaryLogo", "backgrou
 _SEMANTIC_BOARDING = frozenset({"primaryLogo", "secondaryLogo"})
 
 
+def shown_roles(style: str, schemes: Collection[str]) -> set[str]:
+    shown = {*NEEDED_IMAGES, *SHOWN.get(style, ())}
+    if "posterEventTicket" in schemes:
+        shown |= _POSTER_TICKET
+    if "semanticBoardingPass" in schemes:
+        shown |= _SEMANTIC_BOARDING
+    return shown
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFile:
     """`name` is the path in the bundle; pixels are None where the file is no image."""
@@ -75,11 +84,7 @@ def _lint_scales(role: str, found: set[str]) -> Iterator[LintFinding]:
 def _lint_roles(
     style: str, schemes: Collection[str], scales: Mapping[str, set[str]]
 ) -> Iterator[LintFinding]:
-    shown = {*NEEDED_IMAGES, *SHOWN.get(style, ())}
-    if "posterEventTicket" in schemes:
-        shown |= _POSTER_TICKET
-    if "semanticBoardingPass" in schemes:
-        shown |= _SEMANTIC_BOARDING
+    shown = shown_roles(style, schemes)
     for role in scales:
         plain = role.rpartition("/")[2]
         if plain not in shown:

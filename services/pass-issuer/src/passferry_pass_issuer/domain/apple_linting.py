@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from passferry_pass_issuer.domain.apple_image_linting import ImageFile, lint_images
 from passferry_pass_issuer.domain.apple_template import AppleContent, FieldContent
 from passferry_pass_issuer.domain.colour_contrast import contrast_ratio
-from passferry_pass_issuer.domain.linting import LintFinding, Severity
+from passferry_pass_issuer.domain.linting import LEFT_TO_NOBODY, LintFinding, Severity
 from passferry_pass_issuer.domain.value_expression import (
     FIELD_PREFIX,
     BarcodeContent,
@@ -52,6 +52,7 @@ def lint_apple(
 ) -> list[LintFinding]:
     """In the order of the template. `identity` is None when none was uploaded yet."""
     return [
+        *_lint_name(apple),
         *_lint_colours(apple),
         *_lint_fields(apple),
         *_lint_room(apple),
@@ -73,6 +74,11 @@ def _error(path: str, message: str, code: str) -> LintFinding:
 
 def _finding(severity: Severity, path: str, message: str, code: str) -> LintFinding:
     return LintFinding(severity=severity, path=path, message=message, code=code)
+
+
+def _lint_name(apple: AppleContent) -> Iterator[LintFinding]:
+    if not apple.organization_name:
+        yield _error("apple.organization_name", LEFT_TO_NOBODY, "required")
 
 
 def _lint_colours(apple: AppleContent) -> Iterator[LintFinding]:

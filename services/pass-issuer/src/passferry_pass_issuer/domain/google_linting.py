@@ -7,7 +7,7 @@ from typing import Any
 
 from passferry_pass_issuer.domain.google_pieces import class_tree, object_tree
 from passferry_pass_issuer.domain.google_template import GoogleContent, GoogleVertical, Words
-from passferry_pass_issuer.domain.linting import LintFinding, Severity
+from passferry_pass_issuer.domain.linting import LEFT_TO_NOBODY, LintFinding, Severity
 from passferry_pass_issuer.domain.value_expression import ValueExpression
 
 #: What small screens show; Google cuts the rest.
@@ -60,6 +60,7 @@ def lint_google(google: GoogleContent, vertical: GoogleVertical) -> list[LintFin
         "object": object_tree(google, vertical),
     }
     return [
+        *_lint_name(google),
         *_lint_required(trees, vertical),
         *_lint_limits(trees),
         *_lint_lengths(google, vertical),
@@ -84,6 +85,11 @@ def _warning(path: str, message: str, code: str) -> LintFinding:
 
 def _finding(severity: Severity, path: str, message: str, code: str) -> LintFinding:
     return LintFinding(severity=severity, path=path, message=message, code=code)
+
+
+def _lint_name(google: GoogleContent) -> Iterator[LintFinding]:
+    if not google.issuer_name.text:
+        yield _error("google.issuer_name", LEFT_TO_NOBODY, "required")
 
 
 def _lint_required(

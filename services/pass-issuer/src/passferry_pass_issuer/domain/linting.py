@@ -7,6 +7,8 @@ from typing import Literal
 
 #: An error keeps a template from being published; a warning does not.
 Severity = Literal["error", "warning"]
+#: Of a name that neither the template nor the brand says.
+LEFT_TO_NOBODY = "is required: say it here, or in the brand of the workspace"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from passferry_pass_issuer.domain.apple_image_linting import NEEDED_IMAGES, SCAL
 from passferry_pass_issuer.domain.end_rules import moment_of
 from passferry_pass_issuer.domain.google_ids import class_id_of, vertical_of
 from passferry_pass_issuer.domain.google_template import GoogleVertical
+from passferry_pass_issuer.domain.linting import LEFT_TO_NOBODY
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.rendering_subject import TemplateFacts
 from passferry_pass_issuer.domain.template import TemplateContent
@@ -46,6 +47,8 @@ class TemplateVersion:
     created_at: datetime
     updated_at: datetime
     published_at: datetime | None
+    #: Paths of what it took of the brand; a draft takes nothing yet.
+    from_brand: tuple[str, ...] = ()
 
     @property
     def is_for_apple(self) -> bool:
@@ -96,6 +99,8 @@ def _check_apple(version: TemplateVersion, file_names: Collection[str]) -> None:
     apple = version.content.apple
     if apple is None:
         raise ContentRejected("required", "apple", "is required on this platform")
+    if not apple.organization_name:
+        raise ContentRejected("required", "apple.organization_name", LEFT_TO_NOBODY)
     for name in ("pass_type_identifier", "team_identifier"):
         if getattr(version, name) is None:
             raise ContentRejected("required", name, "is required on this platform")
@@ -127,6 +132,8 @@ def _check_google(version: TemplateVersion) -> None:
     google = version.content.google
     if google is None:
         raise ContentRejected("required", "google", "is required on this platform")
+    if not google.issuer_name.text:
+        raise ContentRejected("required", "google.issuer_name", LEFT_TO_NOBODY)
     if version.google_issuer_id is None:
         raise ContentRejected("required", "google_issuer_id", "is required on this platform")
     has_logo = google.logo_url is not None or "programLogo" in google.class_piece

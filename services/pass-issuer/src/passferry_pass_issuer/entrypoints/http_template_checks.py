@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Annotated
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from starlette.responses import Response
 
 from passferry_contracts.types import Role
 from passferry_pass_issuer.domain.refusals import ContentRejected
-from passferry_pass_issuer.entrypoints.http_templates import file_body, finding_body
+from passferry_pass_issuer.entrypoints.http_templates import brand_body, file_body, finding_body
 from passferry_pass_issuer.entrypoints.http_work import (
     Body,
     answer_once,
@@ -40,10 +41,11 @@ Language = Annotated[
 async def lint_template(request: Request, template_id: UUID, scope: Viewer) -> Body:
     """What is wrong with the newest version: errors keep it from being published."""
     async with working(request, [scope.workspace_id], actor=scope.principal.actor) as work:
-        findings = await issuer_of(request).lint_template(work, scope.workspace_id, template_id)
+        report = await issuer_of(request).lint_template(work, scope.workspace_id, template_id)
     return {
-        "is_publishable": all(finding.severity != "error" for finding in findings),
-        "findings": [finding_body(finding) for finding in findings],
+        "is_publishable": all(finding.severity != "error" for finding in report.findings),
+        "findings": [finding_body(finding) for finding in report.findings],
+        "from_brand": brand_body(report.version),
     }
 
 
@@ -53,12 +55,29 @@ async def store_template_image(
     request: Request, template_id: UUID, role: str, scope: Manager, language: Language = None
 ) -> Response:
     """Scale one PNG, JPEG or WebP to every density of a role; the body is the picture."""
+    asked: Body = {"language": language}
+    scaled = await scaled_picture(request, scope, role, asked)
+    if isinstance(scaled, Response):
+        return scaled
     store = issuer_of(request).store_template_image
-    asked: Body = {}
+    async with working(request, [scope.workspace_id], actor=scope.principal.actor) as work:
+
+        async def produce() -> Body:
+            files = await store(work, scope.workspace_id, template_id, scaled, language=language)
+            return {"files": [file_body(file) for file in files]}
+
+        return await answer_once(request, work, scope.workspace_id, asked, produce, status=200)
+
+
+async def scaled_picture(
+    request: Request, scope: Scope, role: str, asked: Body
+) -> Mapping[str, bytes] | Response:
+    """The picture of the request at every density, or what the same call was answered before.
+    `asked` learns which picture it is."""
 
     async def read() -> bytes:
         picture = await request.body()
-        asked.update(picture_sha256=hashlib.sha256(picture).hexdigest(), language=language)
+        asked.update(picture_sha256=hashlib.sha256(picture).hexdigest())
         async with working(request, [scope.workspace_id], actor=scope.principal.actor) as work:
             earlier = await answered(request, work, scope.workspace_id, asked)
         if earlier is not None:
@@ -67,20 +86,13 @@ async def store_template_image(
 
     try:
         # The picture is read when it is its turn: few are in memory at once.
-        scaled = await store.scale(role, read)
+        return await issuer_of(request).store_template_image.scale(role, read)
     except _Answered as known:
         return known.answer
     except ContentRejected as refusal:
         raise problem_of(refusal) from refusal
     except TimeoutError as error:
         raise Problem(408, "body_too_slow", "the picture did not arrive in time") from error
-    async with working(request, [scope.workspace_id], actor=scope.principal.actor) as work:
-
-        async def produce() -> Body:
-            files = await store(work, scope.workspace_id, template_id, scaled, language=language)
-            return {"files": [file_body(file) for file in files]}
-
-        return await answer_once(request, work, scope.workspace_id, asked, produce, status=200)
 
 
 class _Answered(Exception):

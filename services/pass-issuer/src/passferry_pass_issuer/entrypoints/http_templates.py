@@ -97,7 +97,15 @@ def template_body(version: TemplateVersion) -> Body:
         "created_at": instant(version.created_at),
         "updated_at": instant(version.updated_at),
         "published_at": instant(version.published_at),
+        "from_brand": brand_body(version),
     }
+
+
+def brand_body(version: TemplateVersion) -> list[Body]:
+    """What the version took of the brand of its workspace; left out of the next draft, it is
+    taken again."""
+    message = "the template says none, so this is the brand's"
+    return [{"path": path, "message": message} for path in version.from_brand]
 
 
 @router.post("", status_code=201)
@@ -183,8 +191,8 @@ async def publish_template(request: Request, template_id: UUID, scope: Manager) 
     issuer = issuer_of(request)
     async with working(request, [scope.workspace_id], actor=scope.principal.actor) as work:
         published = await issuer.publish_template(work, scope.workspace_id, template_id)
-        findings = await issuer.lint_template(work, scope.workspace_id, template_id)
+        report = await issuer.lint_template(work, scope.workspace_id, template_id)
     return {
         **template_body(published),
-        "warnings": [finding_body(finding) for finding in findings],
+        "warnings": [finding_body(finding) for finding in report.findings],
     }

@@ -37,6 +37,7 @@ from passferry_pass_issuer.application.edit_templates import (
     Templates,
 )
 from passferry_pass_issuer.application.issue_passes import IssuePasses
+from passferry_pass_issuer.application.keep_brand import KeepBrand
 from passferry_pass_issuer.application.lint_templates import LintTemplate
 from passferry_pass_issuer.application.ports import Passes, Programs, Transaction
 from passferry_pass_issuer.application.publish_and_roll_out import PublishAndRollOut
@@ -151,6 +152,7 @@ class IssuerApi:
     store_template_file: StoreTemplateFile
     lint_template: LintTemplate
     store_template_image: StoreTemplateImage
+    keep_brand: KeepBrand
     desk: CredentialDesk
     publish_template: PublishAndRollOut
     issue_passes: IssuePasses

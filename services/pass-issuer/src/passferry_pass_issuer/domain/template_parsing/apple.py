@@ -56,7 +56,7 @@ _NOT_IN_DOCUMENT = {
     "barcodes": "is said by apple.barcodes",
     "nfc": "is said by apple.nfc",
 }
-_COLOUR = re.compile(
+COLOUR = re.compile(
     r"^(rgb\(\s*\d{1,3}\s*,\s*\d{1,3}\s*,\s*\d{1,3}\s*\)|#[0-9A-Fa-f]{3}|#[0-9A-Fa-f]{6})\Z"
 )
 _LANGUAGE = re.compile(r"^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}\Z")
@@ -76,17 +76,17 @@ def apple_content(node: Node) -> AppleContent:
     return AppleContent(
         style=style,
         transit_type=transit_type,
-        organization_name=node.text("organization_name"),
+        organization_name=_organization_name(node),
         description=node.text("description"),
         preferred_style_schemes=(
             node.strings("preferred_style_schemes", STYLE_SCHEMES, most=len(STYLE_SCHEMES)) or ()
         ),
         logo_text=node.optional_text("logo_text"),
-        background_color=node.optional_text("background_color", pattern=_COLOUR),
-        foreground_color=node.optional_text("foreground_color", pattern=_COLOUR),
-        label_color=node.optional_text("label_color", pattern=_COLOUR),
-        strip_color=node.optional_text("strip_color", pattern=_COLOUR),
-        footer_background_color=node.optional_text("footer_background_color", pattern=_COLOUR),
+        background_color=node.optional_text("background_color", pattern=COLOUR),
+        foreground_color=node.optional_text("foreground_color", pattern=COLOUR),
+        label_color=node.optional_text("label_color", pattern=COLOUR),
+        strip_color=node.optional_text("strip_color", pattern=COLOUR),
+        footer_background_color=node.optional_text("footer_background_color", pattern=COLOUR),
         fields=node.optional_child("fields", field_groups) or {},
         barcodes=_barcodes(node),
         nfc=node.optional_child("nfc", nfc),
@@ -110,6 +110,12 @@ def apple_content(node: Node) -> AppleContent:
         strings=node.optional_child("strings", _strings) or {},
         document=_document(node),
     )
+
+
+def _organization_name(node: Node) -> str:
+    """Empty where it is left to the brand; asked for when the template is published."""
+    is_said = node.get("organization_name") is not None
+    return node.text("organization_name") if is_said else ""
 
 
 def _barcodes(node: Node) -> tuple[BarcodeContent, ...]:

@@ -10,6 +10,7 @@ from passferry_pass_issuer.domain.google_template import (
     GoogleVertical,
     TierContent,
     TiersContent,
+    Words,
 )
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.template_parsing.example_values import example_values
@@ -46,7 +47,7 @@ MAX_IMAGE_MODULES = 10
 MAX_MESSAGES = 10
 MAX_TIERS = 16
 
-_HEX_COLOUR = re.compile(r"^#[0-9A-Fa-f]{6}\Z")
+HEX_COLOUR = re.compile(r"^#[0-9A-Fa-f]{6}\Z")
 _URL = re.compile(r"^https?://[^\s\"<>]{1,1900}\Z")
 _COUNTRY = re.compile(r"^[A-Z]{2}\Z")
 _TIER_KEY = re.compile(r"^[A-Za-z0-9_.-]{1,32}\Z")
@@ -60,15 +61,15 @@ def google_content(node: Node) -> GoogleContent:
     return GoogleContent(
         vertical=_vertical(node),
         language=node.optional_text("language", pattern=LANGUAGE) or "en",
-        issuer_name=words(node, "issuer_name"),
+        issuer_name=_issuer_name(node),
         title=words(node, "title"),
         header=optional_told(node, "header"),
         subheader=optional_told(node, "subheader"),
-        logo_url=_address(node, "logo_url"),
-        wide_logo_url=_address(node, "wide_logo_url"),
-        hero_image_url=_address(node, "hero_image_url"),
-        hex_background_color=node.optional_text("hex_background_color", pattern=_HEX_COLOUR),
-        homepage_url=_address(node, "homepage_url"),
+        logo_url=address(node, "logo_url"),
+        wide_logo_url=address(node, "wide_logo_url"),
+        hero_image_url=address(node, "hero_image_url"),
+        hex_background_color=node.optional_text("hex_background_color", pattern=HEX_COLOUR),
+        homepage_url=address(node, "homepage_url"),
         country_code=node.optional_text("country_code", pattern=_COUNTRY),
         redemption_channel=node.optional_choice("redemption_channel", REDEMPTION_CHANNELS)
         or "BOTH",
@@ -103,12 +104,17 @@ def google_content(node: Node) -> GoogleContent:
     )
 
 
+def _issuer_name(node: Node) -> Words:
+    """Empty where it is left to the brand; asked for when the template is published."""
+    return words(node, "issuer_name") if node.get("issuer_name") is not None else Words("")
+
+
 def _vertical(node: Node) -> GoogleVertical | None:
     given = node.optional_choice("vertical", VERTICALS)
     return next((known for known in VERTICALS if known == given), None)
 
 
-def _address(node: Node, name: str) -> str | None:
+def address(node: Node, name: str) -> str | None:
     return node.optional_text(name, most=MAX_TEXT, pattern=_URL)
 
 
@@ -134,8 +140,8 @@ def _tier(node: Node) -> TierContent:
         key=key,
         value=named,
         rewards_tier=optional_words(node, "rewards_tier") or words(node, "value"),
-        hex_background_color=node.optional_text("hex_background_color", pattern=_HEX_COLOUR),
-        hero_image_url=_address(node, "hero_image_url"),
-        logo_url=_address(node, "logo_url"),
+        hex_background_color=node.optional_text("hex_background_color", pattern=HEX_COLOUR),
+        hero_image_url=address(node, "hero_image_url"),
+        logo_url=address(node, "logo_url"),
         class_piece=class_piece(node, "class"),
     )
