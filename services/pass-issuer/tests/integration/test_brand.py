@@ -198,21 +198,6 @@ async def test_a_changed_brand_leaves_what_is_published_and_tells_which_template
     assert json.loads(rows[0]["content"])["apple"] == first["apple"]
 
 
-async def test_passes_are_drawn_with_the_brand_that_their_template_took(office, make, shop):
-    # proves: C10
-    blue = await shop(BLUE, 10)
-    template_id = await blue.draft(plain(make))
-    await blue.publish(template_id)
-    await blue.call("PUT", "/brand", json=RED)
-    versions = [(blue.workspace_id, template_id, 1)]
-    async with office.issuer.workbench.open([blue.workspace_id], actor="test") as work:
-        facts = await office.stores.catalogue.templates(work.transaction, versions)
-    (found,) = facts.values()
-    assert found.content.apple.background_color == BLUE["background_color"]
-    assert found.content.google.issuer_name.text == BLUE["organization_name"]
-    assert len(found.asset_sha1) == 6
-
-
 async def test_a_name_that_neither_says_keeps_a_template_from_being_published(make, shop):
     nobody = await shop({}, 10)
     template_id = await nobody.draft(plain(make))
@@ -274,7 +259,6 @@ async def test_what_is_no_picture_for_the_brand_is_refused(shop, role, content, 
 
 
 async def test_a_picture_is_stored_once_per_key_and_replaces_the_one_before(office, shop):
-    # proves: J69
     blue = await shop(BLUE)
     key = {"Idempotency-Key": "logo-1"}
     first = await blue.image("logo", 10, headers=key)
@@ -298,7 +282,7 @@ async def test_a_picture_is_stored_once_per_key_and_replaces_the_one_before(offi
 
 
 async def test_nobody_sees_or_takes_the_brand_of_another_workspace(office, make, shop):
-    # proves: C2
+    # proves: J70, C10
     blue = await shop(BLUE, 10)
     other = Shop(office, await office.workspace())
     stranger = await office.key(other.workspace_id, "owner")
