@@ -116,7 +116,7 @@ async def test_passes_of_one_template_show_the_brand_of_their_workspace(office, 
         assert read.pass_json["organizationName"] == name
         assert read.pass_json["backgroundColor"] == colour(shade)
         assert logo_shade(read) == shade
-        google = (await class_of(office, workspace_id)).google_class
+        google = (await class_of(office, workspace_id)).google_class.class_body
         brand = brand_of(shade, name)
         assert google["issuerName"] == name
         assert google["hexBackgroundColor"] == brand["hex_background_color"]
