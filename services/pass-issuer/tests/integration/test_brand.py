@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+from uuid import UUID
 
 import pytest
 from PIL import Image
+
+from passferry_testing.harness import EventRecorder, Harness, eventually, running
 
 pytestmark = pytest.mark.integration
 
@@ -29,6 +32,7 @@ RED = {
     "hex_background_color": "#780000",
     "logo_url": "https://red.example/logo.png",
 }
+WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 TAKEN = {
     "apple.organization_name",
     "apple.logo_text",
@@ -299,7 +303,7 @@ async def test_nobody_sees_or_takes_the_brand_of_another_workspace(office, make,
     problem = await other.publish(template_id, 422)
     assert problem["code"] == "required"
     # Row-level security alone hides it, whatever the SQL asks for.
-    async with office.issuer.workbench.open([other.workspace_id], actor="test") as work:
+    async with office.issuer.workbench.open([UUID(other.workspace_id)], actor="test") as work:
         for table in ("brand", "brand_image"):
             rows = await work.transaction.fetch(f"SELECT workspace_id FROM {table}")
             assert rows == []
@@ -307,15 +311,22 @@ async def test_nobody_sees_or_takes_the_brand_of_another_workspace(office, make,
     await office.call("PUT", nowhere, json=BLUE, status=404)
 
 
-async def test_a_version_published_beside_a_change_is_told_or_shows_it(make, shop):
-    """Whichever comes first: no version shows an older brand without its change naming it."""
+async def test_a_change_waits_for_a_version_that_is_being_published_and_names_it(
+    office, make, shop
+):
+    """Else that version would show the older brand, and nobody would be told."""
     blue = await shop(BLUE, 10)
     template_id = await blue.draft(plain(make))
-    published, changed = await asyncio.gather(
-        blue.publish(template_id), blue.call("PUT", "/brand", json=RED)
-    )
-    is_new = published["apple"]["background_color"] == RED["background_color"]
-    assert is_new or changed["templates"] == [template_id]
+    workspace_id = UUID(blue.workspace_id)
+    async with office.issuer.workbench.open([workspace_id], actor="test") as work:
+        await office.issuer.publish_template(work, workspace_id, UUID(template_id))
+        change = asyncio.create_task(blue.call("PUT", "/brand", json=RED))
+
+        async def waits_or_is_done():
+            return change.done() or await office.rows(WAITING)
+
+        await eventually(waits_or_is_done, what="the change waits")
+    assert (await change)["templates"] == [template_id]
 
 
 async def test_a_ticket_takes_no_strip_beside_a_background_of_its_own(make, shop):
