@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from PIL import Image
 
-from passferry_testing.harness import EventRecorder, Harness, eventually, running
+from passferry_testing.harness import eventually
 
 pytestmark = pytest.mark.integration
 
