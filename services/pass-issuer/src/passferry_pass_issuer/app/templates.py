@@ -13,7 +13,6 @@ from passferry_pass_issuer.adapters.wallet_images import (
 )
 from passferry_pass_issuer.app.parts import Stores, Surroundings
 from passferry_pass_issuer.application.edit_templates import (
-    PublishTemplate,
     StoreTemplateFile,
     TemplateFile,
 )
@@ -23,6 +22,7 @@ from passferry_pass_issuer.application.lint_templates import LintTemplate
 from passferry_pass_issuer.application.ports import (
     RevisionRenderer,
 )
+from passferry_pass_issuer.application.publish_templates import PublishTemplate
 from passferry_pass_issuer.application.template_images import StoreTemplateImage
 from passferry_pass_issuer.domain.example_pass import example_pass
 from passferry_pass_issuer.domain.linting import LintFinding

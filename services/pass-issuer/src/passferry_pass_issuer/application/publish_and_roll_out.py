@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from passferry_pass_issuer.application.edit_templates import PublishTemplate
+from passferry_pass_issuer.application.publish_templates import PublishTemplate
 from passferry_pass_issuer.application.roll_out import StartRollout
 from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain.template_checks import TemplateVersion
