@@ -97,6 +97,10 @@ def taken(answer):
     return {each["path"] for each in answer["from_brand"]}
 
 
+def from_brand(answer):
+    return {each["path"]: each["value"] for each in answer["from_brand"] if each["value"]}
+
+
 @pytest.fixture
 def shop(office):
     async def opened(brand, shade=None):
@@ -123,10 +127,11 @@ async def test_one_template_looks_as_the_workspace_that_has_it(make, shop):
     for each, brand in ((blue, BLUE), (red, RED)):
         answer, _ = published[each]
         apple = ("organization_name", "logo_text", "background_color", "label_color")
-        assert [answer["apple"][name] for name in apple] == [brand[name] for name in apple]
-        assert answer["google"]["issuer_name"] == brand["organization_name"]
-        assert answer["google"]["hex_background_color"] == brand["hex_background_color"]
-        assert answer["google"]["logo_url"] == brand["logo_url"]
+        google = ("hex_background_color", "logo_url")
+        told = from_brand(answer)
+        assert [told[f"apple.{name}"] for name in apple] == [brand[name] for name in apple]
+        assert [told[f"google.{name}"] for name in google] == [brand[name] for name in google]
+        assert told["google.issuer_name"] == brand["organization_name"]
     blue_files, red_files = published[blue][1], published[red][1]
     assert len(blue_files) == 6
     assert blue_files.keys() == red_files.keys()
@@ -188,18 +193,23 @@ async def test_a_changed_brand_leaves_what_is_published_and_tells_which_template
     assert report["is_publishable"]
     assert taken(report) == TAKEN
 
-    # The next version leaves the same to the brand, and finds the new one.
+    # The next version, sent as this one is shown, leaves the same to the brand.
     await shop_.image("icon", 200)
-    second = await shop_.again(template_id, plain(make))
+    shown = await shop_.call("GET", f"/templates/{template_id}")
+    second = await shop_.again(template_id, {name: shown[name] for name in plain(make)})
+    assert taken(second) == TAKEN
     assert second["template_version"] == 2
-    assert second["apple"]["background_color"] == RED["background_color"]
+    assert from_brand(second)["apple.background_color"] == RED["background_color"]
     assert set((await shop_.files(template_id)).values()).isdisjoint(files.values())
     rows = await office.rows(
         "SELECT content FROM pass_issuer.template WHERE template_id = $1::uuid"
         " AND template_version = 1",
         template_id,
     )
-    assert json.loads(rows[0]["content"])["apple"] == first["apple"]
+    stored = json.loads(rows[0]["content"])["apple"]
+    assert stored["background_color"] == BLUE["background_color"]
+    # The same picture once more changes nothing.
+    assert (await shop_.image("icon", 200))["templates"] == []
 
 
 async def test_a_name_that_neither_says_keeps_a_template_from_being_published(make, shop):

@@ -316,16 +316,65 @@ async def test_what_a_lost_card_is_used_before_its_balance_moves_counts_on_the_n
     await one.use(2, left=8)
     await office.call("POST", f"{one.path}/reissue")
     await answer_of_ledger(one)
+    ends_at = office.clock.now() + timedelta(days=30)
+    await one.later(seconds=15)
     [row] = await office.rows(
         "SELECT uses, ends_at, revision FROM pass_issuer.pass WHERE pass_id = $1",
         UUID(two.issued["pass_id"]),
     )
-    ends_at = office.clock.now() + timedelta(days=30)
     assert (row["uses"], row["ends_at"], row["revision"]) == (2, ends_at, 1)
     await two.use(1, left=7)
     await two.later(seconds=15)
     told = (await office.events(PassVoided))[-1]
     assert (str(told.pass_id), told.reason) == (two.issued["pass_id"], "redeemed")
+
+
+async def uses_of(one: Card) -> int:
+    select = "SELECT uses FROM pass_issuer.pass WHERE pass_id = $1"
+    [row] = await one.office.rows(select, UUID(one.issued["pass_id"]))
+    uses: int = row["uses"]
+    return uses
+
+
+async def test_a_use_of_a_lost_card_that_is_heard_after_the_answer_counts_on_the_last_one(
+    office, card
+):
+    # proves: J93
+    one = await card({"uses": 5})
+    await one.use(1, left=9)
+    two = await replaced(one)
+    three = await replaced(two)
+    # Booked before the balance moved, told on another topic.
+    await one.use(2, left=8)
+    await one.later(seconds=15)
+    await one.later(seconds=15)
+    assert [await uses_of(each) for each in (two, three)] == [2, 2]
+    # What was carried over is carried once.
+    await one.later(seconds=15)
+    assert await uses_of(three) == 2
+
+
+async def test_uses_wait_for_a_card_that_does_not_open(office, card):
+    one = await card({"uses": 3})
+    await one.use(1, left=9)
+    two = await replaced(one)
+    await one.use(2, left=8)
+    people = "UPDATE pass_issuer.holder SET personal_ciphertext = $1 RETURNING holder_id"
+    [kept] = await office.rows("SELECT personal_ciphertext AS sealed FROM pass_issuer.holder")
+    await office.rows(people, b"\x00")
+    await one.later(seconds=15)
+    assert await uses_of(two) == 1
+    await office.rows(people, kept["sealed"])
+    await one.later(seconds=15)
+    assert await uses_of(two) == 2
+
+
+async def test_a_card_that_is_spent_and_rests_is_not_replaced(office, card):
+    one = await card({"balance_spent": True}, opening_balance_minor=1)
+    await one.use(1, left=0)
+    problem = await office.call("POST", f"{one.path}/reissue", status=422)
+    assert (problem["code"], problem["errors"][0]["field"]) == ("over_already", "ends_when.0")
+    assert await office.events(TransferCommand) == []
 
 
 async def test_days_since_the_last_use_go_on_with_the_card_in_its_place(office, card):

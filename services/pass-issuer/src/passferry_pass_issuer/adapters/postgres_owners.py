@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -48,6 +49,17 @@ ON CONFLICT (workspace_id, old_pass_id) DO UPDATE SET state = excluded.state,
     new_pass_id = excluded.new_pass_id, attempt = excluded.attempt, code = excluded.code,
     left_minor = excluded.left_minor, carried_uses = excluded.carried_uses,
     updated_at = excluded.updated_at
+"""
+
+USED_SINCE = """
+SELECT used.workspace_id, used.old_pass_id
+FROM unnest($1::uuid[]) AS named(workspace_id) CROSS JOIN LATERAL (
+    SELECT r.workspace_id, r.old_pass_id FROM pass_replacement r
+    JOIN pass p ON p.workspace_id = r.workspace_id AND p.pass_id = r.old_pass_id
+    WHERE r.workspace_id = named.workspace_id AND r.state = 'done' AND r.updated_at > $2
+        AND p.uses > r.carried_uses AND r.old_pass_id <> ALL($4::uuid[])
+    ORDER BY r.updated_at, r.old_pass_id LIMIT $3
+) AS used
 """
 
 STEP_ASIDE = "UPDATE pass SET replaced_by = $3 WHERE workspace_id = $1 AND pass_id = $2"
@@ -109,6 +121,20 @@ class PostgresReplacements:
             replacement.carried_uses,
             replacement.updated_at,
         )
+
+    async def used_since(
+        self,
+        transaction: Transaction,
+        workspace_ids: Collection[UUID],
+        *,
+        settled_after: datetime,
+        limit: int,
+        passing_over: Sequence[UUID],
+    ) -> list[tuple[UUID, UUID]]:
+        rows = await transaction.fetch(
+            USED_SINCE, sorted(workspace_ids), settled_after, limit, list(passing_over)
+        )
+        return [(row["workspace_id"], row["old_pass_id"]) for row in rows]
 
     async def step_aside(
         self, transaction: Transaction, workspace_id: UUID, old_pass_id: UUID, new_pass_id: UUID

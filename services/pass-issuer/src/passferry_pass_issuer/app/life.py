@@ -13,6 +13,7 @@ from passferry_pass_issuer.adapters.postgres_upkeep import (
 )
 from passferry_pass_issuer.app.parts import Stores, Surroundings
 from passferry_pass_issuer.application.answer_enrolments import AnswerEnrolments
+from passferry_pass_issuer.application.carry_uses import CarryUses
 from passferry_pass_issuer.application.change_passes import EndPass
 from passferry_pass_issuer.application.complete_reissues import CompleteReissues
 from passferry_pass_issuer.application.do_duties import DoDuty
@@ -114,7 +115,6 @@ def build_life(
             workbench=workbench,
             passes=stores.passes,
             replacements=replacements,
-            revisions=around.revisions,
             end_pass=end_pass,
         ),
         keep_time=KeepTime(
@@ -130,6 +130,9 @@ def build_life(
             holder_pages=holder_pages,
             draw=draw,
             leave_late=LeaveLatePasses(former=former, leave=leave, locked=stores.revisions),
+            carry_uses=CarryUses(
+                passes=stores.passes, replacements=replacements, revisions=around.revisions
+            ),
             claims=claims,
             messages=messages,
             answers=answers,

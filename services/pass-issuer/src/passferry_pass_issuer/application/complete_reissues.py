@@ -9,7 +9,7 @@ from passferry_contracts.events.ledger import CommandCompleted
 from passferry_contracts.types import PassStatus
 from passferry_pass_issuer.application.change_passes import EndPass
 from passferry_pass_issuer.application.life_ports import Replacement, Replacements
-from passferry_pass_issuer.application.ports import PassChange, Passes, RevisionWriter
+from passferry_pass_issuer.application.ports import Passes
 from passferry_pass_issuer.application.reissue_passes import (
     DONE,
     FAILED,
@@ -33,7 +33,6 @@ class CompleteReissues:
     workbench: Workbench
     passes: Passes
     replacements: Replacements
-    revisions: RevisionWriter
     end_pass: EndPass
 
     async def __call__(self, results: Sequence[CommandCompleted]) -> list[Verdict]:
@@ -92,31 +91,6 @@ class CompleteReissues:
                 PassStatus.VOIDED,
                 reason=REPLACED,
             )
-        await self._carry_uses(work, old, known, result)
-
-    async def _carry_uses(
-        self, work: Work, old: WalletPass, known: Replacement, result: CommandCompleted
-    ) -> None:
-        """The old one was good until now: what it was used since the new one was made."""
-        newer = old.uses - known.carried_uses
-        if newer <= 0:
-            return
-        follower = await self.passes.find(
-            work.transaction, known.workspace_id, str(known.new_pass_id), for_update=True
-        )
-        if follower is None or not follower.is_usable:
-            return
-        used_at = [at for at in (old.last_used_at, follower.last_used_at) if at is not None]
-        after = replace(
-            follower, uses=follower.uses + newer, last_used_at=max(used_at, default=None)
-        )
-        cause = {
-            "event_type": result.event_type,
-            "event_id": result.command_event_id,
-            "reason": REPLACED,
-        }
-        change = PassChange(before=follower, after=after, causes=(cause,), caused_at=work.now)
-        await self.revisions.store_showable(work.transaction, [change])
 
 
 def _nothing_left(result: CommandCompleted) -> bool:

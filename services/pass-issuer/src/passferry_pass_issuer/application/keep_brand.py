@@ -95,14 +95,18 @@ class KeepBrand:
         self, work: Work, workspace_id: UUID, role: str, scaled: Mapping[str, bytes]
     ) -> tuple[list[TemplateFile], list[UUID]]:
         await self._locked(work, workspace_id)
-        await self.brands.remove_images(work.transaction, workspace_id, role)
-        files = []
         for name, content in scaled.items():
             check_template_file(self.check_asset, name, content)
-            file = template_file(name, content)
-            await self.brands.put_image(work.transaction, workspace_id, file, content, work.now)
-            files.append(file)
+        files = [template_file(name, content) for name, content in scaled.items()]
         after = {file.name: file.sha256 for file in files}
+        before = await self.brands.images(work.transaction, workspace_id)
+        if {each.name: each.sha256 for each in before if role_of(each.name) == role} == after:
+            return files, []
+        await self.brands.remove_images(work.transaction, workspace_id, role)
+        for file in files:
+            await self.brands.put_image(
+                work.transaction, workspace_id, file, scaled[file.name], work.now
+            )
         await work.audit(workspace_id, "brand.image_stored", role, after=after)
         return files, await self._takers(work, workspace_id, [image_path(role)])
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from passferry_contracts.registry import LINK_CHANGED, PASS_RENDERED
 from passferry_pass_issuer.application.administer_workspaces import Workspaces
+from passferry_pass_issuer.application.carry_uses import CarryUses
 from passferry_pass_issuer.application.do_duties import DoDuty, Duty, Failures, Key
 from passferry_pass_issuer.application.draw_holder_passes import DrawHolderPasses
 from passferry_pass_issuer.application.end_due_passes import PER_WORKSPACE, EndDuePasses
@@ -52,6 +53,7 @@ class KeepTime:
     holder_pages: PassesOfHolders
     draw: DrawHolderPasses
     leave_late: LeaveLatePasses
+    carry_uses: CarryUses
     claims: Claims
     messages: Messages
     answers: RememberedAnswers
@@ -76,6 +78,13 @@ class KeepTime:
     def _duties(self) -> list[Duty]:
         end = self.end_due
         return [
+            # Before the rules look: a card may be used up by what the lost one was used.
+            Duty(
+                name="carry_uses",
+                find=self.carry_uses.waiting,
+                do=self.carry_uses,
+                at_once=1,
+            ),
             Duty(name="expire", find=end.expired, do=end.expire, at_once=BATCH),
             Duty(name="end_by_rules", find=end.ruled, do=end.end_by_rules, at_once=BATCH),
             Duty(

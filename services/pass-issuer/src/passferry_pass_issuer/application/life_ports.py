@@ -221,7 +221,7 @@ class Replacement:
     attempt: int
     code: str | None = None
     left_minor: int | None = None
-    #: Of the old pass, that the new one was given when it was made.
+    #: Of the old pass, that the new one was given.
     carried_uses: int = 0
     updated_at: datetime
 
@@ -233,6 +233,18 @@ class Replacements(Protocol):
         """Locked until the transaction ends."""
 
     async def save(self, transaction: Transaction, replacement: Replacement) -> None: ...
+
+    async def used_since(
+        self,
+        transaction: Transaction,
+        workspace_ids: Collection[UUID],
+        *,
+        settled_after: datetime,
+        limit: int,
+        passing_over: Sequence[UUID],
+    ) -> list[tuple[UUID, UUID]]:
+        """(workspace_id, old_pass_id) of those done whose old pass was used more than the new one
+        was given; at most `limit` of each workspace."""
 
     async def step_aside(
         self, transaction: Transaction, workspace_id: UUID, old_pass_id: UUID, new_pass_id: UUID

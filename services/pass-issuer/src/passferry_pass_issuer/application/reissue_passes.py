@@ -28,7 +28,7 @@ from passferry_pass_issuer.application.life_ports import (
 from passferry_pass_issuer.application.make_passes import MakePasses, PassDraft, tell_new_pass
 from passferry_pass_issuer.application.ports import Catalogue, Passes, Programs
 from passferry_pass_issuer.application.work import Work
-from passferry_pass_issuer.domain.end_rules import last_use
+from passferry_pass_issuer.domain.end_rules import check_not_spent, last_use
 from passferry_pass_issuer.domain.holder import Holder
 from passferry_pass_issuer.domain.issuing import (
     check_external_id,
@@ -132,6 +132,7 @@ class ReissuePass:
         if program.template_id not in published:
             raise Conflict("template_not_published", "the program has no published template")
         template = published[program.template_id]
+        check_not_spent(old, template.content.ends_when)
         made = self.make.make(
             work,
             PassDraft(

@@ -8,6 +8,8 @@ from typing import Any
 
 from passferry_pass_issuer.domain.apple_image_linting import shown_roles
 
+Body = dict[str, Any]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Brand:
@@ -76,6 +78,20 @@ def with_brand(content: Mapping[str, Any], brand: Brand) -> tuple[dict[str, Any]
         part[place.name] = value
         taken.append(place.path)
     return filled, taken
+
+
+def as_given(content: Mapping[str, Any], taken: Collection[str]) -> tuple[Body, Body]:
+    """`content` without what it took of a brand, and that by its path: whoever sends it again as it
+    was shown leaves the same to the brand."""
+    given = {
+        name: dict(part) if isinstance(part, Mapping) else part for name, part in content.items()
+    }
+    values = {}
+    for place in _PLACES:
+        part = given.get(place.wallet)
+        if place.path in taken and isinstance(part, dict):
+            values[place.path] = part.pop(place.name, None)
+    return given, values
 
 
 def _says(part: Any, path: str) -> bool:

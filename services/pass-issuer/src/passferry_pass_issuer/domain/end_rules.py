@@ -91,6 +91,14 @@ def last_use(row: WalletPass) -> datetime | None:
     return row.last_used_at
 
 
+def check_not_spent(row: WalletPass, rules: Sequence[EndRule]) -> None:
+    """Raises `ContentRejected` for a lost pass that only rests before it ends."""
+    for number, rule in enumerate(rules):
+        if rule.kind == "balance_spent" and _is_spent(row):
+            detail = "of the template ends this pass: its balance is spent, top it up first"
+            raise ContentRejected("over_already", f"ends_when.{number}", detail)
+
+
 def ended_by_rule(row: WalletPass) -> WalletPass:
     """Of a pass whose `ends_at` is over."""
     status = PassStatus.EXPIRED if row.ends_as == "expired" else PassStatus.VOIDED
@@ -141,14 +149,18 @@ def _issued_at(row: WalletPass) -> datetime:
 
 
 def _rested(row: WalletPass, rule: EndRule, now: datetime) -> datetime | None:
-    # A pass that begins with nothing is not spent, however often the one before was used.
-    if row.redeemed_version == 0 or row.balance_minor > 0:
+    if not _is_spent(row):
         return None
     at = now + SPENT_RESTS
     if row.ends_at is not None and row.ends_as == rule.reason:
         # Whoever draws it again meanwhile does not put its end off.
         return min(row.ends_at, at)
     return at
+
+
+def _is_spent(row: WalletPass) -> bool:
+    # A pass that begins with nothing is not spent, however often the one before was used.
+    return row.redeemed_version > 0 and row.balance_minor <= 0
 
 
 def _later(moment: datetime, days: int) -> datetime | None:

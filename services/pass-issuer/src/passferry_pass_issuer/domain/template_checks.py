@@ -41,7 +41,7 @@ class TemplateVersion:
     pass_type_identifier: str | None
     team_identifier: str | None
     google_issuer_id: str | None
-    #: As it was given, to be shown again.
+    #: As it was given, and for a published one what it took of the brand (`brand.as_given`).
     raw_content: Mapping[str, Any]
     content: TemplateContent
     created_at: datetime

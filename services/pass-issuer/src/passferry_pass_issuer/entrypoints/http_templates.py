@@ -12,6 +12,7 @@ from starlette.responses import Response
 from passferry_contracts.fields import Name, PassTypeIdentifier
 from passferry_contracts.types import Protocol, Role
 from passferry_pass_issuer.application.edit_templates import TemplateFile, TemplateRequest
+from passferry_pass_issuer.domain.brand import as_given
 from passferry_pass_issuer.domain.linting import LintFinding
 from passferry_pass_issuer.domain.template_checks import TemplateVersion
 from passferry_pass_issuer.entrypoints.http_work import (
@@ -79,6 +80,7 @@ def finding_body(finding: LintFinding) -> Body:
 
 
 def template_body(version: TemplateVersion) -> Body:
+    given, _ = as_given(version.raw_content, version.from_brand)
     return {
         "template_id": str(version.template_id),
         "template_version": version.template_version,
@@ -90,9 +92,9 @@ def template_body(version: TemplateVersion) -> Body:
         "team_identifier": version.team_identifier,
         "google_issuer_id": version.google_issuer_id,
         "google_class_id": version.google_class_id,
-        "apple": version.raw_content.get("apple"),
-        "google": version.raw_content.get("google"),
-        "ends_when": version.raw_content.get("ends_when") or [],
+        "apple": given.get("apple"),
+        "google": given.get("google"),
+        "ends_when": given.get("ends_when") or [],
         "field_names": sorted(version.content.field_names()),
         "created_at": instant(version.created_at),
         "updated_at": instant(version.updated_at),
@@ -102,10 +104,13 @@ def template_body(version: TemplateVersion) -> Body:
 
 
 def brand_body(version: TemplateVersion) -> list[Body]:
-    """What the version took of the brand of its workspace; left out of the next draft, it is
-    taken again."""
+    """What the version took of the brand of its workspace; the next draft takes it again. `value`
+    is null for images."""
+    _, values = as_given(version.raw_content, version.from_brand)
     message = "the template says none, so this is the brand's"
-    return [{"path": path, "message": message} for path in version.from_brand]
+    return [
+        {"path": path, "message": message, "value": values.get(path)} for path in version.from_brand
+    ]
 
 
 @router.post("", status_code=201)
