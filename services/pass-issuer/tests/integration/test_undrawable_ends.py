@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from passferry_contracts.events.balances import PassBalanceChanged
+from passferry_contracts.events.balances import PassBalanceChanged, PassRedeemed
 from passferry_contracts.events.inbound import InboundPassVoided, InboundRedeemed
 from passferry_contracts.events.ledger import CommandCompleted, TransferCommand
 from passferry_contracts.events.passes import PassDeleted, PassVoided
@@ -16,6 +16,7 @@ from passferry_contracts.events.rendered import PassRendered
 from passferry_contracts.registry import LINK_CHANGED, PASS_RENDERED
 from passferry_pass_issuer.adapters.wallet_renderer import WalletRenderer
 from passferry_pass_issuer.domain.refusals import ContentRejected
+from passferry_runtime.ids import uuid7
 from passferry_testing.pki import DemoAuthority
 
 pytestmark = pytest.mark.integration
@@ -165,6 +166,33 @@ async def test_a_card_that_is_used_up_is_void_although_it_cannot_be_drawn(
     [told] = await office.events(PassVoided)
     assert (str(told.pass_id), told.reason) == (one["pass_id"], "exhausted")
     assert (await shown(office, shop, beside))["status"] == "active"
+
+
+async def test_the_use_that_ends_a_card_counts_although_it_cannot_be_drawn(
+    office, shop, undrawable
+):
+    # proves: A5
+    one = await shop()
+    undrawable(bare=True)
+    at = office.clock.now()
+    last = PassRedeemed(
+        workspace_id=UUID(shop.workspace_id),
+        pass_id=UUID(one["pass_id"]),
+        external_id=one["external_id"],
+        program_id=UUID(one["program_id"]),
+        version=1,
+        redemption_id=uuid7(),
+        amount_minor=500,
+        remaining_minor=0,
+        exhausted=True,
+        unit=one["unit"],
+        redeemed_at=at,
+    )
+    assert await office.hear(last) == [None]
+    [row] = await office.rows(
+        "SELECT status, uses, last_used_at, redeemed_version FROM pass_issuer.pass"
+    )
+    assert tuple(row.values()) == ("voided", 1, at, 1)
 
 
 async def test_an_upstream_ends_passes_that_cannot_be_drawn(office, shop, undrawable):

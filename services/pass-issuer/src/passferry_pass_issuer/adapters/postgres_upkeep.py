@@ -71,6 +71,13 @@ SELECT workspace_id, holder_id, after_pass_id, is_erasure FROM holder_pages
 WHERE workspace_id = $1 AND holder_id = $2 FOR UPDATE
 """
 
+IS_ALL_ERASED = """
+SELECT NOT EXISTS (SELECT FROM holder_pages
+        WHERE workspace_id = $1 AND holder_id = $2 AND is_erasure)
+    AND NOT EXISTS (SELECT FROM former_holder
+        WHERE workspace_id = $1 AND holder_id = $2 AND waits_since IS NOT NULL)
+"""
+
 FINISH = "DELETE FROM holder_pages WHERE workspace_id = $1 AND holder_id = $2"
 
 _IS_MOVING = """
@@ -191,11 +198,12 @@ WHERE pass.workspace_id = new.workspace_id AND pass.pass_id = new.pass_id
 END_UNDRAWN = """
 UPDATE pass SET status = new.status, status_reason = new.status_reason, updated_at = new.at,
     balance_minor = new.balance_minor, ledger_version = new.ledger_version,
-    redeemed_version = new.redeemed_version, upstream_version = new.upstream_version
+    redeemed_version = new.redeemed_version, upstream_version = new.upstream_version,
+    uses = new.uses, last_used_at = new.last_used_at
 FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::bigint[],
-    $7::bigint[], $8::bigint[], $9::bigint[])
+    $7::bigint[], $8::bigint[], $9::bigint[], $10::integer[], $11::timestamptz[])
     AS new(workspace_id, pass_id, status, status_reason, at, balance_minor, ledger_version,
-        redeemed_version, upstream_version)
+        redeemed_version, upstream_version, uses, last_used_at)
 WHERE pass.workspace_id = new.workspace_id AND pass.pass_id = new.pass_id
 """
 
@@ -267,6 +275,11 @@ class PostgresPassesOfHolders:
 
     async def finish(self, transaction: Transaction, page: HolderPage) -> None:
         await transaction.execute(FINISH, page.workspace_id, page.holder_id)
+
+    async def is_all_erased(
+        self, transaction: Transaction, workspace_id: UUID, holder_id: UUID
+    ) -> bool:
+        return bool(await transaction.fetchval(IS_ALL_ERASED, workspace_id, holder_id))
 
 
 class PostgresEndedPasses:
@@ -362,6 +375,8 @@ class PostgresEndedPasses:
             [each.ledger_version for each in passes],
             [each.redeemed_version for each in passes],
             [each.upstream_version for each in passes],
+            [each.uses for each in passes],
+            [each.last_used_at for each in passes],
         )
 
     async def revoke_links(
