@@ -446,6 +446,37 @@ async def handed_over(office, shop):
     return path
 
 
+async def test_cards_that_never_open_keep_none_from_being_cleared_that_does(
+    office, shop, monkeypatch
+):
+    # proves: J71, A14
+    monkeypatch.setattr("passferry_pass_issuer.application.former_holders.LATE_PER_WORKSPACE", 2)
+    monkeypatch.setattr("passferry_pass_issuer.application.do_duties.MAX_FAILED", 2)
+    await person(office, shop, ID, full_name=NAME)
+    cards = []
+    for number in range(5):
+        await person(office, shop, f"bo-{number}", full_name="Bo")
+        card = await shop.issue(
+            holder={"external_id": ID}, fields=FIELDS, external_id=f"card-{number}"
+        )
+        path = f"{shop.base}/passes/{card['pass_id']}"
+        await office.call("POST", f"{path}/transfer", json={"holder": f"external:bo-{number}"})
+        cards.append(card["pass_id"])
+    for each in cards:
+        await office.rows(SPOIL_TOKEN, UUID(each))
+    assert (await erase(office, shop))["passes_erased"] is False
+    # The last one of the line is the only one that opens again.
+    await office.rows(MEND_TOKEN, UUID(max(cards)))
+    for _ in range(3):
+        office.clock.advance(timedelta(minutes=1))
+        await office.issuer.life.keep_time()
+    card = await office.call("GET", f"{shop.base}/passes/{max(cards)}")
+    assert card["fields"] == {"size": "L", "number": "planted-77"}
+    waiting = await office.rows("SELECT 1 FROM pass_issuer.former_holder")
+    assert len(waiting) == 4
+    assert (await upkeep_check(office.issuer.life.keep_time.failures).probe()).state == "degraded"
+
+
 async def test_who_was_erased_leaves_the_card_that_was_handed_over_before(
     office, shop, handed_over
 ):
@@ -504,8 +535,10 @@ async def test_a_card_that_does_not_open_says_nothing_more_of_them_once_it_does(
     pass_id = UUID(handed_over.rpartition("/")[2])
     await office.rows(SPOIL_TOKEN, pass_id)
     erased = await erase(office, shop)
-    # The person is erased; it is Bo's card that waits, and that is shown.
-    assert erased["passes_erased"] is True
+    # The person is erased; Bo's card still says their name, and that is told, also when asked again.
+    assert erased["passes_erased"] is False
+    again = f"{shop.base}/holders/{erased['holder_id']}/erasure"
+    assert (await office.call("POST", again))["passes_erased"] is False
     for _ in range(2):
         office.clock.advance(timedelta(minutes=1))
         await office.issuer.life.keep_time()
@@ -522,6 +555,7 @@ async def test_a_card_that_does_not_open_says_nothing_more_of_them_once_it_does(
     }
     [told] = [each for each in await office.events(PassUpdated) if each.erased_holder_id]
     assert (str(told.erased_holder_id), told.changed_fields) == (erased["holder_id"], ["favourite"])
+    assert (await office.call("POST", again))["passes_erased"] is True
     last = [each for each in await office.events(PassRendered) if each.pass_id == pass_id][-1]
     assert NAME not in last.apple.pass_json
     assert (await upkeep_check(office.issuer.life.keep_time.failures).probe()).state == "ok"

@@ -279,6 +279,32 @@ async def test_an_order_that_needs_the_look_up_key_says_so(office, shop):
     assert "planted" not in json.dumps(refused)
 
 
+LOOKUP_KEY = """
+SELECT lookup_key_ciphertext AS key FROM pass_issuer.workspace WHERE workspace_id = $1
+"""
+PUT_LOOKUP_KEY_BACK = """
+UPDATE pass_issuer.workspace SET lookup_key_ciphertext = $2 WHERE workspace_id = $1
+"""
+
+
+async def test_who_is_not_erased_without_the_look_up_key_is_emptied_until_it_is_back(office, shop):
+    # proves: A14, J71
+    one = await shop.issue(holder={"external_id": "ana", "full_name": "Ana Planted"})
+    holder = f"{shop.base}/holders/external:ana"
+    workspace_id = UUID(shop.workspace_id)
+    [kept] = await office.rows(LOOKUP_KEY, workspace_id)
+    await shop.spoil("lookup")
+    # Their names could not be remembered, and an old order would bring them back: all or nothing.
+    refused = await office.call("POST", f"{holder}/erasure", status=503)
+    assert refused["errors"][0]["field"] == "workspace.lookup_key"
+    assert (await office.call("GET", holder))["full_name"] == "Ana Planted"
+    # What can be done until then.
+    assert (await office.call("PUT", holder, json={}))["full_name"] is None
+    await office.call("DELETE", f"{shop.base}/passes/{one['pass_id']}")
+    await office.rows(PUT_LOOKUP_KEY_BACK, workspace_id, kept["key"])
+    assert (await office.call("POST", f"{holder}/erasure"))["passes_erased"] is True
+
+
 async def test_a_pass_whose_last_revision_fits_into_no_event_ends_bare(office, shop, monkeypatch):
     # proves: A5
     one = await shop.issue()

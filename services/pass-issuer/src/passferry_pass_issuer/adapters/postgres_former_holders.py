@@ -43,14 +43,24 @@ UPDATE former_holder SET waits_since = $4
 WHERE workspace_id = $1 AND holder_id = $2 AND pass_id = ANY($3::uuid[])
 """
 
+# Those that are looked at go to the end, so that many that never open keep no other waiting. One
+# that somebody is at is left to them.
 WAITING = """
-SELECT late.workspace_id, late.pass_id
-FROM unnest($1::uuid[]) AS named(workspace_id) CROSS JOIN LATERAL (
-    SELECT workspace_id, pass_id FROM former_holder
-    WHERE former_holder.workspace_id = named.workspace_id AND waits_since IS NOT NULL
-        AND pass_id <> ALL($3::uuid[])
-    ORDER BY waits_since, pass_id LIMIT $2
-) AS late
+WITH late AS MATERIALIZED (
+    SELECT waiting.workspace_id, waiting.pass_id, waiting.holder_id
+    FROM unnest($1::uuid[]) AS named(workspace_id) CROSS JOIN LATERAL (
+        SELECT workspace_id, pass_id, holder_id FROM former_holder
+        WHERE former_holder.workspace_id = named.workspace_id AND waits_since IS NOT NULL
+            AND pass_id <> ALL($3::uuid[])
+        ORDER BY waits_since, pass_id LIMIT $2
+        FOR UPDATE SKIP LOCKED
+    ) AS waiting
+), looked_at AS (
+    UPDATE former_holder SET waits_since = $4 FROM late
+    WHERE former_holder.workspace_id = late.workspace_id
+        AND former_holder.holder_id = late.holder_id AND former_holder.pass_id = late.pass_id
+)
+SELECT DISTINCT workspace_id, pass_id FROM late
 """
 
 WAIT_FOR = """
@@ -122,10 +132,12 @@ class PostgresFormerHolders:
         transaction: Transaction,
         workspace_ids: Collection[UUID],
         *,
+        now: datetime,
         limit: int,
         passing_over: Sequence[UUID],
     ) -> list[tuple[UUID, UUID]]:
-        rows = await transaction.fetch(WAITING, sorted(workspace_ids), limit, list(passing_over))
+        given = sorted(workspace_ids), limit, list(passing_over), now
+        rows = await transaction.fetch(WAITING, *given)
         return [(row["workspace_id"], row["pass_id"]) for row in rows]
 
     async def wait_for(

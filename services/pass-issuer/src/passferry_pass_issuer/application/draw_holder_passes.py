@@ -58,16 +58,15 @@ class DrawHolderPasses:
 
     async def start(
         self, work: Work, workspace_id: UUID, holder_id: UUID, *, is_erasure: bool
-    ) -> bool:
-        """Whether that was all."""
+    ) -> None:
         page = HolderPage(
             workspace_id=workspace_id, holder_id=holder_id, after=NO_PASS, is_erasure=is_erasure
         )
         await self.passes.put_off(work.transaction, page, now=work.now)
-        return await self.step(work, page)
+        await self.step(work, page)
 
-    async def step(self, work: Work, page: HolderPage, *, limit: int | None = None) -> bool:
-        """One page, of at most `limit` passes; whether it was the last."""
+    async def step(self, work: Work, page: HolderPage, *, limit: int | None = None) -> None:
+        """One page, of at most `limit` passes."""
         limit = PAGE_PASSES if limit is None else limit
         ids = await self.passes.ids(
             work.transaction,
@@ -100,12 +99,14 @@ class DrawHolderPasses:
             # From there once more: what is erased by now is not found again.
             before = UUID(int=min(held).int - 1)
             await self.passes.put_off(work.transaction, replace(page, after=before), now=work.now)
-            return False
-        if len(keys) == len(found) < limit:
+        elif len(keys) == len(found) < limit:
             await self.passes.finish(work.transaction, page)
-            return True
-        await self.passes.put_off(work.transaction, replace(page, after=keys[-1][1]), now=work.now)
-        return False
+        else:
+            rest = replace(page, after=keys[-1][1])
+            await self.passes.put_off(work.transaction, rest, now=work.now)
+
+    async def is_all_erased(self, work: Work, workspace_id: UUID, holder_id: UUID) -> bool:
+        return await self.passes.is_all_erased(work.transaction, workspace_id, holder_id)
 
     async def waiting(
         self, work: Work, named: Sequence[UUID], *, passing_over: Sequence[UUID]

@@ -77,11 +77,12 @@ class FormerHolders(Protocol):
         transaction: Transaction,
         workspace_ids: Collection[UUID],
         *,
+        now: datetime,
         limit: int,
         passing_over: Sequence[UUID],
     ) -> list[tuple[UUID, UUID]]:
-        """(workspace_id, pass_id) of those put off, the longest waiting first; at most `limit` of
-        each workspace."""
+        """(workspace_id, pass_id) of those put off, at most `limit` of each workspace: those that
+        nobody looked at for the longest. That this is a look is kept."""
 
     async def wait_for(
         self, transaction: Transaction, workspace_id: UUID, pass_id: UUID
@@ -231,7 +232,11 @@ class LeaveLatePasses:
         self, work: Work, named: Sequence[UUID], *, passing_over: Sequence[UUID]
     ) -> list[Key]:
         return await self.former.waiting(
-            work.transaction, named, limit=LATE_PER_WORKSPACE, passing_over=passing_over
+            work.transaction,
+            named,
+            now=work.now,
+            limit=LATE_PER_WORKSPACE,
+            passing_over=passing_over,
         )
 
     async def __call__(self, work: Work, keys: Sequence[Key]) -> int:

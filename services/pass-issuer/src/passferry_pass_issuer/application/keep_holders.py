@@ -135,14 +135,14 @@ class EraseHolder:
     erased_names: ErasedNames
 
     async def __call__(self, work: Work, workspace_id: UUID, reference: str) -> tuple[Holder, bool]:
-        """The stub that is left, and whether all passes are erased; doing so twice is once."""
+        """The stub that is left, and whether no pass says anything of them; doing so twice is once."""
         await self.passes.lock_issuing(work.transaction, workspace_id)
         # Who is forgotten need not be readable.
         before = await self.holders.stub(work.transaction, workspace_id, reference)
         if before is None:
             raise NotFound("holder_not_found", "there is no such holder")
         if before.erased_at is not None:
-            return before, True
+            return before, await self.draw.is_all_erased(work, workspace_id, before.holder_id)
         erased = Holder(
             workspace_id=workspace_id,
             facts=HolderFacts(holder_id=before.holder_id),
@@ -154,6 +154,6 @@ class EraseHolder:
         await self.holders.save(work.transaction, erased)
         await self.erased_names.remember(work.transaction, workspace_id, before.holder_id, names)
         await self.answers.forget_subjects(work.transaction, workspace_id, [before.holder_id])
-        is_complete = await self.draw.start(work, workspace_id, before.holder_id, is_erasure=True)
+        await self.draw.start(work, workspace_id, before.holder_id, is_erasure=True)
         await work.audit(workspace_id, "holder.erased", before.holder_id)
-        return erased, is_complete
+        return erased, await self.draw.is_all_erased(work, workspace_id, before.holder_id)

@@ -102,6 +102,11 @@ class PassesOfHolders(Protocol):
 
     async def finish(self, transaction: Transaction, page: HolderPage) -> None: ...
 
+    async def is_all_erased(
+        self, transaction: Transaction, workspace_id: UUID, holder_id: UUID
+    ) -> bool:
+        """No page of theirs is left, and no pass that they had waits until it opens."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevokedLink:
