@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 
 import asyncpg
@@ -107,3 +108,47 @@ def test_a_long_chain_or_a_circle_of_errors_is_cut():
     assert traceback_of(error).count("ValueError") == MAX_CAUSES
     error.__cause__ = error
     assert traceback_of(error) == "ValueError"
+
+
+def test_of_a_name_that_is_not_found_the_text_of_the_system_is_told():
+    error = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    assert cause_of(error) == f"gaierror {socket.EAI_NONAME} Name or service not known"
+
+
+def test_what_a_library_writes_into_an_error_of_the_system_is_not_told():
+    error = ConnectionRefusedError(111, f"Connect call failed for {PLANTED}")
+    assert cause_of(error) == "ConnectionRefusedError 111 Connection refused"
+
+
+def test_of_an_error_that_others_led_to_the_first_is_told_too():
+    def fail():
+        try:
+            try:
+                raise ConnectionRefusedError(111, PLANTED)
+            except OSError as error:
+                raise LookupError(PLANTED) from error
+        except LookupError as error:
+            raise RuntimeError(PLANTED) from error
+
+    error = caught(fail)
+    assert cause_of(error) == "RuntimeError, from ConnectionRefusedError 111 Connection refused"
+    assert traceback_of(error).endswith("RuntimeError")
+
+
+def test_what_an_error_was_told_not_to_come_from_is_not_told():
+    def fail():
+        try:
+            int(PLANTED)
+        except ValueError:
+            raise LookupError(PLANTED) from None
+
+    assert cause_of(caught(fail)) == "LookupError"
+
+
+def test_a_file_is_named_only_where_it_is_asked_for():
+    error = FileNotFoundError(2, PLANTED, "/etc/passferry/roots")
+    assert cause_of(error) == "FileNotFoundError 2 No such file or directory"
+    told = cause_of(error, names_file=True)
+    assert told == "FileNotFoundError 2 No such file or directory /etc/passferry/roots"
+    group = ExceptionGroup("wrapped", [error])
+    assert cause_of(group, names_file=True) == f"ExceptionGroup, from {told}"

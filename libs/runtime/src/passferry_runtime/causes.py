@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import socket
 import ssl
 import traceback
 from collections.abc import Iterator
@@ -21,21 +22,32 @@ _SQLSTATE = re.compile(r"[0-9A-Z]{5}")
 MAX_CAUSES = 10
 
 
-def cause_of(error: BaseException) -> str:
-    """Class, code and place of an error; its text only where it is one of our own classes."""
-    name, place = type(error).__name__, _place_of(error.__traceback__)
-    # Of ours the texts are written to be told: they name no values.
-    codes = [each for each in _codes_of(error) if each]
-    told = f"{name}: {error}" if _is_own(error) else " ".join([name, *codes])
-    return f"{told} at {place}" if place else told
+def cause_of(error: BaseException, *, names_file: bool = False) -> str:
+    """What is told of an error, and of the first one of those that led to it: that a connection
+    was refused stands beneath the error of a client. `names_file`: where files are the operator's,
+    as when a service starts."""
+    *_, first = _chain(error)
+    told = _told(error, names_file=names_file)
+    return told if first is error else f"{told}, from {_told(first, names_file=names_file)}"
 
 
 def traceback_of(error: BaseException) -> str:
     """As the interpreter would print it, with causes in place of texts."""
     return "\n\nand then\n\n".join(
-        "".join(traceback.format_tb(each.__traceback__)) + cause_of(each)
+        "".join(traceback.format_tb(each.__traceback__)) + _told(each)
         for each in reversed(list(_chain(error)))
     )
+
+
+def _told(error: BaseException, *, names_file: bool = False) -> str:
+    """Class, code and place of an error; its text only where it is one of our own classes."""
+    name, place = type(error).__name__, _place_of(error.__traceback__)
+    # Of ours the texts are written to be told: they name no values.
+    codes = [each for each in _codes_of(error) if each]
+    if names_file and isinstance(error, OSError) and isinstance(error.filename, str):
+        codes.append(error.filename)
+    told = f"{name}: {error}" if _is_own(error) else " ".join([name, *codes])
+    return f"{told} at {place}" if place else told
 
 
 def _codes_of(error: BaseException) -> Iterator[str]:
@@ -51,7 +63,11 @@ def _codes_of(error: BaseException) -> Iterator[str]:
         yield str(getattr(error, "reason", None) or "")
     elif isinstance(number, int):
         yield str(number)
-        if isinstance(error, OSError) and number in errno.errorcode:
+        if isinstance(error, socket.gaierror):
+            # Its numbers too are of another list, and its text is of the C library.
+            yield str(error.strerror or "")
+        elif isinstance(error, OSError) and number in errno.errorcode:
+            # Not its own text, into which libraries write what they failed on.
             yield os.strerror(number)
 
 

@@ -133,10 +133,11 @@ def _serve(
         return EXIT_CRASHED
     except BaseExceptionGroup as group:
         for cause in _leaves(group):
-            log.error("service_crashed", error=type(cause).__name__, detail=cause_of(cause)[:500])
+            detail = cause_of(cause, names_file=True)[:500]
+            log.error("service_crashed", error=type(cause).__name__, detail=detail)
         return EXIT_CRASHED
-    except Exception:
-        log.exception("service_crashed")
+    except Exception as error:
+        log.exception("service_crashed", detail=cause_of(error, names_file=True)[:500])
         return EXIT_CRASHED
     finally:
         if spans is not None:

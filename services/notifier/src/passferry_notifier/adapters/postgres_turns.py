@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from passferry_notifier.application.turns import TurnTaken
 from passferry_runtime.postgres import Database
@@ -24,18 +24,17 @@ class PostgresReplicaTurns:
 
     @asynccontextmanager
     async def of(self, name: str) -> AsyncIterator[None]:
-        async with self._room:
-            turn = Turn(self._database, name)
+        async with AsyncExitStack() as held:
             try:
-                await self._wait(turn)
-                yield
-            finally:
-                turn.close()
-
-    async def _wait(self, turn: Turn) -> None:
-        try:
-            async with asyncio.timeout(self._patience_s):
-                while not await turn.is_ours():  # noqa: ASYNC110  # another process tells nobody here
-                    await asyncio.sleep(PAUSE_S)
-        except TimeoutError as error:
-            raise TurnTaken from error
+                async with asyncio.timeout(self._patience_s) as patience:
+                    await held.enter_async_context(self._room)
+                    turn = Turn(self._database, name)
+                    held.callback(turn.close)
+                    while not await turn.is_ours():  # noqa: ASYNC110  # another process tells nobody here
+                        await asyncio.sleep(PAUSE_S)
+            except TimeoutError as error:
+                # A database that does not answer in time is away: nobody has the turn.
+                if not patience.expired():
+                    raise
+                raise TurnTaken from error
+            yield

@@ -22,6 +22,7 @@ from passferry_notifier.application.ports import (
 from passferry_notifier.application.update_google import BringClasses, UpdateGoogle
 from passferry_notifier.domain.deliveries import cause_for_google
 from passferry_runtime.clock import Clock
+from passferry_runtime.errors import RetryLater
 from passferry_runtime.tracing import current_traceparent
 
 
@@ -52,17 +53,29 @@ class FollowRenderings:
         )
         await self.update_google(updates)
 
-    async def take_templates(self, payloads: Sequence[Payload]) -> None:
+    async def take_templates(self, payloads: Sequence[Payload]) -> list[RetryLater | None]:
+        """One for each payload: a class that must be tried again brings back the version that it
+        is of."""
         newest: dict[tuple[UUID, str], GoogleClassRow] = {}
         published = [data for data in payloads if isinstance(data, TemplatePublished)]
         for row in (row for data in published for row in _class_rows(data)):
             known = newest.get((row.workspace_id, row.class_id))
             if known is None or known.template_version <= row.template_version:
                 newest[row.workspace_id, row.class_id] = row
-        if newest:
-            rows = list(newest.values())
-            await self.store.store_classes(rows)
-            await self.bring_classes(rows)
+        if not newest:
+            return [None] * len(payloads)
+        rows = list(newest.values())
+        await self.store.store_classes(rows)
+        late: dict[tuple[UUID, UUID, int], RetryLater] = {}
+        for row, verdict in zip(rows, await self.bring_classes(rows), strict=True):
+            if verdict is not None and row.template_id is not None:
+                late[row.workspace_id, row.template_id, row.template_version] = verdict
+        return [
+            late.get((data.workspace_id, data.template_id, data.template_version))
+            if isinstance(data, TemplatePublished)
+            else None
+            for data in payloads
+        ]
 
     async def forget_pass(self, workspace_id: UUID, pass_id: UUID) -> None:
         await self.store.forget_pass(workspace_id, pass_id)

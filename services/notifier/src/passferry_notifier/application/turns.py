@@ -11,12 +11,15 @@ from uuid import UUID
 
 from passferry_notifier.domain.deliveries import Action, Verdict
 
-#: Another replica is writing the class.
+#: For those of this process; among replicas as long once more.
+PATIENCE_S = 20.0
+
+#: Somebody else is writing the class.
 CLASS_TAKEN = Verdict(action=Action.POSTPONED, reason="class_taken", retry_after_s=2.0)
 
 
 class TurnTaken(Exception):
-    """Another replica has been at it for so long that there is better to do than to wait."""
+    """Others have been at it for so long that there is better to do than to wait."""
 
 
 class ReplicaTurns(Protocol):
@@ -34,23 +37,36 @@ class _Turn:
 class Turns:
     """Holds nothing of what nobody waits for. Without `replicas`, this is the only process."""
 
-    def __init__(self, replicas: ReplicaTurns | None = None) -> None:
+    def __init__(
+        self, replicas: ReplicaTurns | None = None, *, patience_s: float = PATIENCE_S
+    ) -> None:
         self._turns: dict[Hashable, _Turn] = {}
         self._replicas = replicas
+        self._patience_s = patience_s
 
     @asynccontextmanager
     async def of(self, key: Hashable) -> AsyncIterator[bool]:
-        """In this process. Gives whether somebody else was at it."""
+        """In this process. Gives whether somebody else was at it; raises `TurnTaken`."""
         turn = self._turns.setdefault(key, _Turn())
         is_taken = turn.users > 0
         turn.users += 1
         try:
-            async with turn.lock:
+            await self._wait(turn.lock)
+            try:
                 yield is_taken
+            finally:
+                turn.lock.release()
         finally:
             turn.users -= 1
             if not turn.users:
                 del self._turns[key]
+
+    async def _wait(self, lock: asyncio.Lock) -> None:
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await lock.acquire()
+        except TimeoutError as error:
+            raise TurnTaken from error
 
     def of_object(self, workspace_id: UUID, name: str) -> AbstractAsyncContextManager[bool]:
         """One replica hears all of a pass."""

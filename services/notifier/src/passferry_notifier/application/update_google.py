@@ -32,6 +32,7 @@ from passferry_notifier.domain.google_verdicts import (
     is_quota_of_notifications,
 )
 from passferry_runtime.clock import Clock
+from passferry_runtime.errors import RetryLater
 
 #: Their objects refuse `notifyPreference`.
 NEVER_NOTIFYING = frozenset({"generic"})
@@ -221,18 +222,27 @@ class SendToGoogle:
 class BringClasses:
     """Takes a published template's class to Google at once: the first save must find it.
 
-    What fails here is brought with the first object of the class, which is retried.
+    Where a version changes nothing but its class no object follows that would bring it: what
+    fails for a passing reason is told, and its event comes again. Other failures are told to the
+    first object of the class.
     """
 
     credentials: CredentialDirectory
     send: SendToGoogle
 
-    async def __call__(self, rows: Sequence[GoogleClassRow]) -> None:
+    async def __call__(self, rows: Sequence[GoogleClassRow]) -> list[RetryLater | None]:
+        """One for each row."""
         await self.credentials.until_known()
-        for row in rows:
-            credential = self.credentials.google(row.workspace_id, row.issuer_id)
-            if credential is not None:
-                await self.send.write_class(credential, row)
+        return [await self._bring(row) for row in rows]
+
+    async def _bring(self, row: GoogleClassRow) -> RetryLater | None:
+        credential = self.credentials.google(row.workspace_id, row.issuer_id)
+        if credential is None:
+            return None
+        refusal = await self.send.write_class(credential, row)
+        if refusal is None or refusal.action not in (Action.RETRY, Action.POSTPONED):
+            return None
+        return RetryLater(refusal.reason or "class_not_written", "its class is not at Google yet")
 
 
 def dispatcher_for(

@@ -44,8 +44,7 @@ def routes(
         return None
 
     async def take_templates(batch: Sequence[Incoming]) -> Sequence[Outcome] | None:
-        await renderings.take_templates([each.data for each in batch])
-        return None
+        return await renderings.take_templates([each.data for each in batch])
 
     async def take_messages(batch: Sequence[Incoming]) -> Sequence[Outcome] | None:
         await messages.take([each.data for each in batch])
