@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import tracemalloc
 
 import pytest
 
@@ -31,7 +33,6 @@ async def test_a_version_in_use_is_read_once_and_others_make_room_for_one_anothe
 ):
     version = as_version(template_examples[0])
     size = version.facts({}).content_bytes
-    assert size == len(json.dumps(version.raw_content))
     catalogue, reading = PostgresCatalogue(cached_content_bytes=2 * size), Reading(version)
 
     def key(number):
@@ -44,3 +45,35 @@ async def test_a_version_in_use_is_read_once_and_others_make_room_for_one_anothe
     assert reading.read == [99, 1, 2, 3, 4, 5]
     await catalogue.templates(reading, {key(1)})
     assert reading.read[-1] == 1
+
+
+@pytest.mark.parametrize(
+    "apple",
+    [
+        {
+            "fields": {
+                "back": [
+                    {"key": f"k{n}", "label": f"Label {n}", "value": {"source": f"field.f{n}"}}
+                    for n in range(50)
+                ]
+            }
+        },
+        {"document": {"userInfo": {f"k{n}": {"m": f"value {n}"} for n in range(300)}}},
+    ],
+    ids=["many fields", "a document of small members"],
+)
+def test_what_a_version_is_counted_for_is_no_less_than_what_it_takes_in_memory(
+    as_version, template_example, apple
+):
+    body = template_example("generic")
+    body["apple"] |= apple
+    text = json.dumps(body)
+    as_version(body)
+    gc.collect()
+    tracemalloc.start()
+    kept = [as_version(json.loads(text)).facts({}) for _ in range(20)]
+    gc.collect()
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held <= sum(facts.content_bytes for facts in kept)
+    assert held > sum(facts.content_bytes for facts in kept) / 4

@@ -27,7 +27,7 @@ class TemplateFacts:
     content: TemplateContent
     #: File name in the bundle to the SHA-1 (hex) of the file: Apple's manifest wants it.
     asset_sha1: Mapping[str, str]
-    #: Of its content as JSON: what keeps versions in memory is bounded by it.
+    #: Of its content in memory, nearly: what keeps versions is bounded by it.
     content_bytes: int = 0
 
 
