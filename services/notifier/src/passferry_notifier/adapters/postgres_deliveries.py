@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from passferry_contracts.events.deliveries import DeliveryCompleted
@@ -213,14 +214,36 @@ async def insert_deliveries(
     return {row["delivery_id"] for row in rows}
 
 
+async def active_workspaces(database: Database) -> list[UUID]:
+    async with database.transaction(()) as tx:
+        rows = await tx.fetch("SELECT workspace_id FROM active_workspace ORDER BY 1")
+    return [row["workspace_id"] for row in rows]
+
+
+def completion_columns(completions: Sequence[Completion]) -> tuple[list[Any], ...]:
+    """Workspace, delivery, state, is silent, attempts, reason, next attempt: one array of each."""
+    return (
+        [each.delivery.workspace_id for each in completions],
+        [each.delivery.delivery_id for each in completions],
+        [each.state for each in completions],
+        [each.verdict.action is Action.DELIVERED_SILENT for each in completions],
+        [each.attempts for each in completions],
+        [each.verdict.reason for each in completions],
+        [each.next_attempt_at for each in completions],
+    )
+
+
+def outcome_of(completion: Completion) -> DeliveryOutcome:
+    is_silent = completion.verdict.action is Action.DELIVERED_SILENT
+    return DeliveryOutcome.DELIVERED_SILENT if is_silent else _OUTCOMES[completion.state]
+
+
 class PostgresDeliveries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def active_workspaces(self) -> list[UUID]:
-        async with self._database.transaction(()) as tx:
-            rows = await tx.fetch("SELECT workspace_id FROM active_workspace ORDER BY 1")
-        return [row["workspace_id"] for row in rows]
+        return await active_workspaces(self._database)
 
     async def renew(self, deliveries: Sequence[Delivery], *, lease_until: datetime) -> None:
         async with self._database.transaction({each.workspace_id for each in deliveries}) as tx:
@@ -305,17 +328,7 @@ async def _send_again(tx: Transaction, superseded: Sequence[Completion]) -> None
 
 
 async def _update(tx: Transaction, completions: Sequence[Completion], now: datetime) -> set[UUID]:
-    rows = await tx.fetch(
-        COMPLETE,
-        [each.delivery.workspace_id for each in completions],
-        [each.delivery.delivery_id for each in completions],
-        [each.state for each in completions],
-        [each.verdict.action is Action.DELIVERED_SILENT for each in completions],
-        [each.attempts for each in completions],
-        [each.verdict.reason for each in completions],
-        [each.next_attempt_at for each in completions],
-        now,
-    )
+    rows = await tx.fetch(COMPLETE, *completion_columns(completions), now)
     return {row["delivery_id"] for row in rows}
 
 
@@ -423,7 +436,6 @@ _OUTCOMES = {
 def _event(completion: Completion, gone_at: datetime | None, now: datetime) -> DeliveryCompleted:
     delivery, verdict = completion.delivery, completion.verdict
     is_apple = delivery.channel is Channel.APPLE_WALLET
-    is_silent = verdict.action is Action.DELIVERED_SILENT
     return DeliveryCompleted(
         workspace_id=delivery.workspace_id,
         pass_id=delivery.pass_id,
@@ -434,7 +446,7 @@ def _event(completion: Completion, gone_at: datetime | None, now: datetime) -> D
         device_library_identifier=delivery.target if is_apple else None,
         push_token_sha256=delivery.push_token_sha256,
         google_object_id=None if is_apple else delivery.target,
-        outcome=DeliveryOutcome.DELIVERED_SILENT if is_silent else _OUTCOMES[completion.state],
+        outcome=outcome_of(completion),
         reason=verdict.reason,
         token_gone_at=gone_at,
         attempts=completion.attempts,

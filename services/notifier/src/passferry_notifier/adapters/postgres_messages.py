@@ -10,11 +10,17 @@ from uuid import UUID
 
 from passferry_contracts.events.deliveries import DeliveryCompleted
 from passferry_contracts.registry import DELIVERY_COMPLETED
-from passferry_contracts.types import Channel, DeliveryOutcome
-from passferry_notifier.adapters.postgres_deliveries import MAX_PRUNED, REMEMBER_WORKSPACES
+from passferry_contracts.types import Channel
+from passferry_notifier.adapters.postgres_deliveries import (
+    MAX_PRUNED,
+    REMEMBER_WORKSPACES,
+    active_workspaces,
+    completion_columns,
+    outcome_of,
+)
 from passferry_notifier.application.ports import Completion, PassKey
 from passferry_notifier.application.send_messages import GoogleMessage, MessageTarget
-from passferry_notifier.domain.deliveries import Action, Delivery
+from passferry_notifier.domain.deliveries import Delivery
 from passferry_runtime.ids import derived_id
 from passferry_runtime.logging import get_logger
 from passferry_runtime.postgres import Database, Record, Transaction
@@ -133,12 +139,6 @@ WHERE google_message.workspace_id = old.workspace_id
 
 FORGET = "DELETE FROM google_message WHERE workspace_id = $1 AND subject_id = $2"
 
-_OUTCOMES = {
-    "delivered": DeliveryOutcome.DELIVERED,
-    "dropped": DeliveryOutcome.DROPPED,
-    "failed": DeliveryOutcome.FAILED,
-}
-
 
 class PostgresMessages:
     def __init__(self, database: Database) -> None:
@@ -198,9 +198,7 @@ class PostgresMessages:
         return begun is not None
 
     async def active_workspaces(self) -> list[UUID]:
-        async with self._database.transaction(()) as tx:
-            rows = await tx.fetch("SELECT workspace_id FROM active_workspace ORDER BY 1")
-        return [row["workspace_id"] for row in rows]
+        return await active_workspaces(self._database)
 
     async def renew(self, deliveries: Sequence[Delivery], *, lease_until: datetime) -> None:
         async with self._database.transaction({each.workspace_id for each in deliveries}) as tx:
@@ -250,17 +248,7 @@ class PostgresMessages:
 async def _update(
     tx: Transaction, completions: Sequence[Completion], now: datetime
 ) -> dict[UUID, bool]:
-    rows = await tx.fetch(
-        COMPLETE,
-        [each.delivery.workspace_id for each in completions],
-        [each.delivery.delivery_id for each in completions],
-        [each.state for each in completions],
-        [each.verdict.action is Action.DELIVERED_SILENT for each in completions],
-        [each.attempts for each in completions],
-        [each.verdict.reason for each in completions],
-        [each.next_attempt_at for each in completions],
-        now,
-    )
+    rows = await tx.fetch(COMPLETE, *completion_columns(completions), now)
     return {row["delivery_id"]: row["is_for_class"] for row in rows}
 
 
@@ -346,7 +334,6 @@ def _log_class_message(completion: Completion) -> None:
 
 def _event(completion: Completion, now: datetime) -> DeliveryCompleted:
     delivery, verdict = completion.delivery, completion.verdict
-    is_silent = verdict.action is Action.DELIVERED_SILENT
     return DeliveryCompleted(
         workspace_id=delivery.workspace_id,
         pass_id=delivery.pass_id,
@@ -354,7 +341,7 @@ def _event(completion: Completion, now: datetime) -> DeliveryCompleted:
         channel=delivery.channel,
         notification_type=delivery.notification_type,
         message_id=delivery.target,
-        outcome=DeliveryOutcome.DELIVERED_SILENT if is_silent else _OUTCOMES[completion.state],
+        outcome=outcome_of(completion),
         reason=verdict.reason,
         attempts=completion.attempts,
         caused_at=delivery.caused_at,

@@ -8,27 +8,26 @@ from typing import Protocol
 from uuid import UUID
 
 from passferry_pass_issuer.application.job_ports import JobResults, Jobs, Step
-from passferry_pass_issuer.application.job_reports import report_progress
-from passferry_pass_issuer.application.ports import PassChange, Passes, Programs, Transaction
-from passferry_pass_issuer.application.roll_out import (
+from passferry_pass_issuer.application.page_steps import (
     NO_PASS,
     PAGE_PASSES,
     LockedPasses,
     ShowablePasses,
-    widened,
+    drawn_pass,
+    page_step,
+    refused_pass,
+    supersede,
 )
+from passferry_pass_issuer.application.ports import PassChange, Passes, Programs, Transaction
 from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain.jobs import (
     Job,
     JobKind,
     JobState,
-    Outcome,
     Refusal,
     RowResult,
-    ended,
 )
 from passferry_pass_issuer.domain.program import ProgramStatus
-from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
 from passferry_runtime.ids import uuid7
 
@@ -62,10 +61,7 @@ class StartRedraw:
         locked the program."""
         older = await self.jobs.open_redraw(work.transaction, workspace_id, program_id)
         if older is not None:
-            superseded = ended(older, JobState.CANCELLED, work.now, failure_code="superseded")
-            report_progress(work, superseded)
-            await self.jobs.update(work.transaction, superseded)
-            await self.jobs.put_due(work.transaction, workspace_id, older.job_id, work.now)
+            await supersede(self.jobs, work, older)
         job = Job(
             workspace_id=workspace_id,
             job_id=uuid7(),
@@ -111,17 +107,8 @@ class RedrawPasses:
         if not page:
             return Step(is_finished=True, accepted=accepted)
         results = await self._draw(work, job, page)
-        refused = [each for each in results if isinstance(each, RowResult)]
-        if refused:
-            await self.results.insert(work.transaction, job.workspace_id, job.job_id, refused)
-        return Step(
-            changed=sum(each is True for each in results),
-            unchanged=sum(each is False for each in results),
-            refused=len(refused),
-            place=str(page[-1]),
-            page_rows=widened(job.page_rows),
-            accepted=accepted,
-        )
+        place = str(page[-1])
+        return await page_step(self.results, work, job, results, place=place, accepted=accepted)
 
     async def narrow(self, work: Work, job: Job, refusal: Refusal) -> Step:
         """Halves the page at fault until its one bad pass is alone, and goes on behind it."""
@@ -131,7 +118,7 @@ class RedrawPasses:
         page = await self._page(work, job, 1)
         if not page:
             return Step(page_rows=1)
-        refused = _refused(job.done + 1, page[0], refusal)
+        refused = refused_pass(job.done + 1, page[0], refusal)
         await self.results.insert(work.transaction, job.workspace_id, job.job_id, [refused])
         return Step(refused=1, place=str(page[0]), page_rows=2)
 
@@ -152,22 +139,16 @@ class RedrawPasses:
         rows = await self.locked.lock(work.transaction, [(job.workspace_id, each) for each in page])
         changes = [_change(work, job, row) for row in rows.values() if row.is_usable]
         stored = await self.revisions.store_showable(work.transaction, changes)
-        results: list[bool | RowResult] = []
-        for number, (change, after) in enumerate(zip(changes, stored, strict=True), job.done + 1):
-            if isinstance(after, ContentRejected):
-                fault = Refusal(field=after.field, code=after.code, detail=after.detail)
-                results.append(_refused(number, change.before.pass_id, fault))
-            else:
-                results.append(after.revision > change.before.revision)
-        return results
+        return [
+            drawn_pass(number, change, after)
+            for number, (change, after) in enumerate(
+                zip(changes, stored, strict=True), job.done + 1
+            )
+        ]
 
 
 def _program_of(job: Job) -> UUID:
     return job.program_id or NO_PASS
-
-
-def _refused(number: int, pass_id: UUID, refusal: Refusal) -> RowResult:
-    return RowResult(number=number, outcome=Outcome.REFUSED, pass_id=pass_id, refusal=refusal)
 
 
 def _change(work: Work, job: Job, row: WalletPass) -> PassChange:

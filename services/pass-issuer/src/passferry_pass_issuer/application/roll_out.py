@@ -9,36 +9,38 @@ from uuid import UUID
 
 from passferry_contracts.types import PassStatus
 from passferry_pass_issuer.application.job_ports import JobResults, Jobs, Step
-from passferry_pass_issuer.application.job_reports import report_progress
+from passferry_pass_issuer.application.page_steps import (
+    NO_PASS,
+    PAGE_PASSES,
+    LockedPasses,
+    ShowablePasses,
+    drawn_pass,
+    page_step,
+    refused_pass,
+    supersede,
+)
 from passferry_pass_issuer.application.ports import (
     Catalogue,
     PassChange,
     Passes,
     Transaction,
 )
-from passferry_pass_issuer.application.render_revisions import PassKey
 from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain.google_ids import vertical_of
 from passferry_pass_issuer.domain.jobs import (
     Job,
     JobKind,
     JobState,
-    Outcome,
     Refusal,
     RowResult,
-    ended,
 )
-from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.rendering_subject import TemplateFacts
 from passferry_pass_issuer.domain.wallet_pass import WalletPass, changed
 from passferry_runtime.errors import Conflict
 from passferry_runtime.ids import uuid7
 
-#: As many as a batch of events: those of live changes wait no longer for the same rows.
-PAGE_PASSES = 100
 #: `place` is the phase and the last pass of it.
 ACTIVE, ENDED, LEFT_OVER = "active", "ended", "left_over"
-NO_PASS = UUID(int=0)
 
 
 class OutdatedPasses(Protocol):
@@ -62,18 +64,6 @@ class OutdatedPasses(Protocol):
 
     async def are_held_up(self, transaction: Transaction, job: Job) -> bool:
         """Whether some of those that a rollout is about are of a suspended program."""
-
-
-class LockedPasses(Protocol):
-    async def lock(
-        self, transaction: Transaction, keys: Sequence[PassKey]
-    ) -> dict[PassKey, WalletPass]: ...
-
-
-class ShowablePasses(Protocol):
-    async def store_showable(
-        self, transaction: Transaction, changes: Sequence[PassChange]
-    ) -> list[WalletPass | ContentRejected]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,10 +90,7 @@ class StartRollout:
             raise Conflict("template_not_published", "publish a version of the template first")
         older = await self.jobs.open_rollout(work.transaction, workspace_id, template_id)
         if older is not None:
-            superseded = ended(older, JobState.CANCELLED, work.now, failure_code="superseded")
-            report_progress(work, superseded)
-            await self.jobs.update(work.transaction, superseded)
-            await self.jobs.put_due(work.transaction, workspace_id, older.job_id, work.now)
+            await supersede(self.jobs, work, older)
         job = Job(
             workspace_id=workspace_id,
             job_id=uuid7(),
@@ -157,18 +144,8 @@ class RollOut:
         if not page:
             return await self._next_phase(work, job, phase, accepted)
         results = await self._draw(work, job, page)
-        refused = [each for each in results if isinstance(each, RowResult)]
-        if refused:
-            await self.results.insert(work.transaction, job.workspace_id, job.job_id, refused)
-        raised = sum(each is True for each in results)
-        return Step(
-            changed=raised,
-            unchanged=sum(each is False for each in results),
-            refused=len(refused),
-            place=f"{phase}:{page[-1]}",
-            page_rows=widened(job.page_rows),
-            accepted=accepted,
-        )
+        place = f"{phase}:{page[-1]}"
+        return await page_step(self.results, work, job, results, place=place, accepted=accepted)
 
     async def narrow(self, work: Work, job: Job, refusal: Refusal) -> Step:
         """Halves the page at fault until its one bad pass is alone, and goes on behind it."""
@@ -186,9 +163,7 @@ class RollOut:
         )
         if not page:
             return Step(page_rows=1)
-        refused = RowResult(
-            number=job.done + 1, outcome=Outcome.REFUSED, pass_id=page[0], refusal=refusal
-        )
+        refused = refused_pass(job.done + 1, page[0], refusal)
         await self.results.insert(work.transaction, job.workspace_id, job.job_id, [refused])
         return Step(refused=1, place=f"{phase}:{page[0]}", page_rows=2)
 
@@ -219,15 +194,11 @@ class RollOut:
                 changes.append(_change(work, job, row, template))
             else:
                 number += 1
-                results.append(_refused(number, row, fault))
+                results.append(refused_pass(number, row.pass_id, fault))
         stored = await self.revisions.store_showable(work.transaction, changes)
         for change, after in zip(changes, stored, strict=True):
             number += 1
-            if isinstance(after, ContentRejected):
-                fault = Refusal(field=after.field, code=after.code, detail=after.detail)
-                results.append(_refused(number, change.before, fault))
-            else:
-                results.append(after.revision > change.before.revision)
+            results.append(drawn_pass(number, change, after))
         return results
 
     async def _template(self, work: Work, job: Job) -> TemplateFacts:
@@ -238,11 +209,6 @@ class RollOut:
 def _place_of(job: Job) -> tuple[str, UUID]:
     phase, _, after = job.place.partition(":")
     return phase or ACTIVE, UUID(after) if after else NO_PASS
-
-
-def widened(page_rows: int | None) -> int | None:
-    """Back to whole pages, step by step, after a page that failed."""
-    return None if page_rows is None or 2 * page_rows >= PAGE_PASSES else 2 * page_rows
 
 
 def _is_about(job: Job, row: WalletPass) -> bool:
@@ -283,10 +249,6 @@ def _dropped(wallet: str) -> Refusal:
     """Drawn again, the copy on the phone would hear of nothing any more, not even of its end."""
     detail = "is not in the new version, and the pass is in that wallet: it stays with the old one"
     return Refusal(field=wallet, code=f"{wallet}_dropped", detail=detail)
-
-
-def _refused(number: int, row: WalletPass, refusal: Refusal) -> RowResult:
-    return RowResult(number=number, outcome=Outcome.REFUSED, pass_id=row.pass_id, refusal=refusal)
 
 
 def _change(work: Work, job: Job, row: WalletPass, template: TemplateFacts) -> PassChange:
