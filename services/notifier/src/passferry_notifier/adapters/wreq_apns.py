@@ -43,10 +43,11 @@ _TOKEN = re.compile(r"[0-9a-fA-F]{2,400}")
 
 @dataclass(slots=True)
 class _Client:
-    """`is_proven`: it has had an answer, so that a lost connection is not its certificate's."""
+    """`blames_certificate`: it shows one and has had no answer yet, so that a connection lost
+    after the handshake is most probably a refusal of it."""
 
     client: wreq.Client
-    is_proven: bool = False
+    blames_certificate: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,9 @@ class WreqApns:
     def _client(self, credential: AppleCredential) -> _Client:
         held = self._clients.get(credential.key)
         if held is None:
-            held = self._clients[credential.key] = _Client(_new_client(self._ca_pem, credential))
+            client = _new_client(self._ca_pem, credential)
+            held = _Client(client, blames_certificate=credential.kind == "certificate")
+            self._clients[credential.key] = held
             if len(self._clients) > MAX_CLIENTS:
                 self._clients.popitem(last=False)
         self._clients.move_to_end(credential.key)
@@ -170,22 +173,18 @@ async def _post(held: _Client, url: str, headers: dict[str, str]) -> _Answer:
     try:
         response = await held.client.post(url, headers=headers, body=b"{}", default_headers=False)
         status = response.status.as_int()
-        held.is_proven = True
+        held.blames_certificate = False
         if status == 200:
             return _Answer(200)
         body = bytes(await response.bytes())[:MAX_ERROR_BODY_BYTES]
         retry_after = response.headers.get("retry-after")
-    except wreq_errors.ConnectionResetError:
-        # With TLS 1.3 a client certificate is refused after the handshake.
-        return _Answer(NOT_SENT, UNKNOWN if held.is_proven else CREDENTIAL_REFUSED)
+    except (wreq_errors.ConnectionResetError, wreq_errors.RequestError):
+        # With TLS 1.3 a client certificate is refused after the handshake: as a reset, a broken
+        # pipe or a closed connection, whichever is seen first.
+        return _Answer(NOT_SENT, CREDENTIAL_REFUSED if held.blames_certificate else UNKNOWN)
     except wreq_errors.ConnectionError:
         return _Answer(NOT_SENT, NOT_CONNECTED)
-    except (
-        wreq_errors.TimeoutError,
-        wreq_errors.RequestError,
-        wreq_errors.BodyError,
-        wreq_errors.TlsError,
-    ):
+    except (wreq_errors.TimeoutError, wreq_errors.BodyError, wreq_errors.TlsError):
         return _Answer(NOT_SENT, UNKNOWN)
     return _refusal(status, body, None if retry_after is None else bytes(retry_after))
 
