@@ -2,9 +2,9 @@
 
     python -m bench.issuer [--passes 3000] [--rounds 3] [--only unsigned signed]
 
-From the root of the repository. One pass-issuer as a process of its own, with one thread for
-signatures, on real Kafka and Postgres (fsync on). Each round is a backlog: one change for each pass,
-so that none is coalesced with another. The rate is taken between the first and the last tenth of
+From the root of the repository. One pass-issuer as a process of its own, with one process for
+signatures, on real Kafka and Postgres (fsync on). Each round is a backlog: one change for each
+pass, so that none is coalesced with another. The rate is taken between the first and the last tenth of
 what is rendered. Signed rates are told as a share of what one core signs at all, measured in the
 same run. Prints tables for people and ends with one line of JSON.
 """
@@ -196,7 +196,7 @@ async def measure(
         harness = await opened.enter_async_context(
             Harness.open(backends, directory, topics=list(TOPICS.values()))
         )
-        issuer = await Issuer.make(harness, signing_threads=1)
+        issuer = await Issuer.make(harness, signing_processes=1)
         async with issuer.serve() as running:
             await running.set_up(options.passes)
         console.print(f"{options.passes} passes issued")

@@ -4,7 +4,7 @@
 
 From the root of the repository. One pass-issuer as a process of its own on real Kafka and Postgres
 (fsync on), with its relay, so that the rate holds while every event goes out. The file is sent as a
-stream; the peak is the resident memory of that process, measured from outside. Then the same file
+stream; the peak is the resident memory of that process and its signing process, measured from outside. Then the same file
 goes once more, which must change nothing, and a new version of the template reaches every pass.
 Ends with one line of JSON; the exit code is 1 when a count is wrong or the memory above the aim.
 """
@@ -47,7 +47,7 @@ ENDED = frozenset({"done", "failed", "cancelled"})
 
 @dataclass(slots=True)
 class Memory:
-    """Of one process, in megabytes."""
+    """Of one process and those that it started, in megabytes."""
 
     before_mb: int
     peak_mb: int = 0
@@ -56,11 +56,11 @@ class Memory:
     @contextlib.asynccontextmanager
     async def watched(cls, pid: int) -> AsyncIterator[Memory]:
         process = psutil.Process(pid)
-        memory = cls(process.memory_info().rss // MEGABYTE)
+        memory = cls(_megabytes(process))
 
         async def watch() -> None:
             while True:
-                memory.peak_mb = max(memory.peak_mb, process.memory_info().rss // MEGABYTE)
+                memory.peak_mb = max(memory.peak_mb, _megabytes(process))
                 await asyncio.sleep(WATCH_S)
 
         task = asyncio.create_task(watch())
@@ -69,6 +69,11 @@ class Memory:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+
+def _megabytes(process: psutil.Process) -> int:
+    family = [process, *process.children()]
+    return int(sum(each.memory_info().rss for each in family)) // MEGABYTE
 
 
 @dataclass(slots=True)
@@ -188,7 +193,7 @@ class Bench:
 
 async def measure(backends: Backends, directory: Path, rows: int) -> tuple[dict[str, Run], Memory]:
     async with Harness.open(backends, directory, topics=list(TOPICS.values())) as harness:
-        issuer = await Issuer.make(harness, signing_threads=1)
+        issuer = await Issuer.make(harness, signing_processes=1)
         async with issuer.serve() as running:
             await running.set_up(0)
             bench = Bench(running, rows)

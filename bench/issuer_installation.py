@@ -47,7 +47,7 @@ class Issuer:
     pass_ids: list[tuple[UUID, str]] = field(default_factory=list)
 
     @classmethod
-    async def make(cls, harness: Harness, *, signing_threads: int) -> Issuer:
+    async def make(cls, harness: Harness, *, signing_processes: int) -> Issuer:
         await harness.migrate("pass-issuer", "passferry_pass_issuer.migrations")
         directory = harness.directory
         for name in ("own", "shared"):
@@ -60,7 +60,7 @@ class Issuer:
             "PASSFERRY_CREDENTIALS_KEY_RING_FILE": str(directory / "shared.json"),
             "PASSFERRY_PUBLIC_BASE_URL": "https://passes.example",
             "PASSFERRY_WWDR_DIRECTORY": str(directory / "wwdr"),
-            "PASSFERRY_SIGNING_THREADS": str(signing_threads),
+            "PASSFERRY_SIGNING_PROCESSES": str(signing_processes),
             "PASSFERRY_INSTANCE_FILE": str(directory / "issuer.json"),
         }
         made = cls(harness, environment, authority)
@@ -177,15 +177,17 @@ class RunningIssuer:
             self.issuer.pass_ids.append((UUID(found["pass_id"]), found["external_id"]))
 
     def cpu_s(self) -> dict[str, float]:
-        """CPU seconds so far, of the event loop and of the threads that sign."""
-        loop, threads = 0.0, 0.0
-        for each in psutil.Process(self.pid).threads():
-            used = each.user_time + each.system_time
-            if each.id == self.pid:
-                loop += used
-            else:
-                threads += used
-        return {"issuer: event loop": loop, "issuer: signing threads": threads}
+        """CPU seconds so far, of the issuer itself and of the processes that sign."""
+        process = psutil.Process(self.pid)
+        return {
+            "issuer: event loop": _used(process),
+            "issuer: signatures": sum(_used(each) for each in process.children()),
+        }
+
+
+def _used(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
 
 
 def square_images() -> dict[str, bytes]:

@@ -74,7 +74,8 @@ def link_to(account, body, **changes):
         "class_id": "1.template",
         "now": NOW,
     }
-    return build_save_link(account, **(given | changes))
+    unsigned = build_save_link(account, **(given | changes))
+    return unsigned.completed(account.signer.sign(unsigned.to_be_signed))
 
 
 def test_a_save_link_carries_the_whole_object_and_the_claims_that_google_reads(account, read):

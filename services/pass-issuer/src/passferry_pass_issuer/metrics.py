@@ -75,7 +75,7 @@ RENDER_SECONDS = Histogram(
 )
 SIGN_SECONDS = Histogram(
     "passferry_issuer_sign_seconds",
-    "Signing the manifests of one batch, with the wait for a thread",
+    "Signing the manifests of one batch, with the wait for a signing process",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0),
 )
 JOB_ROWS = Counter(

@@ -12,15 +12,17 @@ from passferry_wallet.google.objects import payload_key, told
 from passferry_wallet.google.service_account import (
     ServiceAccount,
     ServiceAccountRejected,
+    completed_jwt,
     load_service_account,
-    signed_jwt,
     token_assertion,
+    unsigned_jwt,
 )
 
 __all__ = [
     "SaveLink",
     "ServiceAccount",
     "ServiceAccountRejected",
+    "UnsignedSaveLink",
     "build_save_link",
     "load_service_account",
     "token_assertion",
@@ -39,6 +41,19 @@ class SaveLink:
     is_skinny: bool
 
 
+@dataclass(frozen=True, slots=True)
+class UnsignedSaveLink:
+    """`to_be_signed` with the account's key: PKCS#1 v1.5 with SHA-256, wherever that key is."""
+
+    to_be_signed: bytes
+    is_skinny: bool
+    base_url: str
+
+    def completed(self, signature: bytes) -> SaveLink:
+        token = completed_jwt(self.to_be_signed, signature)
+        return SaveLink(f"{self.base_url.rstrip('/')}/{token}", is_skinny=self.is_skinny)
+
+
 def build_save_link(
     account: ServiceAccount,
     *,
@@ -48,34 +63,28 @@ def build_save_link(
     class_id: str,
     now: datetime,
     base_url: str = SAVE_BASE_URL,
-) -> SaveLink:
-    """Sign a link to `object_body` (with `id` and `classId`), whole where the token stays short.
+) -> UnsignedSaveLink:
+    """A link to `object_body` (with `id` and `classId`), whole where the token stays short.
 
     Members that are told as null are left out: the object begins with this link.
 
-
     `origins` are the domains that may show it; `now` is aware. The token has no expiry of its own.
     """
-    whole = _token(account, origins, vertical, object_body, now)
-    if len(whole) <= MAX_JWT_CHARACTERS:
-        return SaveLink(_address(base_url, whole), is_skinny=False)
+    whole = _unsigned(account, origins, vertical, object_body, now)
+    if len(completed_jwt(whole, bytes(account.signature_size))) <= MAX_JWT_CHARACTERS:
+        return UnsignedSaveLink(whole, is_skinny=False, base_url=base_url)
     names = {"id": object_body["id"], "classId": class_id}
-    return SaveLink(
-        _address(base_url, _token(account, origins, vertical, names, now)), is_skinny=True
-    )
+    named = _unsigned(account, origins, vertical, names, now)
+    return UnsignedSaveLink(named, is_skinny=True, base_url=base_url)
 
 
-def _address(base_url: str, token: str) -> str:
-    return f"{base_url.rstrip('/')}/{token}"
-
-
-def _token(
+def _unsigned(
     account: ServiceAccount,
     origins: Sequence[str],
     vertical: Vertical,
     body: Mapping[str, Any],
     now: datetime,
-) -> str:
+) -> bytes:
     claims = {
         "iss": account.client_email,
         "aud": "google",
@@ -84,4 +93,4 @@ def _token(
         "origins": list(origins),
         "payload": {payload_key(vertical, "Object"): [told(dict(body))]},
     }
-    return signed_jwt(account, claims)
+    return unsigned_jwt(account, claims)

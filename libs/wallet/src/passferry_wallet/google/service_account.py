@@ -57,6 +57,8 @@ class ServiceAccount:
     project_id: str | None
     token_uri: str
     signer: Signer = field(repr=False)
+    #: Bytes of its signatures.
+    signature_size: int
 
 
 def load_service_account(info: Mapping[str, Any]) -> ServiceAccount:
@@ -73,12 +75,15 @@ def load_service_account(info: Mapping[str, Any]) -> ServiceAccount:
         )
     project = info.get("project_id")
     key_id = _text(info, "private_key_id", _KEY_ID)
+    key = _key(info.get("private_key"))
+    signer: Signer = RSASigner(key, key_id)  # type: ignore[no-untyped-call]  # untyped in google-auth
     return ServiceAccount(
         client_email=_text(info, "client_email", _EMAIL),
         private_key_id=key_id,
         project_id=project if isinstance(project, str) else None,
         token_uri=_text(info, "token_uri", _URL),
-        signer=_signer(info.get("private_key"), key_id),
+        signer=signer,
+        signature_size=key.key_size // 8,
     )
 
 
@@ -96,12 +101,20 @@ def token_assertion(account: ServiceAccount, *, scope: str = WALLET_SCOPE, now: 
 
 
 def signed_jwt(account: ServiceAccount, claims: Mapping[str, Any]) -> str:
-    """RS256, without a byte that is not needed: save links must stay short."""
+    unsigned = unsigned_jwt(account, claims)
+    return completed_jwt(unsigned, account.signer.sign(unsigned))
+
+
+def unsigned_jwt(account: ServiceAccount, claims: Mapping[str, Any]) -> bytes:
+    """What RS256 signs, without a byte that is not needed: save links must stay short."""
     header = {"alg": "RS256", "kid": account.private_key_id, "typ": "JWT"}
-    body = b".".join(
+    return b".".join(
         base64url(orjson.dumps(part, option=orjson.OPT_SORT_KEYS)) for part in (header, claims)
     )
-    return b".".join((body, base64url(account.signer.sign(body)))).decode("ascii")
+
+
+def completed_jwt(unsigned: bytes, signature: bytes) -> str:
+    return b".".join((unsigned, base64url(signature))).decode("ascii")
 
 
 def _text(info: Mapping[str, Any], name: str, pattern: re.Pattern[str] | None = None) -> str:
@@ -113,7 +126,7 @@ def _text(info: Mapping[str, Any], name: str, pattern: re.Pattern[str] | None = 
     return value
 
 
-def _signer(pem: object, key_id: str) -> Signer:
+def _key(pem: object) -> rsa.RSAPrivateKey:
     if not isinstance(pem, str) or len(pem) > MAX_KEY_CHARACTERS:
         raise _refused_key("key_unreadable", "private_key is missing or too long")
     # An encrypted key has no place in this JSON, and could ask for any amount of work.
@@ -127,8 +140,7 @@ def _signer(pem: object, key_id: str) -> Signer:
         raise _refused_key(
             "key_unsupported", f"private_key is not RSA of {MIN_RSA_BITS} to {MAX_RSA_BITS} bits"
         )
-    signer: Signer = RSASigner(key, key_id)  # type: ignore[no-untyped-call]  # untyped in google-auth
-    return signer
+    return key
 
 
 def _refused_key(code: str, detail: str) -> ServiceAccountRejected:

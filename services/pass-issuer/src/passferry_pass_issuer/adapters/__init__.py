@@ -1,1 +1,1 @@
-"""Postgres, keys and threads behind the ports."""
+"""Postgres, keys and signing processes behind the ports."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -10,7 +10,8 @@ from passferry_pass_issuer.adapters.postgres_funnel import PostgresFunnel
 from passferry_pass_issuer.adapters.postgres_inbound_secrets import PostgresInboundSecrets
 from passferry_pass_issuer.adapters.postgres_revisions import PostgresRevisions
 from passferry_pass_issuer.adapters.postgres_upkeep import PostgresEndedPasses
-from passferry_pass_issuer.adapters.thread_signer import ThreadSigner
+from passferry_pass_issuer.adapters.process_signer import ProcessSigner
+from passferry_pass_issuer.adapters.signing_processes import SigningProcesses
 from passferry_pass_issuer.adapters.wallet_renderer import WalletRenderer
 from passferry_pass_issuer.app.parts import Stores
 from passferry_pass_issuer.application.admit_inbound import AdmitInbound
@@ -67,6 +68,8 @@ class Press:
     find_unsigned: FindUnsignedPasses
     #: Admission of upstream events issues passes too, so the routes need the API's use cases.
     routes: Callable[[IssuerApi], Sequence[Route]]
+    #: Otherwise the first signature starts it.
+    start_signing: Callable[[], Awaitable[None]]
     checks: Sequence[Check] = ()
 
 
@@ -81,9 +84,10 @@ async def open_press(
     clock: Clock,
     manifest_signer: ManifestSigner | None = None,
 ) -> AsyncIterator[Press]:
-    """Closes the signing threads at the end. With a `manifest_signer` passes are signed there."""
-    signer = ThreadSigner(
-        threads=settings.signing_threads,
+    """Ends the signing processes at the end. With a `manifest_signer` passes are signed there."""
+    signing = SigningProcesses(settings.signing_processes)
+    signer = ProcessSigner(
+        signing,
         google_save_base_url=settings.google_save_base_url,
         google_save_origins=settings.google_save_origins,
     )
@@ -150,6 +154,7 @@ async def open_press(
                 clock=clock,
             ),
             routes=routes,
+            start_signing=signing.start,
         )
     finally:
-        signer.close()
+        await signing.close()

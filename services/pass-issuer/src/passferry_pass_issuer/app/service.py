@@ -114,6 +114,7 @@ async def service(settings: PassIssuerSettings) -> AsyncIterator[Service]:
             clock=clock,
         ) as press,
     ):
+        await press.start_signing()
         queue = SigningQueue(press.sign_waiting, press.find_unsigned)
         jobs = JobWorker()
         issuer = build_api(

@@ -1,0 +1,85 @@
+"""Signs what its parent asks for: `python -m passferry_pass_issuer.adapters.signing_process`.
+
+Requests come on standard input and answers leave on standard output, as `signing_frames` says. It
+ends when its input does, which is also when the parent was killed. Keys are in its memory only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from typing import BinaryIO
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from passferry_pass_issuer.adapters.recently_used import RecentlyUsed
+from passferry_pass_issuer.adapters.signing_frames import (
+    SIZE_BYTES,
+    body_size,
+    frame_of,
+    parts_of,
+)
+
+#: Loading a key takes longer than a signature, so the last ones are kept.
+MAX_KEYS, MAX_KEY_BYTES = 1_000, 16_000_000
+
+_PKCS1, _SHA256, _ECDSA = padding.PKCS1v15(), hashes.SHA256(), ec.ECDSA(hashes.SHA256())
+
+Sign = Callable[[bytes], bytes]
+Keys = RecentlyUsed[bytes, Sign]
+
+
+def _signing(pem: bytes) -> Sign:
+    """Raises `ValueError` when it is no private key that signs passes."""
+    try:
+        key = load_pem_private_key(pem, password=None)
+    except (TypeError, UnsupportedAlgorithm) as error:  # encrypted, or of an unknown kind
+        raise ValueError("no readable private key") from error
+    if isinstance(key, rsa.RSAPrivateKey):
+        return lambda message: key.sign(message, _PKCS1, _SHA256)
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        return lambda message: key.sign(message, _ECDSA)
+    raise ValueError("neither an RSA nor an EC key")
+
+
+def _answer_to(body: bytes, keys: Keys) -> bytes:
+    pem, *messages = parts_of(body)
+    name = hashlib.sha256(pem).digest()
+    sign = keys.get(name)
+    if sign is None:
+        try:
+            sign = _signing(pem)
+        except ValueError:
+            return frame_of([])
+        keys.keep(name, sign, size=len(pem))
+    return frame_of([sign(message) for message in messages])
+
+
+def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+    keys = Keys(most=MAX_KEYS, most_bytes=MAX_KEY_BYTES)
+    while len(head := requests.read(SIZE_BYTES)) == SIZE_BYTES:
+        size = body_size(head)
+        body = requests.read(size)
+        if len(body) < size:
+            return
+        answers.write(_answer_to(body, keys))
+        answers.flush()
+
+
+def main() -> None:
+    # The parent is asked to end, and still has signatures to get when it drains.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)
+    # No key shall be left behind in a file.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    serve(sys.stdin.buffer, sys.stdout.buffer)
+
+
+if __name__ == "__main__":
+    main()
