@@ -4,8 +4,9 @@
 
 From the root of the repository. One pass-issuer as a process of its own on real Kafka and Postgres
 (fsync on), with its relay, so that the rate holds while every event goes out. The file is sent as a
-stream; the peak is the resident memory of that process and its signing process, measured from outside. Then the same file
-goes once more, which must change nothing, and a new version of the template reaches every pass.
+stream; the peak is the resident memory of that process with its signing process, measured from
+outside. Then the same file goes once more, which must change nothing, and a new version of the
+template reaches every pass.
 Ends with one line of JSON; the exit code is 1 when a count is wrong or the memory above the aim.
 """
 

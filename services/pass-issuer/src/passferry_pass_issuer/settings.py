@@ -34,7 +34,7 @@ class PassIssuerSettings(ServiceSettings):
     #: Passes that expire, and whatever else the clock decides, are looked for so often.
     time_interval_s: float = Field(default=15.0, gt=0, le=3_600)
     #: Each signs some 4,000 passes a second (RSA-2048) on a core of its own, more than one event
-    #: loop asks for; it takes 25 MB.
+    #: loop asks for; it takes 27 MB.
     signing_processes: int = Field(default=1, ge=1, le=64)
     #: Passes that a new version of a template reaches each second, unless a rollout says otherwise.
     rollout_max_per_second: int = Field(default=200, ge=1, le=10_000)

@@ -7,6 +7,7 @@ ends when its input does, which is also when the parent was killed. Keys are in 
 from __future__ import annotations
 
 import hashlib
+import os
 import resource
 import signal
 import sys
@@ -78,7 +79,11 @@ def main() -> None:
         signal.signal(each, signal.SIG_IGN)
     # No key shall be left behind in a file.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    serve(sys.stdin.buffer, sys.stdout.buffer)
+    try:
+        serve(sys.stdin.buffer, sys.stdout.buffer)
+    except BrokenPipeError:
+        # The parent was killed; what it did not read is lost, and nothing else is to be done.
+        os._exit(0)
 
 
 if __name__ == "__main__":
