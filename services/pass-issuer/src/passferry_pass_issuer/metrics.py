@@ -45,6 +45,10 @@ TIME_DUTY_FAILURES = Gauge(
     "Passes and holders that the last round of the upkeep left for the next, because they failed",
     ["duty"],
 )
+OLDEST_MOVING_REISSUE = Gauge(
+    "passferry_issuer_oldest_moving_reissue_timestamp_seconds",
+    "When the reissue that waits the longest for the ledger's answer was ordered; 0 when none waits",
+)
 MESSAGES = Counter(
     "passferry_issuer_messages_total", "Messages asked for, by what came of them", ["outcome"]
 )

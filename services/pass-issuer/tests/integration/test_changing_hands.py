@@ -9,6 +9,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from prometheus_client import REGISTRY
 
 from passferry_contracts.events.directory import LinkChanged
 from passferry_contracts.events.ledger import CommandCompleted, TransferCommand
@@ -17,6 +18,9 @@ from passferry_contracts.events.rendered import PassRendered
 from passferry_contracts.events.wallet import PassLinkOpened
 from passferry_contracts.registry import LINK_CHANGED
 from passferry_contracts.types import Platform
+from passferry_pass_issuer.adapters.postgres_owners import PostgresReplacements
+from passferry_pass_issuer.application import watch_reissues
+from passferry_pass_issuer.entrypoints.check_reissues import reissues_check
 from passferry_runtime.errors import RetryLater
 from passferry_testing.pki import DemoAuthority
 
@@ -566,3 +570,103 @@ async def test_a_new_pass_never_has_the_code_of_the_lost_one(office, shop, make)
     body = {"fields": {"ticket": "T-2"}}
     new = (await office.call("POST", path, status=201, json=body))["pass"]
     assert new["fields"] == {"ticket": "T-2", "favourite": "Tea"}
+
+
+async def reissues_health(office):
+    watch = office.issuer.life.keep_time.watch_reissues
+    check = reissues_check(watch, office.clock)
+    assert check.gates_readiness is False
+    return await check.probe()
+
+
+def oldest_moving():
+    return REGISTRY.get_sample_value("passferry_issuer_oldest_moving_reissue_timestamp_seconds")
+
+
+async def test_a_reissue_that_the_ledger_does_not_answer_is_shown(office, shop):
+    # proves: J93
+    keep_time = office.issuer.life.keep_time
+    await keep_time()
+    assert (oldest_moving(), (await reissues_health(office)).state) == (0, "ok")
+    lost, later = await shop(opening_balance_minor=500), await shop(opening_balance_minor=500)
+    ordered_at = office.clock.now()
+    await office.call("POST", f"{shop.base}/passes/{lost['pass_id']}/reissue", status=201)
+    office.clock.advance(timedelta(minutes=50))
+    await office.call("POST", f"{shop.base}/passes/{later['pass_id']}/reissue", status=201)
+    await keep_time()
+    assert oldest_moving() == pytest.approx(ordered_at.timestamp())
+    assert (await reissues_health(office)).state == "ok"
+    office.clock.advance(timedelta(minutes=11))
+    shown = await reissues_health(office)
+    assert shown.state == "degraded"
+    assert lost["pass_id"] in shown.detail
+    assert shop.workspace_id in shown.detail
+    # Another replica does the rounds, and shows it.
+    keep_time.rest()
+    assert (oldest_moving(), (await reissues_health(office)).state) == (0, "ok")
+    await keep_time()
+    assert (await reissues_health(office)).state == "degraded"
+    first, _ = await office.events(TransferCommand)
+    await office.hear(answer(first))
+    await keep_time()
+    assert oldest_moving() == pytest.approx((ordered_at + timedelta(minutes=50)).timestamp())
+    assert (await reissues_health(office)).state == "ok"
+
+
+async def test_the_oldest_reissue_is_found_in_whichever_workspace_it_waits(
+    office, shop, monkeypatch
+):
+    # proves: J93
+    lost = await shop(opening_balance_minor=500)
+    await office.call("POST", f"{shop.base}/passes/{lost['pass_id']}/reissue", status=201)
+    office.clock.advance(timedelta(hours=2))
+    newer = await office.workspace()
+    program_id = await office.program(newer)
+    body = {"program_id": program_id}
+    theirs = await office.call("POST", f"/workspaces/{newer}/passes", status=201, json=body)
+    await office.call("POST", f"/workspaces/{newer}/passes/{theirs['pass_id']}/reissue", status=201)
+    monkeypatch.setattr(watch_reissues, "PAGE_WORKSPACES", 1)
+    await office.issuer.life.keep_time()
+    oldest = office.issuer.life.keep_time.watch_reissues.oldest
+    assert (str(oldest.workspace_id), str(oldest.pass_id)) == (shop.workspace_id, lost["pass_id"])
+
+
+async def test_a_look_that_fails_leaves_what_was_seen_and_stops_no_duty(office, shop, monkeypatch):
+    # proves: J93
+    lost = await shop(opening_balance_minor=500)
+    soon = (office.clock.now() + timedelta(hours=1)).isoformat()
+    other = await shop(expires_at=soon)
+    await office.call("POST", f"{shop.base}/passes/{lost['pass_id']}/reissue", status=201)
+    await office.issuer.life.keep_time()
+
+    async def failing(*_given):
+        raise LookupError("planted")
+
+    monkeypatch.setattr(PostgresReplacements, "oldest_moving", failing)
+    office.clock.advance(timedelta(hours=2))
+    await office.issuer.life.keep_time()
+    shown = await office.call("GET", f"{shop.base}/passes/{other['pass_id']}")
+    assert shown["status"] == "expired"
+    assert (await reissues_health(office)).state == "degraded"
+
+
+async def test_a_transfer_that_was_not_answered_is_ordered_once_more_under_the_same_key(
+    office, shop
+):
+    # proves: J93
+    lost = await shop(opening_balance_minor=500)
+    path = f"{shop.base}/passes/{lost['pass_id']}/reissue"
+    new = (await office.call("POST", path, status=201))["pass"]
+    office.clock.advance(timedelta(minutes=59))
+    await office.call("POST", path)
+    assert len(await office.events(TransferCommand)) == 1
+    office.clock.advance(timedelta(minutes=2))
+    again = await office.call("POST", path)
+    assert (again["state"], again["pass"]["pass_id"]) == ("moving", new["pass_id"])
+    first, second = await office.events(TransferCommand)
+    assert first == second
+    await office.hear(answer(second, replayed=True))
+    [voided] = await office.events(PassVoided)
+    assert (str(voided.pass_id), voided.reason) == (lost["pass_id"], "replaced")
+    await office.call("POST", path)
+    assert len(await office.events(TransferCommand)) == 2

@@ -10,6 +10,8 @@ import secrets
 import subprocess
 import sys
 import uuid
+from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -17,10 +19,12 @@ import pytest
 from passferry_contracts.events.directory import WorkspaceCredentialsChanged
 from passferry_pass_issuer.adapters.postgres_secrets import PostgresSecrets
 from passferry_pass_issuer.app import Stores, build_rewrap
+from passferry_pass_issuer.application import rewrap_secrets
 from passferry_pass_issuer.domain import secret_contexts
 from passferry_pass_issuer.domain.secret_columns import SECRET_COLUMNS
 from passferry_runtime.crypto import KeyRing
 from passferry_runtime.postgres import Database
+from passferry_testing.harness import eventually
 from passferry_testing.pki import new_provider_key
 
 pytestmark = pytest.mark.integration
@@ -117,13 +121,11 @@ async def dump(office) -> str:
     return "\n".join(texts)
 
 
-async def run(office, *, own=BOTH, shared=None, store=None):
+async def run(office, *, own=BOTH, shared=None, **changes):
     url = office.harness.app_url("pass-issuer")
     async with Database.open(url, service="pass-issuer", clock=office.clock) as database:
         rewrap = build_rewrap(database, own, shared, office.clock)
-        if store is not None:
-            object.__setattr__(rewrap, "store", store)
-        return await rewrap()
+        return await replace(rewrap, retry_pause_s=0.01, **changes)()
 
 
 async def test_after_a_rotation_every_secret_opens_with_the_new_key_alone(harness, make):
@@ -249,6 +251,124 @@ async def test_credentials_are_sealed_anew_for_the_notifier_when_asked(harness, 
             context=f"workspace.credentials:{made['workspace_id']}",
         )
         assert json.loads(opened)["google"][0]["issuer_id"] == make.issuer_id
+
+
+@asynccontextmanager
+async def another_session(office):
+    """Past row-level security. Who waits in a circle with it is the one that gives way."""
+    connection = await asyncpg.connect(office.harness.admin_url)
+    try:
+        await connection.execute("SET deadlock_timeout = '1h'")
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def two_passes(office):
+    """Their ids, in the order in which they are rewrapped."""
+    workspace_id = await office.workspace()
+    program_id = await office.program(workspace_id)
+    path = f"/workspaces/{workspace_id}/passes"
+    issued = [
+        await office.call("POST", path, status=201, json={"program_id": program_id})
+        for _ in range(2)
+    ]
+    return sorted(uuid.UUID(each["pass_id"]) for each in issued)
+
+
+async def test_a_page_that_waits_in_a_circle_with_the_service_is_done_again(harness, make):
+    # proves: J72, J93
+    touch = "UPDATE pass_issuer.pass SET updated_at = updated_at WHERE pass_id = $1"
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid))"
+    async with make.open_office(harness, cipher=OLD) as office:
+        first, second = await two_passes(office)
+        total = len(await ciphertexts(office))
+
+        async with another_session(office) as other, asyncio.TaskGroup() as tasks:
+
+            async def somebody_waits():
+                return bool(await office.rows(waiting, other.get_server_pid()))
+
+            async with other.transaction():
+                await other.execute(touch, second)
+                # The run takes the first pass, and waits for the second.
+                running = tasks.create_task(run(office))
+                await eventually(somebody_waits, what="a wait for the lock")
+                await other.execute(touch, first)
+            report = await running
+        assert sum(report.rewrapped.values()) == total
+        assert report.rewrapped["pass"] == 2
+        assert not report.unopened
+        assert {sealed[2:5] for *_, sealed in await ciphertexts(office)} == {b"new"}
+
+
+class Contended(PostgresSecrets):
+    """Others are in the way of so many pages, after each was written."""
+
+    def __init__(self, times: int, error: Exception) -> None:
+        self.left = times
+        self.error = error
+
+    async def replace(self, *given):
+        await super().replace(*given)
+        if given[3] and self.left:
+            self.left -= 1
+            raise self.error
+
+
+async def test_what_was_undone_is_counted_once(harness, make):
+    # proves: J72
+    async with make.open_office(harness, cipher=OLD) as office:
+        await filled(office, make)
+        total = len(await ciphertexts(office))
+        store = Contended(rewrap_secrets.MAX_TRIES - 1, asyncpg.SerializationError("planted"))
+        report = await run(office, store=store)
+        assert (sum(report.rewrapped.values()), sum(report.unopened.values())) == (total, 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "left"),
+    [(asyncpg.DeadlockDetectedError("planted"), 1), (ValueError("planted"), 8)],
+)
+async def test_who_is_always_in_the_way_ends_the_run_and_another_error_at_once(
+    harness, make, error, left
+):
+    # proves: J72
+    async with make.open_office(harness, cipher=OLD) as office:
+        await filled(office, make)
+        store = Contended(rewrap_secrets.MAX_TRIES + 1, error)
+        with pytest.raises(type(error)):
+            await run(office, store=store)
+        assert store.left == left
+        assert not (await run(office)).unopened
+
+
+class Busy:
+    """An announcement that others are in the way of once."""
+
+    def __init__(self, announce):
+        self.announce = announce
+        self.tries = 0
+
+    async def __call__(self, work, workspace_id):
+        self.tries += 1
+        await self.announce(work, workspace_id)
+        if self.tries == 1:
+            raise asyncpg.DeadlockDetectedError("planted")
+
+
+async def test_credentials_that_others_were_in_the_way_of_are_not_called_unopened(harness, make):
+    # proves: J72
+    async with make.open_office(harness, cipher=OLD) as office:
+        await filled(office, make)
+        earlier = len(await office.events(WorkspaceCredentialsChanged))
+        url = office.harness.app_url("pass-issuer")
+        async with Database.open(url, service="pass-issuer", clock=office.clock) as database:
+            rewrap = build_rewrap(database, BOTH, NEW, office.clock)
+            busy = Busy(rewrap.announce)
+            report = await replace(rewrap, announce=busy, retry_pause_s=0.01)()
+        assert (busy.tries, dict(report.unopened)) == (2, {})
+        assert len(await office.events(WorkspaceCredentialsChanged)) == earlier + 1
 
 
 async def test_the_command_says_what_it_did(harness, make, tmp_path):

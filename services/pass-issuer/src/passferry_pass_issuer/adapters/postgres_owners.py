@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from passferry_pass_issuer.application.life_ports import Replacement, RevokedLink
+from passferry_pass_issuer.application.life_ports import MovingReissue, Replacement, RevokedLink
 from passferry_pass_issuer.application.ports import Cipher, PassLink, Transaction
 from passferry_pass_issuer.domain import secret_contexts
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
@@ -60,6 +60,16 @@ FROM unnest($1::uuid[]) AS named(workspace_id) CROSS JOIN LATERAL (
         AND p.uses > r.carried_uses AND r.old_pass_id <> ALL($4::uuid[])
     ORDER BY r.updated_at, r.old_pass_id LIMIT $3
 ) AS used
+"""
+
+OLDEST_MOVING = """
+SELECT oldest.workspace_id, oldest.old_pass_id AS pass_id, oldest.updated_at AS since
+FROM unnest($1::uuid[]) AS named(workspace_id) CROSS JOIN LATERAL (
+    SELECT workspace_id, old_pass_id, updated_at FROM pass_replacement
+    WHERE pass_replacement.workspace_id = named.workspace_id AND state = 'moving'
+    ORDER BY updated_at, old_pass_id LIMIT 1
+) AS oldest
+ORDER BY oldest.updated_at, oldest.old_pass_id LIMIT 1
 """
 
 STEP_ASIDE = "UPDATE pass SET replaced_by = $3 WHERE workspace_id = $1 AND pass_id = $2"
@@ -135,6 +145,12 @@ class PostgresReplacements:
             USED_SINCE, sorted(workspace_ids), settled_after, limit, list(passing_over)
         )
         return [(row["workspace_id"], row["old_pass_id"]) for row in rows]
+
+    async def oldest_moving(
+        self, transaction: Transaction, workspace_ids: Collection[UUID]
+    ) -> MovingReissue | None:
+        row = await transaction.fetchrow(OLDEST_MOVING, sorted(workspace_ids))
+        return None if row is None else MovingReissue(**dict(row))
 
     async def step_aside(
         self, transaction: Transaction, workspace_id: UUID, old_pass_id: UUID, new_pass_id: UUID

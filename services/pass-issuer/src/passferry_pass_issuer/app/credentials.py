@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from passferry_pass_issuer.adapters.postgres_audit import PostgresAudit
 from passferry_pass_issuer.adapters.postgres_credentials import PostgresCredentials
+from passferry_pass_issuer.adapters.postgres_load import StepErrors
 from passferry_pass_issuer.adapters.postgres_secrets import PostgresSecrets, RingRewrapper
 from passferry_pass_issuer.adapters.postgres_workspaces import PostgresWorkspaces
 from passferry_pass_issuer.app.parts import Stores, Surroundings
@@ -129,5 +130,6 @@ def build_rewrap(
         workspaces=workspaces,
         store=PostgresSecrets(),
         ring=RingRewrapper(own),
+        errors=StepErrors(),
         announce=announce,
     )

@@ -36,6 +36,7 @@ from passferry_pass_issuer.application.send_messages import (
     SendMessage,
 )
 from passferry_pass_issuer.application.transfer_passes import TransferPass
+from passferry_pass_issuer.application.watch_reissues import WatchReissues
 from passferry_pass_issuer.application.work import Workbench
 from passferry_pass_issuer.entrypoints.pass_life import PassLife
 
@@ -138,6 +139,11 @@ def build_life(
             answers=answers,
             erased_names=stores.erased_names,
             erasures_remembered=around.erasures_remembered,
+            watch_reissues=WatchReissues(
+                transactions=around.database,
+                workspaces=stores.workspaces,
+                replacements=replacements,
+            ),
         ),
     )
 

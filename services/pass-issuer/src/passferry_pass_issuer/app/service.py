@@ -46,6 +46,7 @@ from passferry_pass_issuer.entrypoints import (
     http_workspaces,
 )
 from passferry_pass_issuer.entrypoints.check_credentials import CredentialCheck
+from passferry_pass_issuer.entrypoints.check_reissues import reissues_check
 from passferry_pass_issuer.entrypoints.check_upkeep import upkeep_check
 from passferry_pass_issuer.entrypoints.worker_jobs import JobWorker
 from passferry_pass_issuer.entrypoints.worker_signing_queue import (
@@ -157,7 +158,7 @@ async def service(settings: PassIssuerSettings) -> AsyncIterator[Service]:
             issuer.life.keep_time,
             interval_s=settings.time_interval_s,
             turn=Turn(database, "time"),
-            otherwise=issuer.life.keep_time.failures.clear,
+            otherwise=issuer.life.keep_time.rest,
         )
         consumer = Consumer(
             service=SERVICE,
@@ -202,6 +203,7 @@ async def service(settings: PassIssuerSettings) -> AsyncIterator[Service]:
                 relay.check,
                 CredentialCheck(issuer.watch_credentials, clock).check,
                 upkeep_check(issuer.life.keep_time.failures),
+                reissues_check(issuer.life.keep_time.watch_reissues, clock),
                 *press.checks,
             ],
         )

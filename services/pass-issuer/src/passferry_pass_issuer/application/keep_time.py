@@ -26,6 +26,7 @@ from passferry_pass_issuer.application.life_ports import (
 )
 from passferry_pass_issuer.application.ports import Transactions
 from passferry_pass_issuer.application.render_revisions import RevisionStore
+from passferry_pass_issuer.application.watch_reissues import WatchReissues
 from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.application.workspace_pages import workspace_pages
 
@@ -59,9 +60,11 @@ class KeepTime:
     answers: RememberedAnswers
     erased_names: ErasedNames
     erasures_remembered: timedelta
+    watch_reissues: WatchReissues
     failures: Failures = field(default_factory=Failures)
 
     async def __call__(self) -> bool:
+        await self.watch_reissues()
         duties = self._duties()
         left: dict[str, list[Key]] = {duty.name: [] for duty in duties}
         is_more = False
@@ -74,6 +77,11 @@ class KeepTime:
                 is_more |= undone.is_more
         self.failures.show(left)
         return is_more and not await self.backlog.is_long()
+
+    def rest(self) -> None:
+        """Another replica does the rounds."""
+        self.failures.clear()
+        self.watch_reissues.clear()
 
     def _duties(self) -> list[Duty]:
         end = self.end_due

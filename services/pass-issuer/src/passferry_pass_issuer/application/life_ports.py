@@ -231,6 +231,17 @@ class Replacement:
     updated_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovingReissue:
+    """One that waits for the ledger's answer."""
+
+    workspace_id: UUID
+    #: The lost one.
+    pass_id: UUID
+    #: When the transfer was ordered.
+    since: datetime
+
+
 class Replacements(Protocol):
     async def of(
         self, transaction: Transaction, workspace_id: UUID, old_pass_id: UUID
@@ -250,6 +261,11 @@ class Replacements(Protocol):
     ) -> list[tuple[UUID, UUID]]:
         """(workspace_id, old_pass_id) of those done whose old pass was used more than the new one
         was given; at most `limit` of each workspace."""
+
+    async def oldest_moving(
+        self, transaction: Transaction, workspace_ids: Collection[UUID]
+    ) -> MovingReissue | None:
+        """Of all these workspaces."""
 
     async def step_aside(
         self, transaction: Transaction, workspace_id: UUID, old_pass_id: UUID, new_pass_id: UUID

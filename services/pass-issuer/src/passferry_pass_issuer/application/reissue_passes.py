@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from uuid import UUID
 
 from passferry_contracts.events.ledger import TransferCommand
@@ -44,6 +45,8 @@ from passferry_runtime.errors import Conflict, NotFound
 
 MOVING, DONE, FAILED = "moving", "done", "failed"
 KEY_PREFIX = "reissue:"
+#: As long as a record is parked; an answer that did not come by then comes only if somebody asks.
+ANSWERED_WITHIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +82,8 @@ class ReissuePass:
         self, work: Work, workspace_id: UUID, reference: str, asked: ReissueRequest
     ) -> Reissued:
         """Asking again gives the same follower; a transfer that failed is then ordered anew, to
-        another follower where the first has ended."""
+        another follower where the first has ended. One that the ledger did not answer is told to it
+        once more."""
         # Whoever issues locks in this order.
         await self.passes.lock_issuing(work.transaction, workspace_id)
         old = await self.passes.find(work.transaction, workspace_id, reference, for_update=True)
@@ -199,6 +203,9 @@ class ReissuePass:
                 known, state=MOVING, attempt=known.attempt + 1, code=None, updated_at=work.now
             )
             await self._order(work, known)
+        elif known.state == MOVING and work.now - known.updated_at > ANSWERED_WITHIN:
+            # Under the same key the ledger does it once and answers once more.
+            _tell_ledger(work, known)
         return Reissued(replacement=known, new=new, is_first=False)
 
     async def _order(self, work: Work, replacement: Replacement) -> None:
@@ -208,16 +215,20 @@ class ReissuePass:
             # The ledger keeps no order between passes: what comes later would stay on the old one.
             raise Conflict("reissue_moving", "another balance is being moved; try again shortly")
         await self.replacements.save(work.transaction, replacement)
-        work.transaction.emit(
-            LEDGER_COMMANDS,
-            TransferCommand(
-                workspace_id=workspace_id,
-                idempotency_key=key_of(replacement),
-                pass_id=replacement.old_pass_id,
-                to_pass_id=replacement.new_pass_id,
-                reason=REPLACED,
-            ),
-        )
+        _tell_ledger(work, replacement)
+
+
+def _tell_ledger(work: Work, replacement: Replacement) -> None:
+    work.transaction.emit(
+        LEDGER_COMMANDS,
+        TransferCommand(
+            workspace_id=replacement.workspace_id,
+            idempotency_key=key_of(replacement),
+            pass_id=replacement.old_pass_id,
+            to_pass_id=replacement.new_pass_id,
+            reason=REPLACED,
+        ),
+    )
 
 
 def _field_values(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from passferry_pass_issuer.application.administer_workspaces import Workspaces
 from passferry_pass_issuer.application.announce_credentials import AnnounceCredentials
+from passferry_pass_issuer.application.job_ports import Errors
 from passferry_pass_issuer.application.ports import Transaction
 from passferry_pass_issuer.application.work import Work, Workbench
 from passferry_pass_issuer.domain.secret_columns import SECRET_COLUMNS, SecretColumn
@@ -21,6 +24,11 @@ ACTOR = "command:rewrap-secrets"
 PAGE_WORKSPACES = 500
 #: Rows of one transaction, which keeps them locked.
 PAGE_ROWS = 200
+#: Of one transaction that others are in the way of; the service goes on meanwhile.
+MAX_TRIES = 8
+RETRY_PAUSE_S = 0.5
+
+Result = TypeVar("Result")
 
 
 class Rewrapper(Protocol):
@@ -72,6 +80,14 @@ class RewrapReport:
     unopened: Counter[str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Page:
+    size: int
+    last: tuple[Any, ...] | None
+    rewrapped: int
+    unopened: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class RewrapSecrets:
     """May be stopped and run again at any time: what is done is not done twice."""
@@ -80,8 +96,10 @@ class RewrapSecrets:
     workspaces: Workspaces
     store: SecretStore
     ring: Rewrapper
+    errors: Errors
     #: Seals what the notifier holds anew as well, under the ring shared with it.
     announce: AnnounceCredentials | None = None
+    retry_pause_s: float = RETRY_PAUSE_S
 
     async def __call__(self) -> RewrapReport:
         report = RewrapReport(0, Counter(), Counter())
@@ -103,32 +121,30 @@ class RewrapSecrets:
         for column in SECRET_COLUMNS:
             after: tuple[Any, ...] | None = None
             while True:
-                async with self.workbench.open([workspace_id], actor=ACTOR) as work:
-                    page = await self._page(work, workspace_id, column, after, moved, report)
-                if len(page) < PAGE_ROWS:
+                page = await self._tried(
+                    workspace_id, partial(self._page, workspace_id, column, after)
+                )
+                # Counted once it is stored.
+                if page.rewrapped:
+                    moved[column.table] += page.rewrapped
+                if page.unopened:
+                    report.unopened[column.table] += page.unopened
+                if page.size < PAGE_ROWS:
                     break
-                after = page[-1].key
+                after = page.last
         report.rewrapped.update(moved)
         if moved:
-            async with self.workbench.open([workspace_id], actor=ACTOR) as work:
-                await work.audit(
-                    workspace_id,
-                    "secrets.rewrapped",
-                    self.ring.active_key_id,
-                    after={"rewrapped": dict(moved)},
-                )
+            await self._tried(workspace_id, partial(self._audit, workspace_id, moved))
         if self.announce is not None:
             await self._announce(self.announce, workspace_id, report)
 
     async def _page(
         self,
-        work: Work,
         workspace_id: UUID,
         column: SecretColumn,
         after: tuple[Any, ...] | None,
-        moved: Counter[str],
-        report: RewrapReport,
-    ) -> list[SealedSecret]:
+        work: Work,
+    ) -> _Page:
         page = await self.store.page(
             work.transaction,
             workspace_id,
@@ -141,25 +157,38 @@ class RewrapSecrets:
         for secret in page:
             context = column.context_of(workspace_id, secret.key)
             renewed = self.ring.rewrap(secret.ciphertext, context=context)
-            if renewed is None:
-                report.unopened[column.table] += 1
-            else:
+            if renewed is not None:
                 changed.append((secret, renewed))
         await self.store.replace(work.transaction, workspace_id, column, changed)
-        if changed:
-            moved[column.table] += len(changed)
-        return page
+        return _Page(
+            size=len(page),
+            last=page[-1].key if page else None,
+            rewrapped=len(changed),
+            unopened=len(page) - len(changed),
+        )
+
+    async def _audit(self, workspace_id: UUID, moved: Counter[str], work: Work) -> None:
+        await work.audit(
+            workspace_id,
+            "secrets.rewrapped",
+            self.ring.active_key_id,
+            after={"rewrapped": dict(moved)},
+        )
 
     async def _announce(
         self, announce: AnnounceCredentials, workspace_id: UUID, report: RewrapReport
     ) -> None:
+        async def tell(work: Work) -> None:
+            workspace = await self.workspaces.lock(work.transaction, workspace_id)
+            # Who never had a credential has none on the topic either.
+            if workspace is not None and workspace.credentials_revision > 0:
+                await announce(work, workspace_id)
+
         try:
-            async with self.workbench.open([workspace_id], actor=ACTOR) as work:
-                workspace = await self.workspaces.lock(work.transaction, workspace_id)
-                # Who never had a credential has none on the topic either.
-                if workspace is not None and workspace.credentials_revision > 0:
-                    await announce(work, workspace_id)
+            await self._tried(workspace_id, tell)
         except Exception as error:
+            if self.errors.is_passing(error):
+                raise
             # One that does not open must not keep the others under the old key.
             log.warning(
                 "credentials_not_sealed_anew",
@@ -167,3 +196,23 @@ class RewrapSecrets:
                 error=type(error).__name__,
             )
             report.unopened["workspace.credentials"] += 1
+
+    async def _tried(self, workspace_id: UUID, do: Callable[[Work], Awaitable[Result]]) -> Result:
+        """In a transaction of its own; again where others were in the way of it."""
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                async with self.workbench.open([workspace_id], actor=ACTOR) as work:
+                    done = await do(work)
+            except Exception as error:
+                if tries >= MAX_TRIES or not self.errors.is_passing(error):
+                    raise
+                log.warning(
+                    "rewrap_tried_again",
+                    workspace_id=str(workspace_id),
+                    error=type(error).__name__,
+                )
+                await asyncio.sleep(self.retry_pause_s * tries)
+            else:
+                return done
