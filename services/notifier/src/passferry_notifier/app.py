@@ -21,6 +21,7 @@ from passferry_notifier.adapters.postgres_google import PostgresGoogle
 from passferry_notifier.adapters.postgres_messages import PostgresMessages
 from passferry_notifier.adapters.postgres_rings import PostgresRings
 from passferry_notifier.adapters.postgres_turns import PostgresReplicaTurns
+from passferry_notifier.adapters.postgres_waiting_classes import PostgresWaitingClasses
 from passferry_notifier.adapters.prometheus_meter import PrometheusMeter
 from passferry_notifier.adapters.push_token_ring import PushTokenRing
 from passferry_notifier.adapters.redis_push_tokens import NoPushTokens, RedisPushTokens
@@ -29,18 +30,16 @@ from passferry_notifier.adapters.wreq_apns import WreqApns
 from passferry_notifier.application import ring_devices as ringing
 from passferry_notifier.application import send_messages as messaging
 from passferry_notifier.application import update_google as updating
+from passferry_notifier.application.bring_classes import BringClasses
 from passferry_notifier.application.follow_newsstand import FollowNewsstand
 from passferry_notifier.application.follow_renderings import FollowRenderings
+from passferry_notifier.application.keep_classes import KeepClasses
 from passferry_notifier.application.keep_sending import Channel, KeepSending
 from passferry_notifier.application.record_outcomes import Recorder
 from passferry_notifier.application.ring_devices import UNREGISTERED, RingDevices
 from passferry_notifier.application.send_messages import AddMessages, SendMessages
 from passferry_notifier.application.turns import Turns
-from passferry_notifier.application.update_google import (
-    BringClasses,
-    SendToGoogle,
-    UpdateGoogle,
-)
+from passferry_notifier.application.update_google import SendToGoogle, UpdateGoogle
 from passferry_notifier.domain.retry_policy import RetryPolicy
 from passferry_notifier.entrypoints import api_routes, health_checks, kafka_routes
 from passferry_notifier.settings import NotifierSettings
@@ -85,8 +84,9 @@ async def service(settings: NotifierSettings) -> AsyncIterator[Service]:
         parts = await _open(settings, stack)
         rings, google = PostgresRings(parts.database), PostgresGoogle(parts.database)
         ring_devices = _apple(parts)
-        update_google, bring_classes = _google(parts, google)
-        send_messages, sending_messages = _messages(parts, bring_classes.send, update_google)
+        update_google, send = _google(parts, google)
+        keeping_classes = _classes(parts, send)
+        send_messages, sending_messages = _messages(parts, send, update_google)
         sending = _sending(parts, rings, ring_devices, google, update_google)
 
         def credentials_changed(workspace_id: UUID) -> None:
@@ -94,6 +94,7 @@ async def service(settings: NotifierSettings) -> AsyncIterator[Service]:
                 missing -= {each for each in missing if each[0] == workspace_id}
             sending.credentials_changed(workspace_id)
             sending_messages.credentials_changed(workspace_id)
+            keeping_classes.credentials_changed(workspace_id)
 
         parts.credentials.on_changed = credentials_changed
         newsstand = FollowNewsstand(
@@ -106,7 +107,7 @@ async def service(settings: NotifierSettings) -> AsyncIterator[Service]:
         renderings = FollowRenderings(
             store=google,
             update_google=update_google,
-            bring_classes=bring_classes,
+            bring_classes=keeping_classes.bring,
             clock=parts.clock,
             lease_s=settings.delivery_lease_s,
         )
@@ -130,6 +131,7 @@ async def service(settings: NotifierSettings) -> AsyncIterator[Service]:
                 Worker(
                     name="sending_messages", run=sending_messages.run, stop=sending_messages.stop
                 ),
+                Worker(name="keeping_classes", run=keeping_classes.run, stop=keeping_classes.stop),
                 relay.worker,
             ],
             checks=[
@@ -146,6 +148,7 @@ async def service(settings: NotifierSettings) -> AsyncIterator[Service]:
                     [update_google.dispatcher, send_messages.dispatcher],
                     update_google.missing,
                 ),
+                health_checks.classes_check(lambda: keeping_classes.groups),
                 health_checks.credentials_check(parts.credentials.unreadable),
             ],
         )
@@ -223,7 +226,7 @@ def _apple(parts: _Parts) -> RingDevices:
     return ring_devices
 
 
-def _google(parts: _Parts, store: PostgresGoogle) -> tuple[UpdateGoogle, BringClasses]:
+def _google(parts: _Parts, store: PostgresGoogle) -> tuple[UpdateGoogle, SendToGoogle]:
     settings = parts.settings
     quota = RequestQuota(parts.redis, settings.google_requests_per_second)
     update_google = UpdateGoogle(
@@ -239,7 +242,26 @@ def _google(parts: _Parts, store: PostgresGoogle) -> tuple[UpdateGoogle, BringCl
         turns=Turns(PostgresReplicaTurns(parts.database)),
     )
     update_google.dispatcher = updating.dispatcher_for(update_google, send, parts.meter)
-    return update_google, BringClasses(credentials=parts.credentials, send=send)
+    return update_google, send
+
+
+def _classes(parts: _Parts, send: SendToGoogle) -> KeepClasses:
+    waiting = PostgresWaitingClasses(parts.database)
+    bring = BringClasses(
+        credentials=parts.credentials,
+        is_suspended=parts.access.is_suspended,
+        send=send,
+        waiting=waiting,
+        clock=parts.clock,
+        policy=parts.recorder.policy,
+    )
+    return KeepClasses(
+        waiting=waiting,
+        bring=bring,
+        deliveries=parts.deliveries,
+        credentials=parts.credentials,
+        clock=parts.clock,
+    )
 
 
 def _messages(

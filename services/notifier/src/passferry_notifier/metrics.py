@@ -50,6 +50,10 @@ CREDENTIALS_MISSING = Gauge(
     "Credentials that deliveries wait for, as of the last health probe",
     ["channel"],
 )
+GOOGLE_CLASSES_WAITING = Gauge(
+    "passferry_google_classes_waiting",
+    "Classes that Google lacks for want of a credential that works, as of the last health probe",
+)
 APNS_RESPONSES = Counter(
     "passferry_apns_responses_total",
     "Answers of APNs; an unknown reason is other",

@@ -13,11 +13,13 @@ from uuid import UUID, uuid4
 import pytest
 
 from passferry_contracts.events.directory import GoogleClass, TemplatePublished
+from passferry_notifier.application.bring_classes import BringClasses, WaitingClass
 from passferry_notifier.application.follow_renderings import FollowRenderings
 from passferry_notifier.application.ports import GoogleAnswer, GoogleClassRow
 from passferry_notifier.application.turns import Turns
-from passferry_notifier.application.update_google import BringClasses, SendToGoogle
+from passferry_notifier.application.update_google import SendToGoogle
 from passferry_notifier.domain.credentials import GoogleCredential
+from passferry_notifier.domain.retry_policy import RetryPolicy
 from passferry_runtime.clock import SystemClock
 
 WORKSPACE = uuid4()
@@ -45,14 +47,27 @@ class FakeGoogle:
     #: What it answers for a class instead of taking it.
     refuses: dict[str, int] = field(default_factory=dict)
     held: dict[str, Any] = field(default_factory=dict)
+    asked: int = 0
 
     async def call(
         self, _credential: GoogleCredential, _method: str, _path: str, body: Any = None
     ) -> GoogleAnswer:
+        self.asked += 1
         if (status := self.refuses.get(body["id"])) is not None:
             return GoogleAnswer(status, {})
         self.held[body["id"]] = body["name"]
         return GoogleAnswer(200, {})
+
+
+@dataclass
+class FakeWaiting:
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    async def wait(self, row: GoogleClassRow, reason: str, **_more: Any) -> None:
+        self.reasons[row.class_id] = reason
+
+    async def give_up(self, row: GoogleClassRow) -> None:
+        self.reasons.pop(row.class_id)
 
 
 class FakeCredentials:
@@ -66,9 +81,16 @@ class FakeCredentials:
         )
 
 
-def follower(google: FakeGoogle, turns: Turns | None = None) -> FollowRenderings:
+def follower(
+    google: FakeGoogle,
+    turns: Turns | None = None,
+    waiting: FakeWaiting | None = None,
+    *,
+    is_suspended: bool = False,
+) -> FollowRenderings:
     store: Any = FakeStore()
     credentials: Any = FakeCredentials()
+    kept: Any = waiting or FakeWaiting()
     unused: Any = None
     send = SendToGoogle(
         store=store,
@@ -80,7 +102,14 @@ def follower(google: FakeGoogle, turns: Turns | None = None) -> FollowRenderings
     return FollowRenderings(
         store=store,
         update_google=unused,
-        bring_classes=BringClasses(credentials=credentials, send=send),
+        bring_classes=BringClasses(
+            credentials=credentials,
+            is_suspended=lambda _workspace_id: is_suspended,
+            send=send,
+            waiting=kept,
+            clock=SystemClock(),
+            policy=RetryPolicy(),
+        ),
         clock=SystemClock(),
         lease_s=1.0,
     )
@@ -166,17 +195,62 @@ async def test_an_older_version_that_comes_again_does_not_overwrite_the_newer_on
     assert google.held == {"3388.card": "v2"}
 
 
-@pytest.mark.parametrize("status", [400, 401, 403])
-async def test_a_class_that_is_refused_for_good_or_for_its_credential_does_not_come_again(
-    status: int,
+@pytest.mark.parametrize(
+    ("status", "reasons"),
+    [(400, {}), (401, {"3388.card": "token_refused"}), (403, {"3388.card": "permission_denied"})],
+)
+async def test_a_class_that_is_refused_does_not_come_again_and_waits_for_its_credential_alone(
+    status: int, reasons: dict[str, str]
 ) -> None:
-    follow = follower(FakeGoogle(refuses={"3388.card": status}))
+    waiting = FakeWaiting()
+    follow = follower(FakeGoogle(refuses={"3388.card": status}), waiting=waiting)
     assert codes(await follow.take_templates([published("3388.card")])) == [None]
+    assert waiting.reasons == reasons
 
 
-async def test_a_class_without_a_credential_waits_for_nobody() -> None:
-    google = FakeGoogle()
-    assert codes(
-        await follower(google).take_templates([published("1.card", issuer_id="none")])
-    ) == [None]
+async def test_a_class_without_a_credential_waits_for_it_and_its_event_does_not() -> None:
+    google, waiting = FakeGoogle(), FakeWaiting()
+    follow = follower(google, waiting=waiting)
+    assert codes(await follow.take_templates([published("1.card", issuer_id="none")])) == [None]
     assert google.held == {}
+    assert waiting.reasons == {"1.card": "credential_missing"}
+
+
+async def test_a_suspended_workspace_asks_google_nothing() -> None:
+    google, waiting = FakeGoogle(), FakeWaiting()
+    follow = follower(google, waiting=waiting, is_suspended=True)
+    assert codes(await follow.take_templates([published("3388.card")])) == [None]
+    assert (google.asked, waiting.reasons) == (0, {"3388.card": "workspace_suspended"})
+
+
+async def waiting_for_a_credential(
+    follow: FollowRenderings, google: FakeGoogle, class_ids: Sequence[str]
+) -> list[WaitingClass]:
+    google.refuses = dict.fromkeys(class_ids, 403)
+    await follow.take_templates([published(each) for each in class_ids])
+    google.asked = 0
+    store: Any = follow.store
+    return [WaitingClass(row=store.rows[each], attempts=1) for each in class_ids]
+
+
+async def test_a_credential_that_is_refused_still_is_asked_of_one_class_only() -> None:
+    google, waiting = FakeGoogle(), FakeWaiting()
+    follow, class_ids = follower(google, waiting=waiting), ["3388.a", "3388.b", "3388.c"]
+    classes = await waiting_for_a_credential(follow, google, class_ids)
+    await follow.bring_classes.again(classes)
+    assert google.asked == 1
+    assert waiting.reasons == dict.fromkeys(class_ids, "permission_denied")
+    google.refuses.clear()
+    await follow.bring_classes.again(classes)
+    assert google.held == dict.fromkeys(class_ids, "v1")
+
+
+async def test_a_class_that_waited_goes_on_so_for_a_passing_reason_and_not_when_it_is_wrong() -> (
+    None
+):
+    google, waiting = FakeGoogle(), FakeWaiting()
+    follow = follower(google, waiting=waiting)
+    classes = await waiting_for_a_credential(follow, google, ["3388.late", "3388.wrong"])
+    google.refuses = {"3388.late": 503, "3388.wrong": 400}
+    await follow.bring_classes.again(classes)
+    assert waiting.reasons == {"3388.late": "status_503"}

@@ -63,7 +63,9 @@ ON CONFLICT (workspace_id, class_id) DO UPDATE
 SET issuer_id = excluded.issuer_id, vertical = excluded.vertical,
     template_version = excluded.template_version, body = excluded.body,
     body_sha256 = excluded.body_sha256, former_message_ids = excluded.former_message_ids,
-    template_id = excluded.template_id
+    template_id = excluded.template_id,
+    -- It is tried with what brought it.
+    waits_for = NULL, attempts = 0, next_attempt_at = NULL
 WHERE known.template_version < excluded.template_version
 """
 
@@ -75,7 +77,8 @@ FROM google_class WHERE workspace_id = $1 AND class_id = $2
 
 #: Of a version that came meanwhile nothing is at Google yet.
 CLASS_SYNCED = """
-UPDATE google_class SET synced_sha256 = $3
+UPDATE google_class
+SET synced_sha256 = $3, waits_for = NULL, attempts = 0, next_attempt_at = NULL
 WHERE workspace_id = $1 AND class_id = $2 AND body_sha256 = $3
 """
 
@@ -170,9 +173,7 @@ class PostgresGoogle:
     async def class_of(self, workspace_id: UUID, class_id: str) -> GoogleClassRow | None:
         async with self._database.transaction({workspace_id}) as tx:
             row = await tx.fetchrow(CLASS_OF, workspace_id, class_id)
-        if row is None:
-            return None
-        return GoogleClassRow(**{**dict(row), "body": json.loads(row["body"])})
+        return None if row is None else class_row_of(row)
 
     async def class_synced(self, workspace_id: UUID, class_id: str, body_sha256: str) -> None:
         async with self._database.transaction({workspace_id}) as tx:
@@ -239,4 +240,19 @@ def _object_of(row: Record) -> GoogleObject:
         body_sha256=row["body_sha256"],
         synced_sha256=row["synced_sha256"],
         has_users=row["has_users"],
+    )
+
+
+def class_row_of(row: Record) -> GoogleClassRow:
+    return GoogleClassRow(
+        workspace_id=row["workspace_id"],
+        class_id=row["class_id"],
+        template_id=row["template_id"],
+        issuer_id=row["issuer_id"],
+        vertical=row["vertical"],
+        template_version=row["template_version"],
+        body=json.loads(row["body"]),
+        body_sha256=row["body_sha256"],
+        former_message_ids=row["former_message_ids"],
+        synced_sha256=row["synced_sha256"],
     )

@@ -13,13 +13,14 @@ from uuid import UUID
 from passferry_contracts.events.directory import GoogleClass, TemplatePublished
 from passferry_contracts.events.rendered import PassRendered
 from passferry_contracts.registry import Payload
+from passferry_notifier.application.bring_classes import BringClasses
 from passferry_notifier.application.ports import (
     GoogleClassRow,
     GoogleStore,
     PassKey,
     RenderedForGoogle,
 )
-from passferry_notifier.application.update_google import BringClasses, UpdateGoogle
+from passferry_notifier.application.update_google import UpdateGoogle
 from passferry_notifier.domain.deliveries import cause_for_google
 from passferry_runtime.clock import Clock
 from passferry_runtime.errors import RetryLater

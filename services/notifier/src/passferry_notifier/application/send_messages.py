@@ -41,7 +41,7 @@ from passferry_runtime.tracing import current_traceparent
 NOT_KNOWN_YET = Verdict(action=Action.RETRY, reason="not_known_yet")
 #: The object is being brought there.
 ON_ITS_WAY = Verdict(action=Action.POSTPONED, reason="object_on_its_way", retry_after_s=2.0)
-#: A class comes with its template, or with its first object once a credential is there and good.
+#: A class comes with its template, or once a credential is there and good.
 CLASS_NOT_THERE = "class_not_there"
 #: How long a message waits for it, as a share of how long it waits already.
 WAIT_PER_AGE = 0.1

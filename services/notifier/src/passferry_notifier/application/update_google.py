@@ -32,7 +32,6 @@ from passferry_notifier.domain.google_verdicts import (
     is_quota_of_notifications,
 )
 from passferry_runtime.clock import Clock
-from passferry_runtime.errors import RetryLater
 
 #: Their objects refuse `notifyPreference`.
 NEVER_NOTIFYING = frozenset({"generic"})
@@ -216,33 +215,6 @@ class SendToGoogle:
             )
             body = {**body, "messages": messages or None}
         return await self.gateway.call(credential, "PATCH", path, body)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BringClasses:
-    """Takes a published template's class to Google at once: the first save must find it.
-
-    Where a version changes nothing but its class no object follows that would bring it: what
-    fails for a passing reason is told, and its event comes again. Other failures are told to the
-    first object of the class.
-    """
-
-    credentials: CredentialDirectory
-    send: SendToGoogle
-
-    async def __call__(self, rows: Sequence[GoogleClassRow]) -> list[RetryLater | None]:
-        """One for each row."""
-        await self.credentials.until_known()
-        return [await self._bring(row) for row in rows]
-
-    async def _bring(self, row: GoogleClassRow) -> RetryLater | None:
-        credential = self.credentials.google(row.workspace_id, row.issuer_id)
-        if credential is None:
-            return None
-        refusal = await self.send.write_class(credential, row)
-        if refusal is None or refusal.action not in (Action.RETRY, Action.POSTPONED):
-            return None
-        return RetryLater(refusal.reason or "class_not_written", "its class is not at Google yet")
 
 
 def dispatcher_for(

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from passferry_contracts.types import Channel
+from passferry_notifier.application.bring_classes import SUSPENDED, WaitingGroup
 from passferry_notifier.application.dispatch import Dispatcher
-from passferry_notifier.metrics import CREDENTIALS_MISSING, CREDENTIALS_PAUSED, DELIVERIES_HELD
+from passferry_notifier.metrics import (
+    CREDENTIALS_MISSING,
+    CREDENTIALS_PAUSED,
+    DELIVERIES_HELD,
+    GOOGLE_CLASSES_WAITING,
+)
 from passferry_runtime.lifecycle import Check, CheckResult
 
 MAX_NAMED = 5
@@ -33,6 +39,18 @@ def channel_check(
         return _result(faults)
 
     return Check(name=channel.value, probe=probe, gates_readiness=False)
+
+
+def classes_check(waiting: Callable[[], Sequence[WaitingGroup]]) -> Check:
+    async def probe() -> CheckResult:
+        groups = [each for each in waiting() if each.reason != SUSPENDED.reason]
+        GOOGLE_CLASSES_WAITING.set(sum(each.count for each in groups))
+        named = sorted(groups, key=lambda each: (str(each.workspace_id), each.issuer_id))
+        return _result(
+            [f"{each.reason} of {each.issuer_id} in {each.workspace_id}" for each in named]
+        )
+
+    return Check(name="google_classes", probe=probe, gates_readiness=False)
 
 
 def credentials_check(unreadable: Mapping[UUID, str]) -> Check:

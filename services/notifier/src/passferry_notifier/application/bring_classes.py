@@ -1,0 +1,134 @@
+"""Takes classes to Google: at once when they are published, and again when their credential works."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+from uuid import UUID
+
+from passferry_notifier.application.ports import CredentialDirectory, GoogleClassRow
+from passferry_notifier.application.ring_devices import CREDENTIAL_MISSING
+from passferry_notifier.application.update_google import SendToGoogle
+from passferry_notifier.domain.deliveries import Action, Verdict
+from passferry_notifier.domain.retry_policy import RetryPolicy
+from passferry_runtime.clock import Clock
+from passferry_runtime.errors import RetryLater
+from passferry_runtime.logging import get_logger
+
+log = get_logger(__name__)
+
+#: Its objects are dropped meanwhile; the class is there when the first of them may go out again.
+SUSPENDED = Verdict(action=Action.POSTPONED, reason="workspace_suspended")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingClass:
+    row: GoogleClassRow
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingGroup:
+    """Classes of one issuer that wait for the same thing. `due_at`: when the first of them is."""
+
+    workspace_id: UUID
+    issuer_id: str
+    reason: str
+    count: int
+    due_at: datetime
+
+
+class WaitingClasses(Protocol):
+    """Classes that Google shall have and cannot be given now. Once it has them, they are none."""
+
+    async def wait(
+        self, row: GoogleClassRow, reason: str, *, attempts: int, until: datetime
+    ) -> None:
+        """Nothing where Google has it meanwhile."""
+
+    async def give_up(self, row: GoogleClassRow) -> None:
+        """It is tried with its next version or object, and not before."""
+
+    async def make_due(self, workspaces: Sequence[UUID], *, now: datetime) -> None: ...
+
+    async def groups(self, workspaces: Sequence[UUID]) -> list[WaitingGroup]: ...
+
+    async def claim(
+        self, workspaces: Sequence[UUID], *, now: datetime, lease_until: datetime
+    ) -> list[WaitingClass]:
+        """Some of each workspace."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BringClasses:
+    """The first save must find the class of its template.
+
+    Where a version changes nothing but its class no object follows that would bring it: what fails
+    for a passing reason is told, and its event comes again. What lacks a credential that works
+    waits for it. What is refused for itself is told to the first object of the class.
+    """
+
+    credentials: CredentialDirectory
+    is_suspended: Callable[[UUID], bool]
+    send: SendToGoogle
+    waiting: WaitingClasses
+    clock: Clock
+    policy: RetryPolicy
+
+    async def __call__(self, rows: Sequence[GoogleClassRow]) -> list[RetryLater | None]:
+        """Of a template that was published; one for each row."""
+        await self.credentials.until_known()
+        return [await self._bring(row) for row in rows]
+
+    async def _bring(self, row: GoogleClassRow) -> RetryLater | None:
+        refusal = await self._write(row, {})
+        if refusal is None or refusal.action is Action.FAILED:
+            return None
+        if _is_for_credential(refusal):
+            await self._wait(row, refusal, attempts=1)
+            return None
+        return RetryLater(refusal.reason or "class_not_written", "its class is not at Google yet")
+
+    async def again(self, classes: Sequence[WaitingClass]) -> None:
+        """Of those that waited; a credential is asked for one of them only while it is refused."""
+        refused: dict[str, Verdict] = {}
+        for each in classes:
+            refusal = await self._write(each.row, refused)
+            if refusal is None:
+                continue
+            if refusal.action is Action.FAILED:
+                log.warning(
+                    "google_class_refused",
+                    workspace_id=each.row.workspace_id,
+                    class_id=each.row.class_id,
+                    reason=refusal.reason,
+                )
+                await self.waiting.give_up(each.row)
+            else:
+                await self._wait(each.row, refusal, attempts=each.attempts + 1)
+
+    async def _write(self, row: GoogleClassRow, refused: dict[str, Verdict]) -> Verdict | None:
+        if self.is_suspended(row.workspace_id):
+            return SUSPENDED
+        credential = self.credentials.google(row.workspace_id, row.issuer_id)
+        if credential is None:
+            return CREDENTIAL_MISSING
+        if credential.key in refused:
+            return refused[credential.key]
+        refusal = await self.send.write_class(credential, row)
+        if refusal is not None and refusal.action is Action.CREDENTIAL_FAULT:
+            refused[credential.key] = refusal
+        return refusal
+
+    async def _wait(self, row: GoogleClassRow, refusal: Verdict, *, attempts: int) -> None:
+        delay_s = self.policy.delay_s(attempts, random.random())
+        until = self.clock.now() + timedelta(seconds=delay_s)
+        reason = refusal.reason or "class_not_written"
+        await self.waiting.wait(row, reason, attempts=attempts, until=until)
+
+
+def _is_for_credential(refusal: Verdict) -> bool:
+    return refusal.action is Action.CREDENTIAL_FAULT or refusal in (CREDENTIAL_MISSING, SUSPENDED)
