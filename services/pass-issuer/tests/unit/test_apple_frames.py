@@ -88,10 +88,27 @@ def some(**members):
     return st.fixed_dictionaries({}, optional=members)
 
 
+#: Of each kind of place: right for some passes, and wrong for others.
+numbers = fields_of_the_pass | st.just({"source": "balance", "format": "integer"})
+degrees = st.integers(-95, 95) | numbers | st.just({"source": "balance", "format": "decimal"})
+prices = st.fixed_dictionaries(
+    {"amount": st.just("12.34") | values, "currencyCode": st.just("EUR") | values}
+)
 semantics = some(
     eventName=mostly(words, else_=values),
-    silenceRequested=st.booleans(),
-    seats=st.lists(some(seatNumber=fields_of_the_pass, seatRow=plain_texts), max_size=2),
+    silenceRequested=st.booleans() | fields_of_the_pass,
+    seats=st.lists(
+        some(seatNumber=fields_of_the_pass, seatRow=plain_texts, seatSectionColor=words), max_size=2
+    ),
+    eventType=st.just("PKEventTypeMovie") | fields_of_the_pass,
+    eventStartDate=mostly(dates, else_=values),
+    flightNumber=numbers,
+    duration=degrees,
+    performerNames=st.lists(words, max_size=2),
+    passengerName=some(givenName=words, familyName=values),
+    venueLocation=st.fixed_dictionaries({"latitude": degrees, "longitude": degrees}),
+    balance=st.just({"source": "balance", "format": "currency"}) | prices,
+    ofTomorrow=values,
 )
 fields = some(
     label=plain_texts,
@@ -160,6 +177,15 @@ def apple_parts(draw):
                 suppressStripShine=st.booleans(),
                 organizationName=words,
                 logoText=words,
+                locations=st.lists(
+                    st.fixed_dictionaries(
+                        {"latitude": degrees, "longitude": degrees},
+                        optional={"relevantText": words},
+                    ),
+                    max_size=2,
+                ),
+                relevantDate=mostly(dates, else_=values),
+                backgroundColor=st.just("#fff") | words,
                 appLaunchURL=words,
             ),
         )
@@ -250,7 +276,7 @@ def outcome(draw, subject):
     try:
         return draw(subject)
     except (PassContentRejected, ContentRejected) as refusal:
-        return refusal.code, refusal.field
+        return refusal.code, refusal.field, refusal.detail
 
 
 def prepared_of(facts):
@@ -287,6 +313,7 @@ def test_a_filled_frame_is_byte_for_byte_what_is_written_plainly(drawn):
             filled = outcome(frames.pass_json, subject)
             # A frame refuses what the plain writer refuses, and that one says why.
             assert filled == plain if isinstance(plain, bytes) else isinstance(filled, tuple)
+            assert outcome(frames.pass_json, subject) == filled
         if isinstance(plain, bytes):
             json.loads(plain, object_pairs_hook=in_order)
             files = {**facts.asset_sha1, "pass.json": sha1_hex(plain)}

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from passferry_wallet.apple.json_frame import JsonFrame, encoded, hole
-from passferry_wallet.apple.pass_content import Barcode, PassContent
+from passferry_wallet.apple.pass_content import Barcode, Nfc, PassContent
 from passferry_wallet.apple.pass_values import clean_text, items_at_most
 from passferry_wallet.apple.rejections import PassContentRejected
 from passferry_wallet.barcode import BarcodeFormat, BarcodeRejected, check_message
@@ -116,18 +116,23 @@ def add_nfc(written: dict[str, Any], content: PassContent) -> None:
             "nfc_certificate_missing", "nfc", "needs a certificate for NFC; without it devices "
             "refuse the whole pass",
         )  # fmt: skip
+    written["nfc"] = nfc_member(nfc)
+
+
+def nfc_member(nfc: Nfc) -> dict[str, Any]:
     # What hides is no message, and is not counted as one.
     message = clean_text(nfc.message, "nfc.message")
     if not message or len(message.encode()) > MAX_NFC_BYTES:
         raise PassContentRejected(
             "nfc_message_invalid", "nfc.message", f"must be 1 to {MAX_NFC_BYTES} bytes"
         )
-    written["nfc"] = {
+    written: dict[str, Any] = {
         "message": message,
         "encryptionPublicKey": check_nfc_key(nfc.encryption_public_key),
     }
     if nfc.requires_authentication:
-        written["nfc"]["requiresAuthentication"] = True
+        written["requiresAuthentication"] = True
+    return written
 
 
 @lru_cache(maxsize=256)

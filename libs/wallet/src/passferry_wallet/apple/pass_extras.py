@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from passferry_wallet.apple.pass_content import FeaturedAction, PassContent
@@ -13,24 +14,35 @@ MAX_STORE_IDENTIFIERS = 20
 
 
 def add_extras(written: dict[str, Any], content: PassContent) -> None:
-    items_at_most(content.featured_actions, MAX_FEATURED_ACTIONS, "featured_actions")
-    _add_store_identifiers(written, content)
     if content.featured_actions:
-        written["featuredActions"] = [
-            _featured_action(action, f"featured_actions.{index}")
-            for index, action in enumerate(content.featured_actions)
-        ]
+        written["featuredActions"] = featured_actions(content.featured_actions)
+    _add_store_identifiers(written, content)
     if content.app_launch_url is not None:
         if "associatedStoreIdentifiers" not in written:
             raise PassContentRejected(
                 "app_missing", "app_launch_url", "needs associated_store_identifiers"
             )
-        written["appLaunchURL"] = required_text(content.app_launch_url, "app_launch_url")
+        written["appLaunchURL"] = app_address(content.app_launch_url)
     if content.semantics is not None:
         written["semantics"] = dict(content.semantics)
     for name, address in content.links.items():
-        check = url if name.endswith(("URL", "Website")) else required_text
-        written[name] = check(address, f"links.{name}")
+        written[name] = link(name, address)
+
+
+def featured_actions(actions: Sequence[FeaturedAction]) -> list[dict[str, str]]:
+    items_at_most(actions, MAX_FEATURED_ACTIONS, "featured_actions")
+    return [_featured_action(action, f"featured_actions.{at}") for at, action in enumerate(actions)]
+
+
+def app_address(address: str) -> str:
+    """What an app of the pass is opened with."""
+    return required_text(address, "app_launch_url")
+
+
+def link(name: str, address: str) -> str:
+    """The address under a key of Apple's; some are no addresses of the web."""
+    check = url if name.endswith(("URL", "Website")) else required_text
+    return check(address, f"links.{name}")
 
 
 def _add_store_identifiers(written: dict[str, Any], content: PassContent) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -47,43 +46,45 @@ _MOST_IN_GROUP: Mapping[FieldGroup, int] = {
     "primary": MAX_PRIMARY_FIELDS,
 }
 
+#: Members of a field that come from a pass, in the order of a frame's values.
+_OF_THE_PASS = ("value", "currencyCode", "attributedValue", "semantics")
+
 _KEY = re.compile(r"[\x21-\x7e]{1,64}")
 _LINK = re.compile(r"<a href=(\"[^\"<>]*\"|'[^'<>]*')>[^<>]*</a>")
 _SAFE_TARGET = re.compile(r"[\"'](?:https?://|tel:|mailto:|sms:)[^\s]*[\"']")
 
 
 class FieldFrame:
-    """A field of a template: all but its value is checked and encoded once.
+    """Fields of one shape: all but the values of a pass is checked and encoded once.
 
-    `field` is read without its value. A `number_style` is only that of plain numbers.
+    Of `field`, the value, the attributed value and the semantics are of one such pass: others
+    have the same of them, and a value of the same kind.
     """
 
     def __init__(self, group: FieldGroup, field: PassField) -> None:
+        """Raises PassContentRejected, as do the others."""
         self._where = f"fields.{field.key}"
-        around = _field(group, replace(field, value="", number_style=None), set())
-        around_number = _field(group, replace(field, value=0), set())
-        self._text = JsonFrame(encoded(around | {"value": hole(0)}))
-        self._number = JsonFrame(encoded(around_number | {"value": hole(0)}))
-        self._money = JsonFrame(
-            encoded(around | {"value": hole(0), "currencyCode": hole(1)}), count=2
-        )
+        around = _field(group, field, set())
+        own = [name for name in _OF_THE_PASS if name in around]
+        holes = {name: hole(number) for number, name in enumerate(own)}
+        self._frame = JsonFrame(encoded(around | holes), count=len(own))
 
-    def text(self, text: str) -> bytes:
-        """The whole field as JSON. Raises PassContentRejected, as do the others."""
-        return self._text.filled(orjson.dumps(clean_text(text, self._where)))
+    def text(self, text: str, *beside: bytes) -> bytes:
+        """The whole field as JSON. `beside` is what else is of the pass, as JSON and checked:
+        the attributed value before the semantics."""
+        return self._frame.filled(orjson.dumps(clean_text(text, self._where)), *beside)
 
-    def number(self, unscaled: int, scale: int = 0) -> bytes:
-        return self._number.filled(orjson.dumps(exact_number(unscaled, scale, self._where)))
+    def date(self, moment: datetime, *beside: bytes) -> bytes:
+        return self._frame.filled(orjson.dumps(w3c_date(moment, self._where)), *beside)
 
-    def money(self, amount: CurrencyAmount) -> bytes:
+    def number(self, unscaled: int, scale: int, *beside: bytes) -> bytes:
+        value = exact_number(unscaled, scale, self._where)
+        return self._frame.filled(orjson.dumps(value), *beside)
+
+    def money(self, amount: CurrencyAmount, *beside: bytes) -> bytes:
         value = exact_number(amount.amount_minor, amount.scale, self._where)
         code = currency_code(amount.currency_code, self._where)
-        return self._money.filled(orjson.dumps(value), orjson.dumps(code))
-
-
-def field_json(group: FieldGroup, field: PassField) -> bytes:
-    """One whole field as JSON, checked. Raises PassContentRejected."""
-    return encoded(_field(group, field, set()))
+        return self._frame.filled(orjson.dumps(value), orjson.dumps(code), *beside)
 
 
 def most_in_group(group: FieldGroup) -> int:

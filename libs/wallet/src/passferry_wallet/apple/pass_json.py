@@ -60,7 +60,7 @@ NOTHING: Mapping[str, Any] = {}
 _STYLES = frozenset(
     {"boardingPass", "coupon", "eventTicket", "generic", "storeCard", "posterGeneric"}
 )
-_GROUPED_STYLES = frozenset({"boardingPass", "eventTicket"})
+GROUPED_STYLES = frozenset({"boardingPass", "eventTicket"})
 _TRANSIT_TYPES = frozenset({"Air", "Boat", "Bus", "Train", "Generic"})
 #: What a poster pass shows; its twin for older systems shows the rest.
 _POSTER_GROUPS = frozenset({"headerFields", "primaryFields", "footerFields"})
@@ -86,24 +86,16 @@ def pass_members(
         # No reader takes what is spent.
         add_barcodes(written, content.barcodes)
     _add_life(written, content)
-    written |= own_members(content, constant=constant)
-    written |= own
-    if content.document:
-        _refuse_reserved(content.document)
-        return merged(content.document, written)
-    return written
-
-
-def own_members(content: PassContent, *, constant: Mapping[str, Any]) -> dict[str, Any]:
-    """Those beside `constant` that a pass seldom has of its own, checked: what readers without
-    contact are told, times and places, groups, links, actions and semantics."""
-    written = dict(constant)
     if not content.is_voided:
         add_nfc(written, content)
     add_relevance(written, content)
     _add_grouping(written, content)
     add_extras(written, content)
-    return {name: value for name, value in written.items() if constant.get(name) is not value}
+    written |= own
+    if content.document:
+        _refuse_reserved(content.document)
+        return merged(content.document, written)
+    return written
 
 
 def constant_parts(content: PassContent) -> Mapping[str, Any]:
@@ -265,10 +257,13 @@ def _add_life(written: dict[str, Any], content: PassContent) -> None:
 
 def _add_grouping(written: dict[str, Any], content: PassContent) -> None:
     if content.grouping_identifier is not None:
-        if content.style not in _GROUPED_STYLES:
+        if content.style not in GROUPED_STYLES:
             raise PassContentRejected(
                 "grouping_invalid", "grouping_identifier", "only tickets and boarding passes group"
             )
-        written["groupingIdentifier"] = required_text(
-            content.grouping_identifier, "grouping_identifier"
-        )
+        written["groupingIdentifier"] = checked_group(content.grouping_identifier)
+
+
+def checked_group(text: str) -> str:
+    """What passes that are shown together have in common."""
+    return required_text(text, "grouping_identifier")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -29,7 +30,6 @@ _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 def add_relevance(written: dict[str, Any], content: PassContent) -> None:
     items_at_most(content.locations, MAX_LOCATIONS, "locations")
     items_at_most(content.beacons, MAX_BEACONS, "beacons")
-    items_at_most(content.relevant_dates, MAX_RELEVANT_DATES, "relevant_dates")
     if content.locations:
         written["locations"] = [
             _location(location, f"locations.{index}")
@@ -42,12 +42,16 @@ def add_relevance(written: dict[str, Any], content: PassContent) -> None:
     if content.max_distance_m is not None:
         written["maxDistance"] = positive(content.max_distance_m, "max_distance_m")
     if content.relevant_dates:
-        written["relevantDates"] = [
-            _relevant_date(item, f"relevant_dates.{index}")
-            for index, item in enumerate(content.relevant_dates)
-        ]
-        # Systems before the list read this one.
-        written["relevantDate"] = w3c_date(content.relevant_dates[0].start, "relevant_dates.0")
+        written |= relevant_dates(content.relevant_dates)
+
+
+def relevant_dates(dates: Sequence[RelevantDate]) -> dict[str, Any]:
+    """The members that tell of one date or more. Raises PassContentRejected."""
+    items_at_most(dates, MAX_RELEVANT_DATES, "relevant_dates")
+    told = [_relevant_date(item, f"relevant_dates.{at}") for at, item in enumerate(dates)]
+    first = told[0].get("startDate") or told[0]["date"]
+    # Systems before the list read one alone.
+    return {"relevantDates": told, "relevantDate": first}
 
 
 def _location(location: Location, where: str) -> dict[str, Any]:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, cast
 
 from passferry_contracts.types import PassStatus
-from passferry_pass_issuer.adapters.apple_fields import pass_field, pattern_value
+from passferry_pass_issuer.adapters.apple_fields import pass_field, pattern_writer
 from passferry_pass_issuer.domain.apple_template import (
     LINKS,
     AppleContent,
+    NfcContent,
     RelevantDateContent,
 )
-from passferry_pass_issuer.domain.field_mapping import evaluate, evaluate_text
+from passferry_pass_issuer.domain.field_mapping import evaluate_text, reading
 from passferry_pass_issuer.domain.json_pattern import Constant, JsonPattern
-from passferry_pass_issuer.domain.pattern_drawing import ABSENT, draw
+from passferry_pass_issuer.domain.pattern_drawing import ABSENT, drawing
 from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.rendering_subject import RenderSubject
 from passferry_pass_issuer.domain.value_expression import BarcodeContent, ValueExpression
@@ -84,7 +85,7 @@ def constant_content(apple: AppleContent) -> PassContent:
         associated_store_identifiers=apple.associated_store_identifiers,
         auxiliary_store_identifiers=apple.auxiliary_store_identifiers,
         semantics=semantics.value if isinstance(semantics, Constant) else None,
-        links={LINKS[name]: each.text for name, each in apple.links.items() if _is_text(each)},
+        links={LINKS[name]: each.text for name, each in apple.links.items() if is_text(each)},
     )
 
 
@@ -124,9 +125,7 @@ def own_content(
         is_sharing_prohibited=apple.is_sharing_prohibited,
         nfc=_nfc(apple, subject),
         relevant_dates=tuple(
-            found
-            for place, each in enumerate(apple.relevant_dates)
-            if (found := _relevant_date(each, subject, f"apple.relevant_dates.{place}")) is not None
+            found for read in relevant_dates(apple) if (found := read(subject)) is not None
         ),
         grouping_identifier=evaluate_text(apple.grouping_identifier, subject),
         featured_actions=tuple(
@@ -173,12 +172,6 @@ def wallet_group(name: str) -> FieldGroup:
     return cast("FieldGroup", _GROUPS.get(name, name))
 
 
-def shown_barcodes(apple: AppleContent, subject: RenderSubject) -> tuple[Barcode, ...]:
-    return tuple(
-        barcode for content in apple.barcodes if (barcode := _barcode(content, subject)) is not None
-    )
-
-
 def document(subject: RenderSubject, apple: AppleContent) -> Mapping[str, Any]:
     return _drawn(apple.document, subject, "apple.document", document_place()) or {}
 
@@ -187,18 +180,18 @@ def _drawn(pattern: JsonPattern | None, subject: RenderSubject, path: str, place
     """None as well where it is constant: that part was written before."""
     if pattern is None or isinstance(pattern, Constant):
         return None
-    found = draw(pattern, subject, path, place, pattern_value)
+    found = drawing(pattern, path, place, pattern_writer)(subject)
     return None if found is ABSENT else found
 
 
-def _is_text(expression: ValueExpression) -> bool:
+def is_text(expression: ValueExpression) -> bool:
     return expression.source == _TEXT
 
 
 def _links(apple: AppleContent, subject: RenderSubject) -> dict[str, str]:
     found = {}
     for name, expression in apple.links.items():
-        address = None if _is_text(expression) else evaluate_text(expression, subject)
+        address = None if is_text(expression) else evaluate_text(expression, subject)
         if address is not None:
             found[LINKS[name]] = address
     return found
@@ -223,22 +216,38 @@ def message_encoding(content: BarcodeContent) -> str:
 
 def _nfc(apple: AppleContent, subject: RenderSubject) -> Nfc | None:
     message = evaluate_text(apple.nfc.message, subject) if apple.nfc is not None else None
-    if apple.nfc is None or message is None:
-        return None
+    return None if apple.nfc is None or message is None else nfc_of(apple.nfc, message)
+
+
+def nfc_of(content: NfcContent, message: str) -> Nfc:
     return Nfc(
         message=message,
-        encryption_public_key=apple.nfc.encryption_public_key,
-        requires_authentication=apple.nfc.is_authentication_required,
+        encryption_public_key=content.encryption_public_key,
+        requires_authentication=content.is_authentication_required,
     )
 
 
+def relevant_dates(apple: AppleContent) -> list[Callable[[RenderSubject], RelevantDate | None]]:
+    """What gives each date for one pass after the other; None when there is none."""
+    return [
+        _relevant_date(each, f"apple.relevant_dates.{at}")
+        for at, each in enumerate(apple.relevant_dates)
+    ]
+
+
 def _relevant_date(
-    content: RelevantDateContent, subject: RenderSubject, path: str
-) -> RelevantDate | None:
-    start = evaluate(content.start, subject)
-    end = None if content.end is None else evaluate(content.end, subject)
-    if start is None or (content.end is not None and end is None):
-        return None
-    if not isinstance(start, datetime) or not isinstance(end, datetime | None):
-        raise ContentRejected("value_invalid", path, "is a date, and the pass has a text there")
-    return RelevantDate(start=start, end=end)
+    content: RelevantDateContent, path: str
+) -> Callable[[RenderSubject], RelevantDate | None]:
+    read_start = reading(content.start)
+    read_end = None if content.end is None else reading(content.end)
+
+    def read(subject: RenderSubject) -> RelevantDate | None:
+        start = read_start(subject)
+        end = None if read_end is None else read_end(subject)
+        if start is None or (read_end is not None and end is None):
+            return None
+        if not isinstance(start, datetime) or not isinstance(end, datetime | None):
+            raise ContentRejected("value_invalid", path, "is a date, and the pass has a text there")
+        return RelevantDate(start=start, end=end)
+
+    return read

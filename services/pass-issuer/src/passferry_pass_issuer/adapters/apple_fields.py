@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, cast
+
+import orjson
 
 from passferry_pass_issuer.domain.apple_template import FieldContent
 from passferry_pass_issuer.domain.field_mapping import (
@@ -14,13 +17,21 @@ from passferry_pass_issuer.domain.field_mapping import (
     evaluate,
     evaluate_text,
     reading,
+    reading_text,
 )
-from passferry_pass_issuer.domain.json_pattern import JsonPattern
-from passferry_pass_issuer.domain.pattern_drawing import ABSENT, Money, draw
+from passferry_pass_issuer.domain.json_pattern import (
+    Constant,
+    Items,
+    JsonPattern,
+    Members,
+    pattern_expressions,
+)
+from passferry_pass_issuer.domain.pattern_drawing import ABSENT, Drawing, Money, Write, drawing
 from passferry_pass_issuer.domain.rendering_subject import RenderSubject
 from passferry_wallet.apple.document import Place, semantics_place
 from passferry_wallet.apple.pass_content import CurrencyAmount, ExactNumber, FieldGroup, PassField
-from passferry_wallet.apple.pass_fields import FieldFrame, attributed_text, field_json
+from passferry_wallet.apple.pass_fields import FieldFrame, attributed_text
+from passferry_wallet.apple.pass_json import json_of
 from passferry_wallet.apple.pass_values import clean_text, exact_number, url, w3c_date
 
 
@@ -29,51 +40,66 @@ class DrawnField:
 
     def __init__(self, group: FieldGroup, item: FieldContent) -> None:
         self._group, self._item = group, item
+        self._where = f"fields.{item.key}"
         self._read = reading(item.value)
         self._is_currency = item.value.format == "currency"
-        # What has values beside its own is written anew each time.
-        is_framed = item.attributed_value is None and item.semantics is None
-        self._frame = FieldFrame(group, _around(item)) if is_framed else None
-        is_constant = item.value.source == "text" and item.value.format == "text"
-        self._constant = (
-            self._frame.text(item.value.text)
-            if self._frame is not None and is_constant and item.value.text
-            else None
-        )
+        beside = item.attributed_value
+        self._attributed = None if beside is None else reading_text(beside)
+        meaning = item.semantics
+        self._meaning = None if meaning is None else _meaning(written_constants(meaning), item.key)
+        #: For each kind of value, and what stands beside it.
+        self._frames: dict[tuple[type, bool, bool], FieldFrame] = {}
+        self._is_constant = _is_constant(item)
+        self._constant: bytes | None = None
 
     def draw(self, subject: RenderSubject) -> bytes | None:
         """As JSON; None when there is nothing to show."""
         if self._constant is not None:
             return self._constant
         shown = self._read(subject)
-        frame = self._frame
         if shown is None:
             return None
-        if frame is not None:
-            if isinstance(shown, str):
-                return frame.text(shown)
-            if isinstance(shown, int) and not isinstance(shown, bool):
-                return frame.number(shown)
-            if isinstance(shown, Scaled):
-                if not self._is_currency:
-                    return frame.number(shown.unscaled, shown.scale)
-                currency = self._item.currency or subject.unit
-                return frame.money(CurrencyAmount(shown.unscaled, currency, shown.scale))
+        attributed = None if self._attributed is None else self._attributed(subject)
+        meaning = ABSENT if self._meaning is None else self._meaning(subject)
+        beside = []
+        if attributed is not None:
+            beside.append(orjson.dumps(attributed_text(attributed, self._where)))
+        if meaning is not ABSENT:
+            beside.append(json_of(meaning))
+        shape = type(shown), attributed is not None, meaning is not ABSENT
+        frame = self._frames.get(shape)
+        if frame is None:
+            frame = self._frames[shape] = self._frame(subject)
+        drawn = self._filled(frame, shown, subject, beside)
+        if self._is_constant:
+            self._constant = drawn
+        return drawn
+
+    def _frame(self, subject: RenderSubject) -> FieldFrame:
         drawn = pass_field(self._item, subject)
-        return None if drawn is None else field_json(self._group, drawn)
+        if drawn is None:
+            raise TypeError("a field that has a value is drawn")
+        return FieldFrame(self._group, drawn)
+
+    def _filled(
+        self, frame: FieldFrame, shown: Shown, subject: RenderSubject, beside: list[bytes]
+    ) -> bytes:
+        if isinstance(shown, str):
+            return frame.text(shown, *beside)
+        if isinstance(shown, int):
+            return frame.number(shown, 0, *beside)
+        if isinstance(shown, datetime):
+            return frame.date(shown, *beside)
+        if not self._is_currency:
+            return frame.number(shown.unscaled, shown.scale, *beside)
+        currency = self._item.currency or subject.unit
+        return frame.money(CurrencyAmount(shown.unscaled, currency, shown.scale), *beside)
 
 
-def _around(item: FieldContent) -> PassField:
-    """All of a field but what comes from a pass, dates and their styles among it."""
-    return PassField(
-        key=item.key,
-        value="",
-        label=item.label,
-        change_message=item.change_message,
-        text_alignment=cast("Any", item.text_alignment),
-        number_style=cast("Any", item.number_style),
-        data_detector_types=cast("Any", item.data_detectors),
-        row=cast("Any", item.row),
+def _is_constant(item: FieldContent) -> bool:
+    words = (item.value, item.attributed_value)
+    return all(each is None or each.is_constant for each in words) and not any(
+        pattern_expressions(item.semantics)
     )
 
 
@@ -117,34 +143,53 @@ def _ignores_time_zone(item: FieldContent, shown: Shown) -> bool:
 
 
 def _semantics(pattern: JsonPattern | None, subject: RenderSubject, key: str) -> Any:
-    if pattern is None:
-        return None
-    found = draw(
-        pattern, subject, f"apple.fields.{key}.semantics", semantics_place(), pattern_value
-    )
+    found = ABSENT if pattern is None else _meaning(pattern, key)(subject)
     return None if found is ABSENT else found
 
 
-def pattern_value(shown: Shown | Money, path: str, place: Place) -> Any:
-    """A value of the pass inside a piece of JSON, as safe as in a field, and of the type that
+def _meaning(pattern: JsonPattern, key: str) -> Drawing:
+    path = f"apple.fields.{key}.semantics"
+    return drawing(pattern, path, semantics_place(), pattern_writer)
+
+
+def written_constants(pattern: JsonPattern) -> JsonPattern:
+    """The same, with what does not change encoded once. Raises PassContentRejected."""
+    match pattern:
+        case Constant(value) if isinstance(value, dict | list):
+            return Constant(orjson.Fragment(json_of(value)))
+        case Members(items, path):
+            return Members(tuple((name, written_constants(each)) for name, each in items), path)
+        case Items(items, path):
+            return Items(tuple(written_constants(each) for each in items), path)
+        case _:
+            return pattern
+
+
+def pattern_writer(path: str, place: Place) -> Write:
+    """Writes values of passes inside a piece of JSON, as safe as in a field, and of the type that
     devices want there."""
-    if place.is_text and not isinstance(shown, datetime | Money):
-        shown = str(shown)
-    if isinstance(shown, Scaled):
-        place.check(Decimal(str(shown)), path)
-        return exact_number(shown.unscaled, shown.scale, path)
-    value = _written(shown, path)
-    place.check(value, path)
-    return value
+    write_text = _text_writer(path)
+
+    def write(shown: Shown | Money) -> Any:
+        value: Any
+        if isinstance(shown, datetime):
+            value = w3c_date(shown, path)
+        elif isinstance(shown, Money):
+            value = {"amount": shown.amount, "currencyCode": shown.unit}
+        elif isinstance(shown, str) or place.is_text:
+            value = write_text(str(shown), path)
+        elif isinstance(shown, Scaled):
+            place.check(Decimal(str(shown)), path)
+            return exact_number(shown.unscaled, shown.scale, path)
+        else:
+            value = shown if isinstance(shown, bool) else exact_number(shown, 0, path)
+        place.check(value, path)
+        return value
+
+    return write
 
 
-def _written(shown: str | int | datetime | Money, path: str) -> Any:
-    if isinstance(shown, str):
-        if path.endswith(".attributedValue"):
-            return attributed_text(shown, path)
-        return url(shown, path) if path.endswith("URL") else clean_text(shown, path)
-    if isinstance(shown, datetime):
-        return w3c_date(shown, path)
-    if isinstance(shown, Money):
-        return {"amount": shown.amount, "currencyCode": shown.unit}
-    return shown if isinstance(shown, bool) else exact_number(shown, 0, path)
+def _text_writer(path: str) -> Callable[[str, str], str]:
+    if path.endswith(".attributedValue"):
+        return attributed_text
+    return url if path.endswith("URL") else clean_text

@@ -13,19 +13,30 @@ from passferry_pass_issuer.adapters.apple_barcodes import DrawnBarcodes
 from passferry_pass_issuer.adapters.apple_content import (
     document,
     outline,
-    own_content,
     wallet_group,
 )
-from passferry_pass_issuer.adapters.apple_fields import DrawnField
+from passferry_pass_issuer.adapters.apple_fields import (
+    DrawnField,
+    pattern_writer,
+    written_constants,
+)
+from passferry_pass_issuer.adapters.apple_members import member_steps
 from passferry_pass_issuer.adapters.recently_used import RecentlyUsed
 from passferry_pass_issuer.domain.apple_template import STYLES, AppleContent
-from passferry_pass_issuer.domain.json_pattern import Constant, pattern_expressions
+from passferry_pass_issuer.domain.json_pattern import pattern_expressions
+from passferry_pass_issuer.domain.pattern_drawing import ABSENT, Drawing, drawing
 from passferry_pass_issuer.domain.rendering_subject import RenderSubject
+from passferry_wallet.apple.document import document_place
 from passferry_wallet.apple.pass_barcodes import MAX_BARCODES
 from passferry_wallet.apple.pass_content import FieldGroup
 from passferry_wallet.apple.pass_fields import most_in_group
 from passferry_wallet.apple.pass_frame import PassFrame
-from passferry_wallet.apple.pass_json import checked_serial, checked_token, json_of, own_members
+from passferry_wallet.apple.pass_json import (
+    GROUPED_STYLES,
+    checked_serial,
+    checked_token,
+    json_of,
+)
 from passferry_wallet.apple.pass_values import w3c_date
 from passferry_wallet.apple.rejections import PassContentRejected
 
@@ -48,8 +59,8 @@ class TemplateFrames:
         self, apple: AppleContent, pass_type_identifier: str, constant: Mapping[str, Any]
     ) -> None:
         self._apple, self._pass_type, self._constant = apple, pass_type_identifier, constant
-        self._is_document_drawn = any(pattern_expressions(apple.document))
-        self._has_more = _has_more(apple)
+        self._document = _document(apple)
+        self._steps = member_steps(apple)
         self._barcodes = DrawnBarcodes(apple.barcodes)
         self._groups: list[tuple[FieldGroup, list[DrawnField]]] = [
             (wallet_group(name), [DrawnField(wallet_group(name), item) for item in items])
@@ -84,7 +95,7 @@ class TemplateFrames:
     def pass_json(self, subject: RenderSubject) -> bytes:
         """Raises PassContentRejected and ContentRejected."""
         own, groups = self._own(subject), self._drawn_groups(subject)
-        told = self._document(subject) if self._is_document_drawn else {}
+        told = {} if self._document is None else _told(self._document, subject)
         is_active = subject.status is PassStatus.ACTIVE
         shape = subject.web_service_url, is_active, tuple(own), tuple(groups), tuple(told)
         frame = self._frames.get(shape)
@@ -96,12 +107,9 @@ class TemplateFrames:
     def _frame(self, subject: RenderSubject, shape: _Shape) -> PassFrame:
         _, _, own, groups, told = shape
         content = outline(subject, self._apple, self._pass_type)
-        if not self._is_document_drawn:
+        if self._document is None:
             content = replace(content, document=document(subject, self._apple))
         return PassFrame(content, constant=self._constant, own=own, groups=groups, document=told)
-
-    def _document(self, subject: RenderSubject) -> dict[str, bytes]:
-        return {name: json_of(value) for name, value in document(subject, self._apple).items()}
 
     def _own(self, subject: RenderSubject) -> dict[str, bytes]:
         """The members that are of the pass, but for its fields."""
@@ -115,10 +123,8 @@ class TemplateFrames:
         drawn = self._barcodes.draw(subject) if subject.status is PassStatus.ACTIVE else None
         if drawn is not None:
             own["barcodes"], own["barcode"] = drawn
-        if self._has_more:
-            content = own_content(subject, self._apple, self._pass_type)
-            for name, value in own_members(content, constant=self._constant).items():
-                own[name] = json_of(value)
+        for add in self._steps:
+            add(subject, own)
         return own
 
     def _drawn_groups(self, subject: RenderSubject) -> dict[FieldGroup, bytes]:
@@ -137,6 +143,10 @@ def _can_be_framed(apple: AppleContent) -> bool:
         return False
     if any(len(items) > most_in_group(wallet_group(name)) for name, items in apple.fields.items()):
         return False
+    if apple.grouping_identifier is not None and apple.style not in GROUPED_STYLES:
+        return False
+    if apple.app_launch_url is not None and not apple.associated_store_identifiers:
+        return False
     # Objects of the document are merged with those of the pass, member by member.
     names = {name for name, _ in apple.document.items} if apple.document is not None else set()
     if any(pattern_expressions(apple.document)) and not names.isdisjoint(STYLES):
@@ -144,16 +154,15 @@ def _can_be_framed(apple: AppleContent) -> bool:
     return "semantics" not in names or apple.semantics is None
 
 
-def _has_more(apple: AppleContent) -> bool:
-    """Whether passes have more of their own than most do: see `own_content`."""
-    return (
-        apple.nfc is not None
-        or bool(apple.relevant_dates or apple.featured_actions or apple.links)
-        or apple.grouping_identifier is not None
-        or apple.app_launch_url is not None
-        or _has_own_semantics(apple)
+def _document(apple: AppleContent) -> Drawing | None:
+    """None where it is the same in all passes."""
+    if apple.document is None or not any(pattern_expressions(apple.document)):
+        return None
+    return drawing(
+        written_constants(apple.document), "apple.document", document_place(), pattern_writer
     )
 
 
-def _has_own_semantics(apple: AppleContent) -> bool:
-    return apple.semantics is not None and not isinstance(apple.semantics, Constant)
+def _told(draw: Drawing, subject: RenderSubject) -> dict[str, bytes]:
+    found = draw(subject)
+    return {} if found is ABSENT else {name: json_of(value) for name, value in found.items()}

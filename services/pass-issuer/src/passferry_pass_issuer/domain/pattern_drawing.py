@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, Self, TypeVar
 
-from passferry_pass_issuer.domain.field_mapping import Shown, evaluate
+from passferry_pass_issuer.domain.field_mapping import Shown, reading
 from passferry_pass_issuer.domain.json_pattern import (
     Computed,
     Constant,
@@ -18,7 +18,13 @@ from passferry_pass_issuer.domain.refusals import ContentRejected
 from passferry_pass_issuer.domain.rendering_subject import RenderSubject
 from passferry_pass_issuer.domain.value_expression import ValueExpression
 
-_NUMBERS = frozenset({"integer", "decimal", "currency"})
+#: What else than words a format promises.
+_WANTED: Mapping[str, str] = {
+    "integer": "a number",
+    "decimal": "a number",
+    "currency": "a number",
+    "date": "a date",
+}
 
 
 class Place(Protocol):
@@ -42,8 +48,10 @@ class Money:
 
 
 _P = TypeVar("_P", bound=Place)
-#: Makes of a value, at its path in the template, what is written at the place; it may refuse it.
-Write = Callable[[Shown | Money, str, _P], Any]
+#: What values of passes become at one place; it may refuse them.
+Write = Callable[[Shown | Money], Any]
+#: Gives the writer for a path in the template and the place where that stands.
+WriterOf = Callable[[str, _P], Write]
 
 
 class Absent:
@@ -52,63 +60,88 @@ class Absent:
 
 ABSENT: Final = Absent()
 
+#: JSON with the values of one pass, or `ABSENT`.
+Drawing = Callable[[RenderSubject], Any]
+
 
 def draw(
-    pattern: JsonPattern, subject: RenderSubject, path: str, place: _P, write: Write[_P]
+    pattern: JsonPattern, subject: RenderSubject, path: str, place: _P, writer_of: WriterOf[_P]
 ) -> Any:
-    """JSON with what `write` made of the pass's values, or `ABSENT`.
+    """What `drawing` gives, for one pass."""
+    return drawing(pattern, path, place, writer_of)(subject)
+
+
+def drawing(pattern: JsonPattern, path: str, place: _P, writer_of: WriterOf[_P]) -> Drawing:
+    """Draws one pass after the other; all that places decide is decided here.
 
     A member without a value is left out, and so is an object all of whose values were to come
     from the pass and did not: a seat of nobody is no seat.
     """
     match pattern:
         case Constant(value):
-            return value
+            return lambda _: value
         case Computed(expression):
-            return _computed(expression, subject, path, place, write)
+            return _computed(expression, path, writer_of(path, place))
         case Members(items, path):
-            return _members(items, subject, path, place, write)
+            return _members(items, path, place, writer_of)
         case Items(items, path):
             inner = place.item()
-            drawn = [
-                draw(each, subject, f"{path}.{at}", inner, write) for at, each in enumerate(items)
+            steps = [
+                drawing(each, f"{path}.{at}", inner, writer_of) for at, each in enumerate(items)
             ]
-            return [value for value in drawn if value is not ABSENT]
+            return lambda subject: [
+                value for step in steps if (value := step(subject)) is not ABSENT
+            ]
 
 
 def _members(
-    items: tuple[tuple[str, JsonPattern], ...],
-    subject: RenderSubject,
-    path: str,
-    place: _P,
-    write: Write[_P],
-) -> dict[str, Any] | Absent:
-    found: dict[str, Any] = {}
-    is_computed = has_value = False
-    for name, member in items:
-        value = draw(member, subject, f"{path}.{name}", place.member(name), write)
-        if isinstance(member, Computed):
-            is_computed = True
-            has_value = has_value or value is not ABSENT
-        if value is not ABSENT:
-            found[name] = value
-    if is_computed and not has_value:
-        return ABSENT
-    for name in sorted(place.required - found.keys()):
-        raise ContentRejected("required", f"{path}.{name}", "is required beside what the pass has")
-    return found
+    items: tuple[tuple[str, JsonPattern], ...], path: str, place: _P, writer_of: WriterOf[_P]
+) -> Drawing:
+    required = sorted(place.required)
+    is_computed = any(isinstance(member, Computed) for _, member in items)
+    steps = [
+        (
+            name,
+            isinstance(member, Computed),
+            drawing(member, f"{path}.{name}", place.member(name), writer_of),
+        )
+        for name, member in items
+    ]
+
+    def draw_members(subject: RenderSubject) -> Any:
+        found: dict[str, Any] = {}
+        is_empty = is_computed
+        for name, is_value, step in steps:
+            value = step(subject)
+            if value is not ABSENT:
+                found[name] = value
+                if is_value:
+                    is_empty = False
+        if is_empty:
+            return ABSENT
+        for name in required:
+            if name not in found:
+                raise ContentRejected(
+                    "required", f"{path}.{name}", "is required beside what the pass has"
+                )
+        return found
+
+    return draw_members
 
 
-def _computed(
-    expression: ValueExpression, subject: RenderSubject, path: str, place: _P, write: Write[_P]
-) -> Any:
-    shown = evaluate(expression, subject)
-    if shown is None:
-        return ABSENT
-    if isinstance(shown, str) and (expression.format in _NUMBERS or expression.format == "date"):
-        # A field may show words instead of a number; here a device would refuse the pass.
-        wanted = "a date" if expression.format == "date" else "a number"
-        raise ContentRejected("value_invalid", path, f"is {wanted}, and the pass has a text there")
-    if expression.format == "currency":
-        return write(Money(str(shown), subject.unit), path, place)
-    return write(shown, path, place)
+def _computed(expression: ValueExpression, path: str, write: Write) -> Drawing:
+    read, is_money = reading(expression), expression.format == "currency"
+    # A field may show words instead of a number; here a device would refuse the pass.
+    wanted = _WANTED.get(expression.format)
+
+    def draw_value(subject: RenderSubject) -> Any:
+        shown = read(subject)
+        if shown is None:
+            return ABSENT
+        if wanted is not None and isinstance(shown, str):
+            raise ContentRejected(
+                "value_invalid", path, f"is {wanted}, and the pass has a text there"
+            )
+        return write(Money(str(shown), subject.unit) if is_money else shown)
+
+    return draw_value

@@ -53,6 +53,11 @@ class ValueExpression:
     default: str | int | None = None
     format: Format = "text"
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether it is `text`, whatever the pass."""
+        return self.source == "text" and self.format == "text" and self.text != ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BarcodeContent:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache, cached_property
-from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
 
 from passferry_wallet.apple.document.parts import Part
+from passferry_wallet.apple.document.quick_checks import QuickCheck, annotation_of, quick_check
 from passferry_wallet.apple.document.reading import rejection
 from passferry_wallet.apple.document.semantics import Semantics
 from passferry_wallet.apple.document.whole import ApplePass
@@ -42,12 +41,16 @@ class Place:
 
     def check(self, value: Any, where: str) -> None:
         """Numbers with decimals come as Decimal. Raises PassContentRejected with the path."""
-        if self._annotation is Any:
+        if self._is_surely(value):
             return
         try:
             self._adapter.validate_python(value)
         except ValidationError as error:
             raise rejection(error, where) from None
+
+    @cached_property
+    def _is_surely(self) -> QuickCheck:
+        return quick_check(self._annotation)
 
     @cached_property
     def _adapter(self) -> TypeAdapter[Any]:
@@ -70,7 +73,8 @@ def semantics_place() -> Place:
 @cache
 def _members(model: type[Part]) -> Mapping[str, Place]:
     return {
-        field.alias or name: Place(_annotation(field)) for name, field in model.model_fields.items()
+        field.alias or name: Place(annotation_of(field))
+        for name, field in model.model_fields.items()
     }
 
 
@@ -78,20 +82,6 @@ def _members(model: type[Part]) -> Mapping[str, Place]:
 def _required(model: type[Part]) -> frozenset[str]:
     fields = model.model_fields.items()
     return frozenset(field.alias or name for name, field in fields if field.is_required())
-
-
-def _annotation(field: FieldInfo) -> Any:
-    """As the model says it: pydantic keeps the outermost rules of a type beside it."""
-    if not field.metadata:
-        return _given(field.annotation)
-    return Annotated[(_given(field.annotation), *field.metadata)]
-
-
-def _given(annotation: Any) -> Any:
-    """Without None: a value that is absent is never written."""
-    if get_origin(annotation) not in {Union, UnionType}:
-        return annotation
-    return Union[tuple(each for each in get_args(annotation) if each is not type(None))]  # noqa: UP007  # made of a list
 
 
 def _bare(annotation: Any) -> Any:
