@@ -44,6 +44,18 @@ class KeyRingInvalid(Exception):
     """The key ring file cannot be used; the message says why and what to do."""
 
 
+def key_id_of(ciphertext: bytes) -> str | None:
+    """Of the ring's key under which it is; None when it is no ciphertext of any ring."""
+    length = ciphertext[1] if len(ciphertext) > 1 and ciphertext[0] == VERSION else 0
+    name = ciphertext[2 : 2 + length]
+    if not length or len(name) < length:
+        return None
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return None
+
+
 class KeyRing:
     """Encrypts under the active key; opens with any key of the ring."""
 

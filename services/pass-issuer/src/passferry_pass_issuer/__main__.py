@@ -1,10 +1,15 @@
-"""`python -m passferry_pass_issuer [serve|migrate|replay|administrator|rewrap-secrets]`."""
+"""`python -m passferry_pass_issuer [serve|migrate|replay|administrator|rewrap-secrets|new-lookup-key]`."""
 
 from __future__ import annotations
 
 import sys
 
-from passferry_pass_issuer.app import create_administrator, rewrap_secrets, service
+from passferry_pass_issuer.app import (
+    create_administrator,
+    new_lookup_key,
+    rewrap_secrets,
+    service,
+)
 from passferry_pass_issuer.settings import PassIssuerSettings
 from passferry_runtime.serving import main
 
@@ -18,6 +23,7 @@ if __name__ == "__main__":
             extra_commands={
                 "administrator": create_administrator,
                 "rewrap-secrets": rewrap_secrets,
+                "new-lookup-key": new_lookup_key,
             },
         )
     )

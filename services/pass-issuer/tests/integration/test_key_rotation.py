@@ -19,7 +19,7 @@ import pytest
 from passferry_contracts.events.directory import WorkspaceCredentialsChanged
 from passferry_pass_issuer.adapters.postgres_secrets import PostgresSecrets
 from passferry_pass_issuer.app import Stores, build_rewrap
-from passferry_pass_issuer.application import rewrap_secrets
+from passferry_pass_issuer.application import repeated_work
 from passferry_pass_issuer.domain import secret_contexts
 from passferry_pass_issuer.domain.secret_columns import SECRET_COLUMNS
 from passferry_runtime.crypto import KeyRing
@@ -125,7 +125,11 @@ async def run(office, *, own=BOTH, shared=None, **changes):
     url = office.harness.app_url("pass-issuer")
     async with Database.open(url, service="pass-issuer", clock=office.clock) as database:
         rewrap = build_rewrap(database, own, shared, office.clock)
-        return await replace(rewrap, retry_pause_s=0.01, **changes)()
+        return await replace(rewrap, repeated=without_pause(rewrap), **changes)()
+
+
+def without_pause(command):
+    return replace(command.repeated, pause_s=0.01)
 
 
 async def test_after_a_rotation_every_secret_opens_with_the_new_key_alone(harness, make):
@@ -321,7 +325,7 @@ async def test_what_was_undone_is_counted_once(harness, make):
     async with make.open_office(harness, cipher=OLD) as office:
         await filled(office, make)
         total = len(await ciphertexts(office))
-        store = Contended(rewrap_secrets.MAX_TRIES - 1, asyncpg.SerializationError("planted"))
+        store = Contended(repeated_work.MAX_TRIES - 1, asyncpg.SerializationError("planted"))
         report = await run(office, store=store)
         assert (sum(report.rewrapped.values()), sum(report.unopened.values())) == (total, 0)
 
@@ -336,7 +340,7 @@ async def test_who_is_always_in_the_way_ends_the_run_and_another_error_at_once(
     # proves: J72
     async with make.open_office(harness, cipher=OLD) as office:
         await filled(office, make)
-        store = Contended(rewrap_secrets.MAX_TRIES + 1, error)
+        store = Contended(repeated_work.MAX_TRIES + 1, error)
         with pytest.raises(type(error)):
             await run(office, store=store)
         assert store.left == left
@@ -366,7 +370,7 @@ async def test_credentials_that_others_were_in_the_way_of_are_not_called_unopene
         async with Database.open(url, service="pass-issuer", clock=office.clock) as database:
             rewrap = build_rewrap(database, BOTH, NEW, office.clock)
             busy = Busy(rewrap.announce)
-            report = await replace(rewrap, announce=busy, retry_pause_s=0.01)()
+            report = await replace(rewrap, announce=busy, repeated=without_pause(rewrap))()
         assert (busy.tries, dict(report.unopened)) == (2, {})
         assert len(await office.events(WorkspaceCredentialsChanged)) == earlier + 1
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
-from passferry_pass_issuer.adapters.postgres_lookup_keys import PostgresLookupKeys
+from passferry_pass_issuer.adapters.postgres_lookup_keys import LookupKeys
 from passferry_pass_issuer.application.erased_people import NameKey
 from passferry_pass_issuer.application.ports import Transaction
 from passferry_pass_issuer.domain.erased_names import Name, holder_names
@@ -55,7 +55,7 @@ WHERE erased_name.workspace_id = gone.workspace_id AND erased_name.name_hmac = g
 
 
 class PostgresErasedNames:
-    def __init__(self, lookup_keys: PostgresLookupKeys) -> None:
+    def __init__(self, lookup_keys: LookupKeys) -> None:
         self._lookup_keys = lookup_keys
 
     async def of_holder(

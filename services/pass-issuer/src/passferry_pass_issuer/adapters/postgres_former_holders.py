@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from passferry_pass_issuer.adapters.postgres_lookup_keys import PostgresLookupKeys
+from passferry_pass_issuer.adapters.postgres_lookup_keys import LookupKeys
 from passferry_pass_issuer.application.ports import Transaction
 from passferry_pass_issuer.domain.value_expression import Scalar
 from passferry_pass_issuer.domain.wallet_pass import WalletPass
@@ -75,7 +75,7 @@ WHERE workspace_id = $1 AND holder_id = $2 AND pass_id = ANY($3::uuid[])
 
 
 class PostgresFormerHolders:
-    def __init__(self, lookup_keys: PostgresLookupKeys) -> None:
+    def __init__(self, lookup_keys: LookupKeys) -> None:
         self._lookup_keys = lookup_keys
 
     async def keep(
@@ -89,7 +89,7 @@ class PostgresFormerHolders:
         now: datetime,
     ) -> None:
         hashes = {
-            name: await self._digest(transaction, workspace_id, name, said)
+            name: await self.digest(transaction, workspace_id, name, said)
             for name, said in own_values.items()
         }
         await transaction.execute(KEEP, workspace_id, holder_id, pass_id, json.dumps(hashes), now)
@@ -162,11 +162,11 @@ class PostgresFormerHolders:
             name
             for name, said in row.field_values.items()
             if name in hashes
-            and hashes[name] == await self._digest(transaction, row.workspace_id, name, said)
+            and hashes[name] == await self.digest(transaction, row.workspace_id, name, said)
         ]
         return frozenset(same)
 
-    async def _digest(
+    async def digest(
         self, transaction: Transaction, workspace_id: UUID, name: str, said: Scalar
     ) -> str:
         # Of a name, so that equal words in two fields are not seen to be equal.

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from passferry_pass_issuer.adapters.postgres_lookup_keys import PostgresLookupKeys
+from passferry_pass_issuer.adapters.postgres_lookup_keys import LookupKeys, PostgresLookupKeys
 from passferry_pass_issuer.application.ports import Cipher, NewHolder, Transaction
 from passferry_pass_issuer.domain import secret_contexts
 from passferry_pass_issuer.domain.holder import Consent, Holder
@@ -82,9 +82,9 @@ ON CONFLICT (workspace_id, holder_id) DO UPDATE SET external_id = excluded.exter
 
 
 class PostgresHolders:
-    def __init__(self, cipher: Cipher) -> None:
+    def __init__(self, cipher: Cipher, lookup_keys: LookupKeys | None = None) -> None:
         self._cipher = cipher
-        self._lookup_keys = PostgresLookupKeys(cipher)
+        self._lookup_keys = lookup_keys or PostgresLookupKeys(cipher)
 
     async def facts(
         self, transaction: Transaction, wanted: Collection[tuple[UUID, UUID]]

@@ -6,12 +6,15 @@ import argparse
 import asyncio
 import json
 import os
+import sys
 from pathlib import Path
+from uuid import UUID
 
 from passferry_pass_issuer.adapters.postgres_audit import PostgresAudit
 from passferry_pass_issuer.app.api import build_administrator
-from passferry_pass_issuer.app.credentials import build_rewrap
+from passferry_pass_issuer.app.credentials import build_new_lookup_key, build_rewrap
 from passferry_pass_issuer.app.parts import SERVICE
+from passferry_pass_issuer.application.replace_lookup_key import LookupKeyKept, LookupKeyReport
 from passferry_pass_issuer.application.rewrap_secrets import RewrapReport
 from passferry_pass_issuer.application.work import Workbench
 from passferry_pass_issuer.domain.workspace import PLATFORM_ID
@@ -101,6 +104,49 @@ async def _rewrap(settings: PassIssuerSettings, also_credentials: bool) -> Rewra
         if also_credentials:
             await _send_outbox(database, OutboxRelay(database, kafka_settings(settings, SERVICE)))
         return report
+
+
+def new_lookup_key(argv: list[str]) -> int:
+    """`new-lookup-key --workspace ID [--lost-key KEY]`: in the place of one that is lost for good.
+
+    1 when nothing was done, with a sentence that says why.
+    """
+    parser = argparse.ArgumentParser(prog="passferry_pass_issuer new-lookup-key")
+    parser.add_argument("--workspace", type=UUID, required=True, help="the id of the workspace")
+    parser.add_argument(
+        "--lost-key", help="the id of the key of the key ring that is lost, as the refusal names it"
+    )
+    given = parser.parse_args(argv)
+    try:
+        report = asyncio.run(
+            _new_lookup_key(load_settings(PassIssuerSettings), given.workspace, given.lost_key)
+        )
+    except KeyRingInvalid as error:
+        raise SettingsInvalid([str(error)]) from error
+    except LookupKeyKept as kept:
+        print(kept, file=sys.stderr)  # noqa: T201  # a command's answer
+        return 1
+    print(  # noqa: T201  # a command's answer
+        json.dumps(
+            {
+                "workspace_id": str(given.workspace),
+                "known_again": dict(report.known_again),
+                "lost": dict(report.lost),
+            }
+        )
+    )
+    return 0
+
+
+async def _new_lookup_key(
+    settings: PassIssuerSettings, workspace_id: UUID, lost_key_id: str | None
+) -> LookupKeyReport:
+    own = KeyRing.from_file(settings.key_ring_file, environment=settings.environment)
+    async with Database.open(
+        settings.database_url.get_secret_value(), service=SERVICE, max_size=2
+    ) as database:
+        replace = build_new_lookup_key(database, own, SystemClock())
+        return await replace(workspace_id, lost_key_id=lost_key_id)
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -5,6 +5,11 @@ from __future__ import annotations
 from passferry_pass_issuer.adapters.postgres_audit import PostgresAudit
 from passferry_pass_issuer.adapters.postgres_credentials import PostgresCredentials
 from passferry_pass_issuer.adapters.postgres_load import StepErrors
+from passferry_pass_issuer.adapters.postgres_new_lookups import (
+    PostgresLookupKeyRows,
+    PostgresNewLookups,
+    RingOfLostSecrets,
+)
 from passferry_pass_issuer.adapters.postgres_secrets import PostgresSecrets, RingRewrapper
 from passferry_pass_issuer.adapters.postgres_workspaces import PostgresWorkspaces
 from passferry_pass_issuer.app.parts import Stores, Surroundings
@@ -23,12 +28,16 @@ from passferry_pass_issuer.application.keep_provider_keys import (
     DeleteProviderKey,
     UploadProviderKey,
 )
+from passferry_pass_issuer.application.repeated_work import RepeatedWork
+from passferry_pass_issuer.application.replace_lookup_key import ACTOR as NEW_LOOKUP_KEY_ACTOR
+from passferry_pass_issuer.application.replace_lookup_key import ReplaceLookupKey
 from passferry_pass_issuer.application.report_expiry import ReportExpiry
 from passferry_pass_issuer.application.request_certificates import (
     CompleteSigningRequest,
     CreateSigningRequest,
     DeleteSigningRequest,
 )
+from passferry_pass_issuer.application.rewrap_secrets import ACTOR as REWRAP_ACTOR
 from passferry_pass_issuer.application.rewrap_secrets import RewrapSecrets
 from passferry_pass_issuer.application.work import Workbench
 from passferry_pass_issuer.entrypoints.credential_desk import CredentialDesk
@@ -126,10 +135,25 @@ def build_rewrap(
         credentials = PostgresCredentials(own)
         announce = AnnounceCredentials(workspaces=workspaces, credentials=credentials, seal=shared)
     return RewrapSecrets(
-        workbench=Workbench(transactions=database, audit_log=PostgresAudit(), clock=clock),
+        repeated=_repeated(database, clock, actor=REWRAP_ACTOR),
         workspaces=workspaces,
         store=PostgresSecrets(),
         ring=RingRewrapper(own),
-        errors=StepErrors(),
         announce=announce,
     )
+
+
+def build_new_lookup_key(database: Database, own: KeyRing, clock: Clock) -> ReplaceLookupKey:
+    return ReplaceLookupKey(
+        repeated=_repeated(database, clock, actor=NEW_LOOKUP_KEY_ACTOR),
+        rows=PostgresLookupKeyRows(),
+        ring=RingOfLostSecrets(own),
+        cipher=own,
+        lookups_under=lambda key: PostgresNewLookups(own, key),
+        turn_of=lambda workspace_id: Turn(database, f"new-lookup-key:{workspace_id}"),
+    )
+
+
+def _repeated(database: Database, clock: Clock, *, actor: str) -> RepeatedWork:
+    workbench = Workbench(transactions=database, audit_log=PostgresAudit(), clock=clock)
+    return RepeatedWork(workbench=workbench, errors=StepErrors(), actor=actor)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 from uuid import UUID
 
 from passferry_pass_issuer.application.administer_workspaces import Workspaces
 from passferry_pass_issuer.application.announce_credentials import AnnounceCredentials
-from passferry_pass_issuer.application.job_ports import Errors
 from passferry_pass_issuer.application.ports import Transaction
-from passferry_pass_issuer.application.work import Work, Workbench
+from passferry_pass_issuer.application.repeated_work import RepeatedWork
+from passferry_pass_issuer.application.work import Work
 from passferry_pass_issuer.domain.secret_columns import SECRET_COLUMNS, SecretColumn
 from passferry_runtime.logging import get_logger
 
@@ -24,11 +23,6 @@ ACTOR = "command:rewrap-secrets"
 PAGE_WORKSPACES = 500
 #: Rows of one transaction, which keeps them locked.
 PAGE_ROWS = 200
-#: Of one transaction that others are in the way of; the service goes on meanwhile.
-MAX_TRIES = 8
-RETRY_PAUSE_S = 0.5
-
-Result = TypeVar("Result")
 
 
 class Rewrapper(Protocol):
@@ -92,20 +86,18 @@ class _Page:
 class RewrapSecrets:
     """May be stopped and run again at any time: what is done is not done twice."""
 
-    workbench: Workbench
+    repeated: RepeatedWork
     workspaces: Workspaces
     store: SecretStore
     ring: Rewrapper
-    errors: Errors
     #: Seals what the notifier holds anew as well, under the ring shared with it.
     announce: AnnounceCredentials | None = None
-    retry_pause_s: float = RETRY_PAUSE_S
 
     async def __call__(self) -> RewrapReport:
         report = RewrapReport(0, Counter(), Counter())
         after: UUID | None = None
         while True:
-            async with self.workbench.open([], actor=ACTOR) as work:
+            async with self.repeated.workbench.open([], actor=ACTOR) as work:
                 ids = await self.workspaces.ids(
                     work.transaction, after=after, limit=PAGE_WORKSPACES
                 )
@@ -121,7 +113,7 @@ class RewrapSecrets:
         for column in SECRET_COLUMNS:
             after: tuple[Any, ...] | None = None
             while True:
-                page = await self._tried(
+                page = await self.repeated(
                     workspace_id, partial(self._page, workspace_id, column, after)
                 )
                 # Counted once it is stored.
@@ -134,7 +126,7 @@ class RewrapSecrets:
                 after = page.last
         report.rewrapped.update(moved)
         if moved:
-            await self._tried(workspace_id, partial(self._audit, workspace_id, moved))
+            await self.repeated(workspace_id, partial(self._audit, workspace_id, moved))
         if self.announce is not None:
             await self._announce(self.announce, workspace_id, report)
 
@@ -185,9 +177,9 @@ class RewrapSecrets:
                 await announce(work, workspace_id)
 
         try:
-            await self._tried(workspace_id, tell)
+            await self.repeated(workspace_id, tell)
         except Exception as error:
-            if self.errors.is_passing(error):
+            if self.repeated.errors.is_passing(error):
                 raise
             # One that does not open must not keep the others under the old key.
             log.warning(
@@ -196,23 +188,3 @@ class RewrapSecrets:
                 error=type(error).__name__,
             )
             report.unopened["workspace.credentials"] += 1
-
-    async def _tried(self, workspace_id: UUID, do: Callable[[Work], Awaitable[Result]]) -> Result:
-        """In a transaction of its own; again where others were in the way of it."""
-        tries = 0
-        while True:
-            tries += 1
-            try:
-                async with self.workbench.open([workspace_id], actor=ACTOR) as work:
-                    done = await do(work)
-            except Exception as error:
-                if tries >= MAX_TRIES or not self.errors.is_passing(error):
-                    raise
-                log.warning(
-                    "rewrap_tried_again",
-                    workspace_id=str(workspace_id),
-                    error=type(error).__name__,
-                )
-                await asyncio.sleep(self.retry_pause_s * tries)
-            else:
-                return done
