@@ -19,7 +19,8 @@ from passferry_contracts.events.wallet import PassLinkOpened
 from passferry_contracts.registry import LINK_CHANGED
 from passferry_contracts.types import Platform
 from passferry_pass_issuer.adapters.postgres_owners import PostgresReplacements
-from passferry_pass_issuer.application import watch_reissues
+from passferry_pass_issuer.application import draw_holder_passes, watch_reissues
+from passferry_pass_issuer.application.draw_holder_passes import DrawHolderPasses
 from passferry_pass_issuer.entrypoints.check_reissues import reissues_check
 from passferry_runtime.errors import RetryLater
 from passferry_testing.pki import DemoAuthority
@@ -59,7 +60,7 @@ async def shop(office):
 
 async def row_of(office, issued):
     [row] = await office.rows(
-        "SELECT * FROM pass_issuer.pass WHERE pass_id = $1", UUID(issued["pass_id"])
+        "SELECT * FROM pass_issuer.pass WHERE pass_id = $1", UUID(str(issued["pass_id"]))
     )
     return row
 
@@ -670,3 +671,90 @@ async def test_a_transfer_that_was_not_answered_is_ordered_once_more_under_the_s
     assert (str(voided.pass_id), voided.reason) == (lost["pass_id"], "replaced")
     await office.call("POST", path)
     assert len(await office.events(TransferCommand)) == 2
+
+
+async def a_person_with_many_cards(office, shop):
+    """More than two pages of them; one of the first and one of the last are on their way to Bo."""
+    program_id = await office.program(
+        shop.workspace_id, protocol="GIFT_CARD", unit="EUR", unit_scale=2
+    )
+    await shop.holder("bo")
+    ana = {"external_id": "ana", "full_name": "Ana Planted"}
+    for _ in range(3):
+        card = {"program_id": program_id, "holder": ana, "opening_balance_minor": 500}
+        body = {"passes": [card] * 75}
+        await office.call("POST", f"{shop.base}/passes/bulk", json=body)
+    rows = await office.rows(
+        "SELECT pass_id FROM pass_issuer.pass WHERE program_id = $1 ORDER BY pass_id",
+        UUID(program_id),
+    )
+    cards = [str(row["pass_id"]) for row in rows]
+    assert len(cards) == 225 > 2 * draw_holder_passes.PAGE_PASSES
+    lost = [cards[2], cards[220]]
+    for each in lost:
+        path = f"{shop.base}/passes/{each}/reissue"
+        await office.call("POST", path, status=201, json={"holder": "external:bo"})
+    return cards, lost
+
+
+async def test_a_moving_balance_keeps_none_of_the_pages_behind_it_from_being_erased(office, shop):
+    # proves: J71, J93
+    cards, lost = await a_person_with_many_cards(office, shop)
+    erased = await office.call("DELETE", f"{shop.base}/holders/external:ana")
+    assert erased["passes_erased"] is False
+    keep_time = office.issuer.life.keep_time
+    await keep_time()
+    told = [str(each.pass_id) for each in await office.events(PassErased)]
+    assert told == [each for each in cards if each not in lost]
+    for each in lost:
+        assert (await row_of(office, {"pass_id": each}))["status"] == "active"
+    # While they wait, nobody looks at them again and again.
+    [page] = await office.rows("SELECT requested_at, held_up FROM pass_issuer.holder_pages")
+    office.clock.advance(timedelta(minutes=1))
+    await keep_time()
+    assert await office.rows("SELECT requested_at, held_up FROM pass_issuer.holder_pages") == [page]
+    first, second = await office.events(TransferCommand)
+    # Whichever is answered is erased, and does not wait for the other.
+    for command in (second, first):
+        await office.hear(answer(command))
+        assert (await row_of(office, {"pass_id": command.pass_id}))["status_reason"] == "replaced"
+        await keep_time()
+    told = [str(each.pass_id) for each in await office.events(PassErased)]
+    assert sorted(told) == cards
+    assert told[-2:] == [lost[1], lost[0]]
+    assert await office.rows("SELECT 1 FROM pass_issuer.holder_pages") == []
+    again = await office.call("DELETE", f"{shop.base}/holders/{erased['holder_id']}")
+    assert again["passes_erased"] is True
+
+
+async def test_of_many_passes_none_waits_longer_than_a_day_for_a_ledger_that_is_silent(
+    office, shop
+):
+    # proves: J71
+    cards, lost = await a_person_with_many_cards(office, shop)
+    await office.call("DELETE", f"{shop.base}/holders/external:ana")
+    await office.issuer.life.keep_time()
+    assert len(await office.events(PassErased)) == len(cards) - len(lost)
+    office.clock.advance(timedelta(hours=25))
+    await office.issuer.life.keep_time()
+    assert len(await office.events(PassErased)) == len(cards)
+    assert await office.rows("SELECT 1 FROM pass_issuer.holder_pages") == []
+
+
+async def test_pages_that_fail_are_gone_through_one_by_one_past_a_moving_balance(
+    office, shop, monkeypatch
+):
+    # proves: J71, J93
+    cards, lost = await a_person_with_many_cards(office, shop)
+    await office.call("DELETE", f"{shop.base}/holders/external:ana")
+    step = DrawHolderPasses.step
+
+    async def failing(self, work, page, *, limit=None):
+        if limit is None:
+            raise LookupError("planted")
+        await step(self, work, page, limit=2)
+
+    monkeypatch.setattr(DrawHolderPasses, "step", failing)
+    for _ in range(3):
+        await office.issuer.life.keep_time()
+    assert len(await office.events(PassErased)) == len(cards) - len(lost)

@@ -33,11 +33,14 @@ ORDER BY pass_id LIMIT $4
 """
 
 PUT_OFF = """
-INSERT INTO holder_pages (workspace_id, holder_id, after_pass_id, is_erasure, requested_at)
-VALUES ($1, $2, $3, $4, $5)
+INSERT INTO holder_pages (workspace_id, holder_id, after_pass_id, is_erasure, held_up,
+    requested_at)
+VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (workspace_id, holder_id) DO UPDATE SET
     after_pass_id = CASE WHEN holder_pages.is_erasure AND NOT excluded.is_erasure
         THEN holder_pages.after_pass_id ELSE excluded.after_pass_id END,
+    held_up = CASE WHEN holder_pages.is_erasure AND NOT excluded.is_erasure
+        THEN holder_pages.held_up ELSE excluded.held_up END,
     is_erasure = holder_pages.is_erasure OR excluded.is_erasure,
     requested_at = excluded.requested_at
 """
@@ -61,13 +64,14 @@ SELECT page.workspace_id, page.holder_id
 FROM unnest($1::uuid[]) AS named(workspace_id) CROSS JOIN LATERAL (
     SELECT workspace_id, holder_id FROM holder_pages
     WHERE holder_pages.workspace_id = named.workspace_id AND holder_id <> ALL($3::uuid[])
-        AND NOT (is_erasure AND EXISTS ({_LEAVING_HOLDER}))
+        AND (held_up = 0
+            OR (SELECT count(*) FROM ({_LEAVING_HOLDER}) AS leaving) < held_up)
     ORDER BY requested_at, holder_id LIMIT $2
 ) AS page
 """  # noqa: S608  # the condition is a constant
 
 PAGE = """
-SELECT workspace_id, holder_id, after_pass_id, is_erasure FROM holder_pages
+SELECT workspace_id, holder_id, after_pass_id, is_erasure, held_up FROM holder_pages
 WHERE workspace_id = $1 AND holder_id = $2 FOR UPDATE
 """
 
@@ -233,7 +237,13 @@ class PostgresPassesOfHolders:
 
     async def put_off(self, transaction: Transaction, page: HolderPage, *, now: datetime) -> None:
         await transaction.execute(
-            PUT_OFF, page.workspace_id, page.holder_id, page.after, page.is_erasure, now
+            PUT_OFF,
+            page.workspace_id,
+            page.holder_id,
+            page.after,
+            page.is_erasure,
+            page.held_up,
+            now,
         )
 
     async def waiting(
@@ -271,6 +281,7 @@ class PostgresPassesOfHolders:
             holder_id=row["holder_id"],
             after=row["after_pass_id"],
             is_erasure=row["is_erasure"],
+            held_up=row["held_up"],
         )
 
     async def finish(self, transaction: Transaction, page: HolderPage) -> None:

@@ -66,7 +66,7 @@ class DrawHolderPasses:
         await self.step(work, page)
 
     async def step(self, work: Work, page: HolderPage, *, limit: int | None = None) -> None:
-        """One page, of at most `limit` passes."""
+        """One page, of at most `limit` passes. What is held up comes last, behind all the others."""
         limit = PAGE_PASSES if limit is None else limit
         ids = await self.passes.ids(
             work.transaction,
@@ -83,7 +83,7 @@ class DrawHolderPasses:
         rows = list((await self.store.lock(work.transaction, keys)).values()) if keys else []
         held = set[UUID]()
         if page.is_erasure:
-            held = await self._leaving(work, page) & {row.pass_id for row in rows}
+            held = await self._leaving(work, page)
             rows = [row for row in rows if row.pass_id not in held]
             # One that changed hands, also meanwhile, is not theirs to be deleted.
             mine = [row for row in rows if row.holder_id == page.holder_id]
@@ -95,15 +95,17 @@ class DrawHolderPasses:
             )
         else:
             await self._draw(work, rows)
-        if held:
+        is_last = len(keys) == len(found) < limit
+        if not is_last:
+            rest = replace(page, after=keys[-1][1], held_up=0)
+            await self.passes.put_off(work.transaction, rest, now=work.now)
+        elif held:
             # From there once more: what is erased by now is not found again.
             before = UUID(int=min(held).int - 1)
-            await self.passes.put_off(work.transaction, replace(page, after=before), now=work.now)
-        elif len(keys) == len(found) < limit:
-            await self.passes.finish(work.transaction, page)
-        else:
-            rest = replace(page, after=keys[-1][1])
+            rest = replace(page, after=before, held_up=len(held))
             await self.passes.put_off(work.transaction, rest, now=work.now)
+        else:
+            await self.passes.finish(work.transaction, page)
 
     async def is_all_erased(self, work: Work, workspace_id: UUID, holder_id: UUID) -> bool:
         return await self.passes.is_all_erased(work.transaction, workspace_id, holder_id)

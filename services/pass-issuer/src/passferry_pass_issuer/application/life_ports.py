@@ -54,6 +54,8 @@ class HolderPage:
     holder_id: UUID
     after: UUID
     is_erasure: bool
+    #: So many passes that are `leaving` are all that is left of an erasure; 0 until that is so.
+    held_up: int = 0
 
 
 class PassesOfHolders(Protocol):
@@ -82,8 +84,8 @@ class PassesOfHolders(Protocol):
         limit: int,
         passing_over: Sequence[UUID],
     ) -> list[PassKey]:
-        """(workspace_id, holder_id): at most `limit` of each workspace, the oldest first; no
-        erasure of somebody whose passes are `leaving`."""
+        """(workspace_id, holder_id): at most `limit` of each workspace, the oldest first; none
+        of which as many passes are `leaving` as were held up."""
 
     async def leaving(
         self,
