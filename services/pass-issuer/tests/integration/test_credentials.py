@@ -212,6 +212,7 @@ ROLES = {
     "PUT /api/v1/workspaces/{workspace_id}/brand": "manager",
     "POST /api/v1/workspaces/{workspace_id}/brand/images/{role}": "manager",
     "DELETE /api/v1/workspaces/{workspace_id}/brand/images/{role}": "manager",
+    "GET /api/v1/workspaces/{workspace_id}/templates/{template_id}/ends": "viewer",
     "GET /api/v1/workspaces/{workspace_id}/templates/{template_id}/lint": "viewer",
     "GET /api/v1/workspaces/{workspace_id}/passes": "viewer",
     "POST /api/v1/workspaces/{workspace_id}/passes": "member",

@@ -16,6 +16,7 @@ from passferry_pass_issuer.app.life import build_life, build_maker
 from passferry_pass_issuer.app.parts import Stores, Surroundings
 from passferry_pass_issuer.app.templates import (
     build_brand,
+    build_end_counter,
     build_image_store,
     build_linter,
     build_publisher,
@@ -117,6 +118,7 @@ def build_api(around: Surroundings, stores: Stores) -> IssuerApi:
             publish=build_publisher(around, stores), start_rollout=desk.start_rollout
         ),
         lint_template=build_linter(around, stores),
+        count_ends=build_end_counter(stores),
         store_template_image=build_image_store(around, stores),
         keep_brand=build_brand(around),
         desk=build_credential_desk(around, stores, announce_access),

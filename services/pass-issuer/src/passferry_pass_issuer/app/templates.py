@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from passferry_pass_issuer.adapters.apple_examination import examiner
 from passferry_pass_issuer.adapters.google_examination import google_examiner
 from passferry_pass_issuer.adapters.postgres_brands import PostgresBrands
+from passferry_pass_issuer.adapters.postgres_template_passes import PostgresTemplatePasses
 from passferry_pass_issuer.adapters.wallet_images import (
     ImageScaler,
     strings_files,
 )
 from passferry_pass_issuer.app.parts import Stores, Surroundings
+from passferry_pass_issuer.application.count_ends import CountEnds
 from passferry_pass_issuer.application.edit_templates import (
     StoreTemplateFile,
     TemplateFile,
@@ -35,6 +37,12 @@ def build_linter(around: Surroundings, stores: Stores) -> LintTemplate:
         identities=stores.credential_store,
         brand=TakeBrand(brands=PostgresBrands()),
         examine=_examiner(around.public_base_url),
+    )
+
+
+def build_end_counter(stores: Stores) -> CountEnds:
+    return CountEnds(
+        templates=stores.templates, catalogue=stores.catalogue, passes=PostgresTemplatePasses()
     )
 
 

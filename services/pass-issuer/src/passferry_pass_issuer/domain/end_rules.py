@@ -84,6 +84,21 @@ def check_not_over(
         raise ContentRejected("over_already", f"ends_when.{number}", detail)
 
 
+def rules_over(
+    row: WalletPass, rules: Sequence[EndRule], *, time_zone: str | None, now: datetime
+) -> list[int]:
+    """Places of the rules that would end the pass as it is now: at once, or when its spent balance
+    has rested. Raises `ContentRejected` where `with_end` does."""
+    if not row.is_usable:
+        return []
+    ends = [_end(row, rule, time_zone, now) for rule in rules]
+    return [
+        place
+        for place, (rule, end) in enumerate(zip(rules, ends, strict=True))
+        if end is not None and (end.at <= now or rule.kind == "balance_spent")
+    ]
+
+
 def last_use(row: WalletPass) -> datetime | None:
     if row.last_used_at is None and row.redeemed_version > 0:
         # Used before it was written down when: no later than the pass was changed last.

@@ -49,6 +49,25 @@ async def lint_template(request: Request, template_id: UUID, scope: Viewer) -> B
     }
 
 
+@router.get("/{template_id}/ends")
+async def count_ends(request: Request, template_id: UUID, scope: Viewer) -> Body:
+    """How many active passes each rule of the newest version would end now, were it rolled out."""
+    async with working(request, [scope.workspace_id], actor=scope.principal.actor) as work:
+        counted = await issuer_of(request).count_ends(work, scope.workspace_id, template_id)
+    return {
+        "template_version": counted.version.template_version,
+        "status": counted.version.status,
+        "rules": [
+            {"rule": rule, "passes": counted.by_rule[place]}
+            for place, rule in enumerate(counted.given_rules)
+        ],
+        "passes": counted.passes,
+        "refused": counted.refused,
+        "looked_at": counted.looked_at,
+        "is_complete": counted.is_complete,
+    }
+
+
 @router.post("/{template_id}/images/{role}")
 @long_body(MAX_PICTURE_BYTES)
 async def store_template_image(

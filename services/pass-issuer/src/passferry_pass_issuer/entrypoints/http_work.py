@@ -28,6 +28,7 @@ from passferry_pass_issuer.application.administer_workspaces import (
 from passferry_pass_issuer.application.bundle_passes import BundlePasses
 from passferry_pass_issuer.application.change_passes import ChangeFields, EndPass
 from passferry_pass_issuer.application.check_inbound_signatures import KeepInboundSecrets
+from passferry_pass_issuer.application.count_ends import CountEnds
 from passferry_pass_issuer.application.count_funnel import FunnelStore
 from passferry_pass_issuer.application.credential_ports import CredentialStore
 from passferry_pass_issuer.application.edit_templates import (
@@ -151,6 +152,7 @@ class IssuerApi:
     change_template: ChangeTemplate
     store_template_file: StoreTemplateFile
     lint_template: LintTemplate
+    count_ends: CountEnds
     store_template_image: StoreTemplateImage
     keep_brand: KeepBrand
     desk: CredentialDesk
