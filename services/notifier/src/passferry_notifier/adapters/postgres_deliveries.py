@@ -4,27 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from passferry_contracts.events.deliveries import DeliveryCompleted
 from passferry_contracts.events.wallet import PassInstalled, PassUninstalled
-from passferry_contracts.registry import DELIVERY_COMPLETED, WALLET_ACTIVITY
-from passferry_contracts.types import Channel, DeliveryOutcome, Platform
+from passferry_contracts.registry import WALLET_ACTIVITY
+from passferry_contracts.types import Channel, Platform
+from passferry_notifier.adapters.postgres_queue import (
+    REMEMBER_WORKSPACES,
+    PostgresQueue,
+    completion_columns,
+    tell_completed,
+)
 from passferry_notifier.application.ports import Completion, DeliveryRow, PassKey
 from passferry_notifier.domain.deliveries import Action, Delivery
-from passferry_runtime.ids import derived_id
 from passferry_runtime.postgres import Database, Record, Transaction
-from passferry_runtime.tracing import span
 
 STRIKES_TO_DROP = 3
-MAX_PRUNED = 5_000
-
-REMEMBER_WORKSPACES = """
-INSERT INTO active_workspace (workspace_id) SELECT unnest($1::uuid[]) ORDER BY 1
-ON CONFLICT DO NOTHING
-"""
-
 INSERT = """
 INSERT INTO delivery AS known (workspace_id, delivery_id, pass_id, channel, target,
     pass_type_identifier, push_token_sha256, revision, notification_type, cause_type, state,
@@ -46,13 +41,6 @@ SET delivery_id = excluded.delivery_id, push_token_sha256 = excluded.push_token_
     reason = NULL
 WHERE known.revision <= excluded.revision
 RETURNING delivery_id
-"""
-
-RENEW = """
-UPDATE delivery SET next_attempt_at = $3
-FROM unnest($1::uuid[], $2::uuid[]) AS given(workspace_id, delivery_id)
-WHERE delivery.workspace_id = given.workspace_id AND delivery.delivery_id = given.delivery_id
-    AND delivery.state = 'pending'
 """
 
 #: Rows are locked in the order in which everybody locks them. A delivery whose place a newer
@@ -141,19 +129,6 @@ WHERE known.workspace_id = given.workspace_id AND known.pass_id = given.pass_id
 RETURNING known.workspace_id, known.pass_id, known.has_users
 """
 
-RESCHEDULE = """
-UPDATE delivery SET next_attempt_at = $2
-WHERE workspace_id = $1 AND state = 'pending' AND reason IS NOT NULL AND next_attempt_at > $2
-"""
-
-PRUNE = """
-DELETE FROM delivery USING (
-    SELECT workspace_id, delivery_id FROM delivery
-    WHERE workspace_id = ANY($1::uuid[]) AND state <> 'pending' AND completed_at < $2 LIMIT $3
-) AS old
-WHERE delivery.workspace_id = old.workspace_id AND delivery.delivery_id = old.delivery_id
-"""
-
 LISTED = """
 SELECT delivery_id, pass_id, channel, target, revision, notification_type, state, is_silent,
     attempts, reason, next_attempt_at, created_at, completed_at
@@ -214,45 +189,9 @@ async def insert_deliveries(
     return {row["delivery_id"] for row in rows}
 
 
-async def active_workspaces(database: Database) -> list[UUID]:
-    async with database.transaction(()) as tx:
-        rows = await tx.fetch("SELECT workspace_id FROM active_workspace ORDER BY 1")
-    return [row["workspace_id"] for row in rows]
-
-
-def completion_columns(completions: Sequence[Completion]) -> tuple[list[Any], ...]:
-    """Workspace, delivery, state, is silent, attempts, reason, next attempt: one array of each."""
-    return (
-        [each.delivery.workspace_id for each in completions],
-        [each.delivery.delivery_id for each in completions],
-        [each.state for each in completions],
-        [each.verdict.action is Action.DELIVERED_SILENT for each in completions],
-        [each.attempts for each in completions],
-        [each.verdict.reason for each in completions],
-        [each.next_attempt_at for each in completions],
-    )
-
-
-def outcome_of(completion: Completion) -> DeliveryOutcome:
-    is_silent = completion.verdict.action is Action.DELIVERED_SILENT
-    return DeliveryOutcome.DELIVERED_SILENT if is_silent else _OUTCOMES[completion.state]
-
-
-class PostgresDeliveries:
+class PostgresDeliveries(PostgresQueue):
     def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def active_workspaces(self) -> list[UUID]:
-        return await active_workspaces(self._database)
-
-    async def renew(self, deliveries: Sequence[Delivery], *, lease_until: datetime) -> None:
-        async with self._database.transaction({each.workspace_id for each in deliveries}) as tx:
-            await tx.execute(
-                RENEW,
-                [each.workspace_id for each in deliveries],
-                [each.delivery_id for each in deliveries],
-                lease_until,
-            )
+        super().__init__(database, "delivery")
 
     async def complete(self, completions: Sequence[Completion], *, now: datetime) -> set[PassKey]:
         workspaces = {each.delivery.workspace_id for each in completions}
@@ -264,20 +203,8 @@ class PostgresDeliveries:
             await _send_again(tx, [c for c in completions if c.delivery.delivery_id not in updated])
             for each in completions:
                 if each.state != "pending" and each.delivery.delivery_id in updated:
-                    gone_at = _gone_at(each, struck_out)
-                    event_id = str(derived_id("delivery.completed", str(each.delivery.delivery_id)))
-                    with span("complete delivery", parent=each.delivery.traceparent):
-                        tx.emit(DELIVERY_COMPLETED, _event(each, gone_at, now), event_id=event_id)
+                    _tell(tx, each, _gone_at(each, struck_out), now)
         return lost
-
-    async def reschedule(self, workspace_id: UUID, *, now: datetime) -> None:
-        async with self._database.transaction({workspace_id}) as tx:
-            await tx.execute(RESCHEDULE, workspace_id, now)
-
-    async def prune(self, workspaces: Sequence[UUID], *, before: datetime) -> int:
-        async with self._database.transaction(workspaces) as tx:
-            status = await tx.execute(PRUNE, list(workspaces), before, MAX_PRUNED)
-        return int(status.rsplit(" ", 1)[-1])
 
     async def listed(
         self,
@@ -426,30 +353,16 @@ async def _learn_from_google(
         tx.emit(WALLET_ACTIVITY, moment)
 
 
-_OUTCOMES = {
-    "delivered": DeliveryOutcome.DELIVERED,
-    "dropped": DeliveryOutcome.DROPPED,
-    "failed": DeliveryOutcome.FAILED,
-}
-
-
-def _event(completion: Completion, gone_at: datetime | None, now: datetime) -> DeliveryCompleted:
-    delivery, verdict = completion.delivery, completion.verdict
+def _tell(tx: Transaction, completion: Completion, gone_at: datetime | None, now: datetime) -> None:
+    delivery = completion.delivery
     is_apple = delivery.channel is Channel.APPLE_WALLET
-    return DeliveryCompleted(
-        workspace_id=delivery.workspace_id,
-        pass_id=delivery.pass_id,
-        delivery_id=delivery.delivery_id,
-        channel=delivery.channel,
-        notification_type=delivery.notification_type,
+    tell_completed(
+        tx,
+        completion,
+        now,
         revision=delivery.revision,
         device_library_identifier=delivery.target if is_apple else None,
         push_token_sha256=delivery.push_token_sha256,
         google_object_id=None if is_apple else delivery.target,
-        outcome=outcome_of(completion),
-        reason=verdict.reason,
         token_gone_at=gone_at,
-        attempts=completion.attempts,
-        caused_at=delivery.caused_at,
-        completed_at=now,
     )
