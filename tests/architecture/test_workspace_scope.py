@@ -10,6 +10,8 @@ STATEMENT = re.compile(
     re.IGNORECASE,
 )
 TABLE_USE = r"\b(?:FROM|JOIN|INTO|UPDATE|USING|ONLY|TABLE|COPY|TRUNCATE)\s+(?:[a-z_]+\.)?{table}\b"
+#: A table that is filled in may be one of workspaces.
+FILLED_IN = re.compile(TABLE_USE.format(table=r"\{[a-z_]*\}").removesuffix(r"\b"), re.IGNORECASE)
 MARKER = re.compile(r"--\s*all workspaces:[ \t]*\w")
 #: Tables that the runtime makes in every schema.
 PLUMBING = frozenset({"processed_events", "audit_log"})
@@ -64,6 +66,8 @@ def unscoped_statements(repository):
                 for table in tables[parts[1]]
                 if re.search(TABLE_USE.format(table=table), text, re.IGNORECASE)
             )
+            if FILLED_IN.search(text):
+                used.append("a table that is filled in")
             if used and "workspace_id" not in text and not MARKER.search(text):
                 faults.append(f"{name}:{line}: {', '.join(used)} without workspace_id")
     return faults
@@ -109,6 +113,15 @@ def test_a_join_an_update_and_a_write_to_an_append_only_table_are_found(planted)
     )
     lines = [fault.split(":")[1] for fault in faults_of(planted, source)]
     assert lines == ["1", "2", "3", "4", "5"]
+
+
+def test_a_table_that_is_filled_in_may_be_one_of_workspaces(planted):
+    source = (
+        'A = "DELETE FROM {table} AS old WHERE id = $1"\n'
+        'B = "DELETE FROM {table} WHERE workspace_id = $1"\n'
+        'C = f"UPDATE {name} SET x = 1"\n'
+    )
+    assert [fault.split(":")[1] for fault in faults_of(planted, source)] == ["1", "3"]
 
 
 def test_scoped_marked_and_unrelated_statements_pass(planted):

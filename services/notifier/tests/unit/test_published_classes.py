@@ -54,6 +54,8 @@ class FakeGoogle:
     ) -> GoogleAnswer:
         self.asked += 1
         if (status := self.refuses.get(body["id"])) is not None:
+            if status < 0:
+                raise ValueError("nobody thought of this")
             return GoogleAnswer(status, {})
         self.held[body["id"]] = body["name"]
         return GoogleAnswer(200, {})
@@ -228,6 +230,7 @@ async def waiting_for_a_credential(
 ) -> list[WaitingClass]:
     google.refuses = dict.fromkeys(class_ids, 403)
     await follow.take_templates([published(each) for each in class_ids])
+    assert google.asked == 1, "of the others it is known"
     google.asked = 0
     store: Any = follow.store
     return [WaitingClass(row=store.rows[each], attempts=1) for each in class_ids]
@@ -243,6 +246,27 @@ async def test_a_credential_that_is_refused_still_is_asked_of_one_class_only() -
     google.refuses.clear()
     await follow.bring_classes.again(classes)
     assert google.held == dict.fromkeys(class_ids, "v1")
+
+
+async def test_an_account_without_a_right_of_one_issuer_is_asked_for_another() -> None:
+    google, waiting = FakeGoogle(refuses={"3388.card": 403}), FakeWaiting()
+    follow = follower(google, waiting=waiting)
+    batch = [published("3388.card"), published("4499.card", issuer_id="4499")]
+    assert codes(await follow.take_templates(batch)) == [None, None]
+    assert (waiting.reasons, google.held) == (
+        {"3388.card": "permission_denied"},
+        {"4499.card": "v1"},
+    )
+
+
+async def test_an_attempt_that_breaks_holds_up_no_other() -> None:
+    google, waiting = FakeGoogle(), FakeWaiting()
+    follow = follower(google, waiting=waiting)
+    classes = await waiting_for_a_credential(follow, google, ["3388.broken", "3388.good"])
+    google.refuses = {"3388.broken": -1}
+    await follow.bring_classes.again(classes)
+    assert waiting.reasons["3388.broken"] == "internal"
+    assert google.held == {"3388.good": "v1"}
 
 
 async def test_a_class_that_waited_goes_on_so_for_a_passing_reason_and_not_when_it_is_wrong() -> (

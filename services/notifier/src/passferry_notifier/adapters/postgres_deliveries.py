@@ -1,29 +1,17 @@
-"""Deliveries of both channels: made, taken, completed, listed, pruned."""
+"""Deliveries of both channels: made, completed, listed."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from passferry_contracts.events.deliveries import DeliveryCompleted
-from passferry_contracts.events.wallet import PassInstalled, PassUninstalled
-from passferry_contracts.registry import DELIVERY_COMPLETED, WALLET_ACTIVITY
-from passferry_contracts.types import Channel, DeliveryOutcome, Platform
+from passferry_contracts.types import Channel
+from passferry_notifier.adapters.postgres_outcomes import store_outcomes
+from passferry_notifier.adapters.postgres_queue import REMEMBER_WORKSPACES, PostgresQueue
 from passferry_notifier.application.ports import Completion, DeliveryRow, PassKey
-from passferry_notifier.domain.deliveries import Action, Delivery
-from passferry_runtime.ids import derived_id
+from passferry_notifier.domain.deliveries import Delivery
 from passferry_runtime.postgres import Database, Record, Transaction
-from passferry_runtime.tracing import span
-
-STRIKES_TO_DROP = 3
-MAX_PRUNED = 5_000
-
-REMEMBER_WORKSPACES = """
-INSERT INTO active_workspace (workspace_id) SELECT unnest($1::uuid[]) ORDER BY 1
-ON CONFLICT DO NOTHING
-"""
 
 INSERT = """
 INSERT INTO delivery AS known (workspace_id, delivery_id, pass_id, channel, target,
@@ -46,112 +34,6 @@ SET delivery_id = excluded.delivery_id, push_token_sha256 = excluded.push_token_
     reason = NULL
 WHERE known.revision <= excluded.revision
 RETURNING delivery_id
-"""
-
-RENEW = """
-UPDATE delivery SET next_attempt_at = $3
-FROM unnest($1::uuid[], $2::uuid[]) AS given(workspace_id, delivery_id)
-WHERE delivery.workspace_id = given.workspace_id AND delivery.delivery_id = given.delivery_id
-    AND delivery.state = 'pending'
-"""
-
-#: Rows are locked in the order in which everybody locks them. A delivery whose place a newer
-#: revision took is not found, and its outcome is that one's.
-COMPLETE = """
-WITH given AS (
-    SELECT workspace_id, delivery_id, state, is_silent, attempts, reason, next_attempt_at
-    FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::boolean[], $5::integer[], $6::text[],
-        $7::timestamptz[])
-        AS each(workspace_id, delivery_id, state, is_silent, attempts, reason, next_attempt_at)
-), locked AS MATERIALIZED (
-    SELECT delivery.workspace_id, delivery.delivery_id FROM delivery
-    JOIN given ON given.workspace_id = delivery.workspace_id
-        AND given.delivery_id = delivery.delivery_id
-    WHERE delivery.state = 'pending'
-    ORDER BY delivery.workspace_id, delivery.pass_id, delivery.target
-    FOR UPDATE OF delivery
-)
-UPDATE delivery
-SET state = given.state, is_silent = given.is_silent, attempts = given.attempts,
-    reason = given.reason, next_attempt_at = given.next_attempt_at,
-    completed_at = CASE WHEN given.state <> 'pending' THEN $8::timestamptz END
-FROM given JOIN locked USING (workspace_id, delivery_id)
-WHERE delivery.workspace_id = given.workspace_id AND delivery.delivery_id = given.delivery_id
-    AND delivery.state = 'pending'
-RETURNING delivery.delivery_id
-"""
-
-STRIKE = """
-UPDATE device_registration AS device SET strikes = device.strikes + 1
-FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[])
-    AS given(workspace_id, pass_id, device, sha256)
-WHERE device.workspace_id = given.workspace_id AND device.pass_id = given.pass_id
-    AND device.device_library_identifier = given.device
-    AND device.push_token_sha256 = given.sha256
-RETURNING device.workspace_id, device.pass_id, device.device_library_identifier AS target,
-    device.strikes
-"""
-
-CLEAR_STRIKES = """
-UPDATE device_registration AS device SET strikes = 0
-FROM unnest($1::uuid[], $2::text[]) AS given(workspace_id, sha256)
-WHERE device.workspace_id = given.workspace_id AND device.push_token_sha256 = given.sha256
-    AND device.strikes > 0
-"""
-
-#: A device that registered again after the moment of the answer stays.
-DROP_TOKENS = """
-DELETE FROM device_registration AS device
-USING unnest($1::uuid[], $2::text[], $3::timestamptz[]) AS given(workspace_id, sha256, gone_at)
-WHERE device.workspace_id = given.workspace_id AND device.push_token_sha256 = given.sha256
-    AND device.registered_at <= given.gone_at
-RETURNING device.workspace_id, device.pass_id
-"""
-
-SYNCED = """
-UPDATE google_object AS known SET synced_sha256 = given.sha256
-FROM unnest($1::uuid[], $2::uuid[], $3::text[]) AS given(workspace_id, pass_id, sha256)
-WHERE known.workspace_id = given.workspace_id AND known.pass_id = given.pass_id
-"""
-
-#: Not while it is on its way already.
-SEND_AGAIN = """
-UPDATE delivery SET state = 'pending', next_attempt_at = now(), completed_at = NULL, attempts = 0
-FROM (
-    SELECT DISTINCT ON (newest.workspace_id, newest.pass_id)
-        newest.workspace_id, newest.delivery_id
-    FROM unnest($1::uuid[], $2::uuid[], $3::bigint[]) AS given(workspace_id, pass_id, revision)
-    JOIN delivery AS newest ON newest.workspace_id = given.workspace_id
-        AND newest.pass_id = given.pass_id AND newest.channel = 'google_wallet'
-        AND newest.revision > given.revision
-    WHERE NOT EXISTS (
-        SELECT 1 FROM delivery AS open WHERE open.workspace_id = given.workspace_id
-            AND open.pass_id = given.pass_id AND open.channel = 'google_wallet'
-            AND open.state = 'pending')
-    ORDER BY newest.workspace_id, newest.pass_id, newest.revision DESC
-) AS again
-WHERE delivery.workspace_id = again.workspace_id AND delivery.delivery_id = again.delivery_id
-"""
-
-HAS_USERS = """
-UPDATE google_object AS known SET has_users = given.has_users
-FROM unnest($1::uuid[], $2::uuid[], $3::boolean[]) AS given(workspace_id, pass_id, has_users)
-WHERE known.workspace_id = given.workspace_id AND known.pass_id = given.pass_id
-    AND coalesce(known.has_users, false) <> given.has_users
-RETURNING known.workspace_id, known.pass_id, known.has_users
-"""
-
-RESCHEDULE = """
-UPDATE delivery SET next_attempt_at = $2
-WHERE workspace_id = $1 AND state = 'pending' AND reason IS NOT NULL AND next_attempt_at > $2
-"""
-
-PRUNE = """
-DELETE FROM delivery USING (
-    SELECT workspace_id, delivery_id FROM delivery
-    WHERE workspace_id = ANY($1::uuid[]) AND state <> 'pending' AND completed_at < $2 LIMIT $3
-) AS old
-WHERE delivery.workspace_id = old.workspace_id AND delivery.delivery_id = old.delivery_id
 """
 
 LISTED = """
@@ -214,70 +96,14 @@ async def insert_deliveries(
     return {row["delivery_id"] for row in rows}
 
 
-async def active_workspaces(database: Database) -> list[UUID]:
-    async with database.transaction(()) as tx:
-        rows = await tx.fetch("SELECT workspace_id FROM active_workspace ORDER BY 1")
-    return [row["workspace_id"] for row in rows]
-
-
-def completion_columns(completions: Sequence[Completion]) -> tuple[list[Any], ...]:
-    """Workspace, delivery, state, is silent, attempts, reason, next attempt: one array of each."""
-    return (
-        [each.delivery.workspace_id for each in completions],
-        [each.delivery.delivery_id for each in completions],
-        [each.state for each in completions],
-        [each.verdict.action is Action.DELIVERED_SILENT for each in completions],
-        [each.attempts for each in completions],
-        [each.verdict.reason for each in completions],
-        [each.next_attempt_at for each in completions],
-    )
-
-
-def outcome_of(completion: Completion) -> DeliveryOutcome:
-    is_silent = completion.verdict.action is Action.DELIVERED_SILENT
-    return DeliveryOutcome.DELIVERED_SILENT if is_silent else _OUTCOMES[completion.state]
-
-
-class PostgresDeliveries:
+class PostgresDeliveries(PostgresQueue):
     def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def active_workspaces(self) -> list[UUID]:
-        return await active_workspaces(self._database)
-
-    async def renew(self, deliveries: Sequence[Delivery], *, lease_until: datetime) -> None:
-        async with self._database.transaction({each.workspace_id for each in deliveries}) as tx:
-            await tx.execute(
-                RENEW,
-                [each.workspace_id for each in deliveries],
-                [each.delivery_id for each in deliveries],
-                lease_until,
-            )
+        super().__init__(database, "delivery")
 
     async def complete(self, completions: Sequence[Completion], *, now: datetime) -> set[PassKey]:
         workspaces = {each.delivery.workspace_id for each in completions}
         async with self._database.transaction(workspaces) as tx:
-            updated = await _update(tx, completions, now)
-            struck_out = await _strike(tx, completions)
-            lost = await _drop_tokens(tx, completions, struck_out)
-            await _learn_from_google(tx, completions, now)
-            await _send_again(tx, [c for c in completions if c.delivery.delivery_id not in updated])
-            for each in completions:
-                if each.state != "pending" and each.delivery.delivery_id in updated:
-                    gone_at = _gone_at(each, struck_out)
-                    event_id = str(derived_id("delivery.completed", str(each.delivery.delivery_id)))
-                    with span("complete delivery", parent=each.delivery.traceparent):
-                        tx.emit(DELIVERY_COMPLETED, _event(each, gone_at, now), event_id=event_id)
-        return lost
-
-    async def reschedule(self, workspace_id: UUID, *, now: datetime) -> None:
-        async with self._database.transaction({workspace_id}) as tx:
-            await tx.execute(RESCHEDULE, workspace_id, now)
-
-    async def prune(self, workspaces: Sequence[UUID], *, before: datetime) -> int:
-        async with self._database.transaction(workspaces) as tx:
-            status = await tx.execute(PRUNE, list(workspaces), before, MAX_PRUNED)
-        return int(status.rsplit(" ", 1)[-1])
+            return await store_outcomes(tx, completions, now)
 
     async def listed(
         self,
@@ -313,143 +139,3 @@ class PostgresDeliveries:
         async with self._database.transaction({workspace_id}) as tx:
             rows = await tx.fetch(SUMMARY, workspace_id)
         return [(row["channel"], row["state"], row["reason"], row["number"]) for row in rows]
-
-
-async def _send_again(tx: Transaction, superseded: Sequence[Completion]) -> None:
-    """Google took an older object, perhaps after the newer one: that is due once more."""
-    late = [each for each in superseded if each.verdict.synced_sha256 is not None]
-    if late:
-        await tx.execute(
-            SEND_AGAIN,
-            [each.delivery.workspace_id for each in late],
-            [each.delivery.pass_id for each in late],
-            [each.delivery.revision for each in late],
-        )
-
-
-async def _update(tx: Transaction, completions: Sequence[Completion], now: datetime) -> set[UUID]:
-    rows = await tx.fetch(COMPLETE, *completion_columns(completions), now)
-    return {row["delivery_id"] for row in rows}
-
-
-async def _strike(
-    tx: Transaction, completions: Sequence[Completion]
-) -> Collection[tuple[UUID, UUID, str]]:
-    """Count strikes; returns the registrations (workspace, pass, device) that are out."""
-    good = [
-        each.delivery
-        for each in completions
-        if each.verdict.action is Action.DELIVERED and each.delivery.push_token_sha256
-    ]
-    if good:
-        await tx.execute(
-            CLEAR_STRIKES,
-            [each.workspace_id for each in good],
-            [each.push_token_sha256 for each in good],
-        )
-    struck = [each.delivery for each in completions if each.is_strike]
-    if not struck:
-        return ()
-    rows = await tx.fetch(
-        STRIKE,
-        [each.workspace_id for each in struck],
-        [each.pass_id for each in struck],
-        [each.target for each in struck],
-        [each.push_token_sha256 for each in struck],
-    )
-    return {
-        (row["workspace_id"], row["pass_id"], row["target"])
-        for row in rows
-        if row["strikes"] >= STRIKES_TO_DROP
-    }
-
-
-async def _drop_tokens(
-    tx: Transaction,
-    completions: Sequence[Completion],
-    struck_out: Collection[tuple[UUID, UUID, str]],
-) -> set[PassKey]:
-    gone = [
-        (each.delivery, gone_at)
-        for each in completions
-        if (gone_at := _gone_at(each, struck_out)) is not None
-    ]
-    if not gone:
-        return set()
-    rows = await tx.fetch(
-        DROP_TOKENS,
-        [delivery.workspace_id for delivery, _ in gone],
-        [delivery.push_token_sha256 for delivery, _ in gone],
-        [gone_at for _, gone_at in gone],
-    )
-    return {(row["workspace_id"], row["pass_id"]) for row in rows}
-
-
-def _gone_at(
-    completion: Completion, struck_out: Collection[tuple[UUID, UUID, str]]
-) -> datetime | None:
-    delivery = completion.delivery
-    is_out = (delivery.workspace_id, delivery.pass_id, delivery.target) in struck_out
-    if completion.verdict.action is Action.TOKEN_GONE or is_out:
-        return completion.verdict.gone_since
-    return None
-
-
-async def _learn_from_google(
-    tx: Transaction, completions: Sequence[Completion], now: datetime
-) -> None:
-    synced = [each for each in completions if each.verdict.synced_sha256 is not None]
-    if synced:
-        await tx.execute(
-            SYNCED,
-            [each.delivery.workspace_id for each in synced],
-            [each.delivery.pass_id for each in synced],
-            [each.verdict.synced_sha256 for each in synced],
-        )
-    told = [each for each in completions if each.verdict.has_users is not None]
-    if not told:
-        return
-    changed = await tx.fetch(
-        HAS_USERS,
-        [each.delivery.workspace_id for each in told],
-        [each.delivery.pass_id for each in told],
-        [each.verdict.has_users for each in told],
-    )
-    for row in changed:
-        kind = PassInstalled if row["has_users"] else PassUninstalled
-        moment = kind(
-            workspace_id=row["workspace_id"],
-            pass_id=row["pass_id"],
-            platform=Platform.GOOGLE,
-            occurred_at=now,
-        )
-        tx.emit(WALLET_ACTIVITY, moment)
-
-
-_OUTCOMES = {
-    "delivered": DeliveryOutcome.DELIVERED,
-    "dropped": DeliveryOutcome.DROPPED,
-    "failed": DeliveryOutcome.FAILED,
-}
-
-
-def _event(completion: Completion, gone_at: datetime | None, now: datetime) -> DeliveryCompleted:
-    delivery, verdict = completion.delivery, completion.verdict
-    is_apple = delivery.channel is Channel.APPLE_WALLET
-    return DeliveryCompleted(
-        workspace_id=delivery.workspace_id,
-        pass_id=delivery.pass_id,
-        delivery_id=delivery.delivery_id,
-        channel=delivery.channel,
-        notification_type=delivery.notification_type,
-        revision=delivery.revision,
-        device_library_identifier=delivery.target if is_apple else None,
-        push_token_sha256=delivery.push_token_sha256,
-        google_object_id=None if is_apple else delivery.target,
-        outcome=outcome_of(completion),
-        reason=verdict.reason,
-        token_gone_at=gone_at,
-        attempts=completion.attempts,
-        caused_at=delivery.caused_at,
-        completed_at=now,
-    )

@@ -8,23 +8,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from passferry_contracts.events.deliveries import DeliveryCompleted
-from passferry_contracts.registry import DELIVERY_COMPLETED
 from passferry_contracts.types import Channel
-from passferry_notifier.adapters.postgres_deliveries import (
-    MAX_PRUNED,
+from passferry_notifier.adapters.postgres_queue import (
     REMEMBER_WORKSPACES,
-    active_workspaces,
+    PostgresQueue,
     completion_columns,
-    outcome_of,
+    tell_completed,
 )
 from passferry_notifier.application.ports import Completion, PassKey
 from passferry_notifier.application.send_messages import GoogleMessage, MessageTarget
 from passferry_notifier.domain.deliveries import Delivery
-from passferry_runtime.ids import derived_id
 from passferry_runtime.logging import get_logger
 from passferry_runtime.postgres import Database, Record, Transaction
-from passferry_runtime.tracing import span
 
 log = get_logger(__name__)
 
@@ -99,13 +94,6 @@ WHERE message.workspace_id = $1 AND message.delivery_id = $2 AND message.state =
 RETURNING message.delivery_id
 """
 
-RENEW = """
-UPDATE google_message AS message SET next_attempt_at = $3
-FROM unnest($1::uuid[], $2::uuid[]) AS given(workspace_id, delivery_id)
-WHERE message.workspace_id = given.workspace_id AND message.delivery_id = given.delivery_id
-    AND message.state = 'pending'
-"""
-
 #: What it said is not kept once it ended.
 COMPLETE = """
 UPDATE google_message AS message
@@ -123,26 +111,12 @@ WHERE message.workspace_id = given.workspace_id AND message.delivery_id = given.
 RETURNING message.delivery_id, message.is_for_class
 """
 
-RESCHEDULE = """
-UPDATE google_message SET next_attempt_at = $2
-WHERE workspace_id = $1 AND state = 'pending' AND reason IS NOT NULL AND next_attempt_at > $2
-"""
-
-PRUNE = """
-DELETE FROM google_message USING (
-    SELECT workspace_id, delivery_id FROM google_message
-    WHERE workspace_id = ANY($1::uuid[]) AND state <> 'pending' AND completed_at < $2 LIMIT $3
-) AS old
-WHERE google_message.workspace_id = old.workspace_id
-    AND google_message.delivery_id = old.delivery_id
-"""
-
 FORGET = "DELETE FROM google_message WHERE workspace_id = $1 AND subject_id = $2"
 
 
-class PostgresMessages:
+class PostgresMessages(PostgresQueue):
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database, "google_message")
 
     async def add(
         self, messages: Sequence[GoogleMessage], *, lease_until: datetime
@@ -197,18 +171,6 @@ class PostgresMessages:
             begun = await tx.fetchrow(BEGIN, workspace_id, message.delivery.delivery_id)
         return begun is not None
 
-    async def active_workspaces(self) -> list[UUID]:
-        return await active_workspaces(self._database)
-
-    async def renew(self, deliveries: Sequence[Delivery], *, lease_until: datetime) -> None:
-        async with self._database.transaction({each.workspace_id for each in deliveries}) as tx:
-            await tx.execute(
-                RENEW,
-                [each.workspace_id for each in deliveries],
-                [each.delivery_id for each in deliveries],
-                lease_until,
-            )
-
     async def complete(self, completions: Sequence[Completion], *, now: datetime) -> set[PassKey]:
         async with self._database.transaction(
             {each.delivery.workspace_id for each in completions}
@@ -219,7 +181,7 @@ class PostgresMessages:
                 if each.state == "pending" or is_for_class is None:
                     continue
                 if not is_for_class:
-                    _tell(tx, each, now)
+                    tell_completed(tx, each, now, message_id=each.delivery.target)
                 elif each.state != "delivered":
                     _log_class_message(each)
         return set()
@@ -229,16 +191,7 @@ class PostgresMessages:
             {each.delivery.workspace_id for each in completions}
         ) as tx:
             for each in completions:
-                _tell(tx, each, now)
-
-    async def reschedule(self, workspace_id: UUID, *, now: datetime) -> None:
-        async with self._database.transaction({workspace_id}) as tx:
-            await tx.execute(RESCHEDULE, workspace_id, now)
-
-    async def prune(self, workspaces: Sequence[UUID], *, before: datetime) -> int:
-        async with self._database.transaction(workspaces) as tx:
-            status = await tx.execute(PRUNE, list(workspaces), before, MAX_PRUNED)
-        return int(status.rsplit(" ", 1)[-1])
+                tell_completed(tx, each, now, message_id=each.delivery.target)
 
     async def forget_pass(self, workspace_id: UUID, pass_id: UUID) -> None:
         async with self._database.transaction({workspace_id}) as tx:
@@ -311,14 +264,6 @@ def _message_of(row: Record) -> GoogleMessage:
     )
 
 
-def _tell(tx: Transaction, completion: Completion, now: datetime) -> None:
-    delivery = completion.delivery
-    # A record that comes again is told of with the same id.
-    event_id = str(derived_id("delivery.completed", str(delivery.delivery_id)))
-    with span("complete delivery", parent=delivery.traceparent):
-        tx.emit(DELIVERY_COMPLETED, _event(completion, now), event_id=event_id)
-
-
 def _log_class_message(completion: Completion) -> None:
     """There is no pass that an event could tell of."""
     delivery = completion.delivery
@@ -329,21 +274,4 @@ def _log_class_message(completion: Completion) -> None:
         message_id=delivery.target,
         outcome=completion.state,
         reason=completion.verdict.reason,
-    )
-
-
-def _event(completion: Completion, now: datetime) -> DeliveryCompleted:
-    delivery, verdict = completion.delivery, completion.verdict
-    return DeliveryCompleted(
-        workspace_id=delivery.workspace_id,
-        pass_id=delivery.pass_id,
-        delivery_id=delivery.delivery_id,
-        channel=delivery.channel,
-        notification_type=delivery.notification_type,
-        message_id=delivery.target,
-        outcome=outcome_of(completion),
-        reason=verdict.reason,
-        attempts=completion.attempts,
-        caused_at=delivery.caused_at,
-        completed_at=now,
     )

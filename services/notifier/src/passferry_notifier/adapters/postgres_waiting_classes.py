@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from passferry_notifier.adapters.postgres_deliveries import REMEMBER_WORKSPACES
 from passferry_notifier.adapters.postgres_google import class_row_of
+from passferry_notifier.adapters.postgres_queue import REMEMBER_WORKSPACES
 from passferry_notifier.application.bring_classes import WaitingClass, WaitingGroup
 from passferry_notifier.application.ports import GoogleClassRow
 from passferry_runtime.postgres import Database

@@ -20,6 +20,9 @@ from passferry_runtime.logging import get_logger
 
 log = get_logger(__name__)
 
+#: What a credential was refused of which issuer for, so that it is asked once only.
+_Refused = dict[tuple[str, str], Verdict]
+
 #: Its objects are dropped meanwhile; the class is there when the first of them may go out again.
 SUSPENDED = Verdict(action=Action.POSTPONED, reason="workspace_suspended")
 
@@ -81,10 +84,11 @@ class BringClasses:
     async def __call__(self, rows: Sequence[GoogleClassRow]) -> list[RetryLater | None]:
         """Of a template that was published; one for each row."""
         await self.credentials.until_known()
-        return [await self._bring(row) for row in rows]
+        refused: _Refused = {}
+        return [await self._bring(row, refused) for row in rows]
 
-    async def _bring(self, row: GoogleClassRow) -> RetryLater | None:
-        refusal = await self._write(row, {})
+    async def _bring(self, row: GoogleClassRow, refused: _Refused) -> RetryLater | None:
+        refusal = await self._write(row, refused)
         if refusal is None or refusal.action is Action.FAILED:
             return None
         if _is_for_credential(refusal):
@@ -93,10 +97,14 @@ class BringClasses:
         return RetryLater(refusal.reason or "class_not_written", "its class is not at Google yet")
 
     async def again(self, classes: Sequence[WaitingClass]) -> None:
-        """Of those that waited; a credential is asked for one of them only while it is refused."""
-        refused: dict[str, Verdict] = {}
+        """Of those that waited. A credential that is refused is not asked for the next of them."""
+        refused: _Refused = {}
         for each in classes:
-            refusal = await self._write(each.row, refused)
+            try:
+                refusal = await self._write(each.row, refused)
+            except Exception:
+                log.exception("class_attempt_broke", class_id=each.row.class_id)
+                refusal = Verdict(action=Action.RETRY, reason="internal")
             if refusal is None:
                 continue
             if refusal.action is Action.FAILED:
@@ -110,17 +118,19 @@ class BringClasses:
             else:
                 await self._wait(each.row, refusal, attempts=each.attempts + 1)
 
-    async def _write(self, row: GoogleClassRow, refused: dict[str, Verdict]) -> Verdict | None:
+    async def _write(self, row: GoogleClassRow, refused: _Refused) -> Verdict | None:
         if self.is_suspended(row.workspace_id):
             return SUSPENDED
         credential = self.credentials.google(row.workspace_id, row.issuer_id)
         if credential is None:
             return CREDENTIAL_MISSING
-        if credential.key in refused:
-            return refused[credential.key]
+        # One account may serve several issuers, and have a right of some of them only.
+        asked = credential.key, row.issuer_id
+        if asked in refused:
+            return refused[asked]
         refusal = await self.send.write_class(credential, row)
         if refusal is not None and refusal.action is Action.CREDENTIAL_FAULT:
-            refused[credential.key] = refusal
+            refused[asked] = refusal
         return refusal
 
     async def _wait(self, row: GoogleClassRow, refusal: Verdict, *, attempts: int) -> None:

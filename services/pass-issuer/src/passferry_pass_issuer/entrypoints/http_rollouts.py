@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Request
 from pydantic import Field
 from starlette.responses import Response
 
-from passferry_contracts.types import Role
-from passferry_pass_issuer.domain.jobs import MAX_PER_SECOND, Job, JobAction, JobKind
+from passferry_pass_issuer.domain.jobs import MAX_PER_SECOND, JobAction, JobKind
+from passferry_pass_issuer.entrypoints.http_drawing_jobs import Cursor, DrawingJobs, Limit
+from passferry_pass_issuer.entrypoints.http_file_jobs import Format, Manager, Viewer
 from passferry_pass_issuer.entrypoints.http_work import (
     DEFAULT_PAGE,
-    MAX_PAGE,
     Body,
     RequestBody,
     answer_once,
     issuer_of,
     working,
 )
-from passferry_pass_issuer.entrypoints.job_answers import (
-    FileFormat,
-    download,
-    file_responses,
-    job_page,
-    read_job,
-    rollout_body,
-    steer,
-)
-from passferry_pass_issuer.entrypoints.result_lines import PASS_REFUSAL_COLUMNS, refusal_line
-from passferry_runtime.auth import Scope, require
-from passferry_runtime.errors import NotFound
+from passferry_pass_issuer.entrypoints.job_answers import FileFormat, file_responses, rollout_body
 
 router = APIRouter(
     prefix="/api/v1/workspaces/{workspace_id}/templates/{template_id}/rollouts",
     tags=["templates"],
 )
 
-Viewer = Annotated[Scope, Depends(require(Role.VIEWER))]
-Manager = Annotated[Scope, Depends(require(Role.MANAGER))]
+ROLLOUTS = DrawingJobs(JobKind.ROLLOUT, rollout_body, lambda job: job.template_id)
 
 
 class RolloutBody(RequestBody):
@@ -75,19 +62,11 @@ async def list_rollouts(
     request: Request,
     template_id: UUID,
     scope: Viewer,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = DEFAULT_PAGE,
-    cursor: Annotated[str | None, Query(max_length=300)] = None,
+    limit: Limit = DEFAULT_PAGE,
+    cursor: Cursor = None,
 ) -> Body:
     """Rollouts of the template, newest first."""
-    return await job_page(
-        request,
-        scope,
-        JobKind.ROLLOUT,
-        rollout_body,
-        limit=limit,
-        cursor=cursor,
-        subject_id=template_id,
-    )
+    return await ROLLOUTS.page(request, scope, template_id, limit, cursor)
 
 
 @router.get("/{rollout_id}")
@@ -95,7 +74,7 @@ async def read_rollout(
     request: Request, template_id: UUID, rollout_id: UUID, scope: Viewer
 ) -> Body:
     """How far it is."""
-    return rollout_body(await _found(request, scope, template_id, rollout_id))
+    return await ROLLOUTS.read(request, scope, template_id, rollout_id)
 
 
 @router.get(
@@ -106,19 +85,10 @@ async def download_rollout_errors(
     template_id: UUID,
     rollout_id: UUID,
     scope: Viewer,
-    file_format: Annotated[FileFormat, Query(alias="format")] = FileFormat.CSV,
+    file_format: Format = FileFormat.CSV,
 ) -> Response:
     """Passes that cannot be shown with the new version, and why."""
-    job = await _found(request, scope, template_id, rollout_id)
-    return download(
-        request,
-        job,
-        file_format,
-        PASS_REFUSAL_COLUMNS,
-        refusal_line,
-        name="rollout-errors",
-        only_refused=True,
-    )
+    return await ROLLOUTS.errors(request, scope, template_id, rollout_id, file_format)
 
 
 @router.post("/{rollout_id}/{action}")
@@ -126,12 +96,4 @@ async def steer_rollout(
     request: Request, template_id: UUID, rollout_id: UUID, action: JobAction, scope: Manager
 ) -> Body:
     """Pause, resume or cancel: passes that have the new version keep it."""
-    await _found(request, scope, template_id, rollout_id)
-    return rollout_body(await steer(request, scope, JobKind.ROLLOUT, rollout_id, action))
-
-
-async def _found(request: Request, scope: Scope, template_id: UUID, rollout_id: UUID) -> Job:
-    job = await read_job(request, scope, JobKind.ROLLOUT, rollout_id)
-    if job.template_id != template_id:
-        raise NotFound("job_not_found", "there is no such job")
-    return job
+    return await ROLLOUTS.steer(request, scope, template_id, rollout_id, action)
