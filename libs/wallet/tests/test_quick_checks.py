@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 
 import pytest
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from passferry_wallet.apple.document import document_place, semantics_place
 from passferry_wallet.apple.document.parts import Part
 from passferry_wallet.apple.document.quick_checks import annotation_of, quick_check
+from passferry_wallet.apple.pass_values import w3c_date, zoned_date_text
 from passferry_wallet.apple.rejections import PassContentRejected
 
 
@@ -54,6 +56,10 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(KEYS, inner, max_size=3),
     max_leaves=4,
 )
+
+
+class PlainDay(datetime):
+    """A kind of date that the encoder does not know."""
 
 
 def model_check(annotation):
@@ -128,3 +134,24 @@ def test_what_is_refused_is_refused_in_the_words_of_the_model(name, value, code)
     with pytest.raises(PassContentRejected) as refused:
         document_place().member(name).check(value, f"document.{name}")
     assert (refused.value.code, refused.value.field) == (code, f"document.{name}")
+
+
+@given(
+    st.datetimes(
+        timezones=st.none()
+        | st.timezones()
+        | st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone)
+    )
+)
+@example(datetime(2030, 1, 31, 12, tzinfo=UTC))
+@example(PlainDay(2030, 1, 31, tzinfo=UTC))
+def test_what_the_writer_makes_of_a_date_is_a_date_to_the_model(moment):
+    # proves: A16 (Apple's pass format: P6)
+    try:
+        written = w3c_date(moment, "x")
+    except PassContentRejected:
+        return
+    assert semantics_place().member("eventStartDate").is_date
+    found = datetime.fromisoformat(zoned_date_text(written, "x"))
+    assert found.replace(tzinfo=None) == moment.replace(tzinfo=None, microsecond=0)
+    assert found.utcoffset() == moment.utcoffset()
