@@ -37,7 +37,16 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from rich.console import Console
 from rich.table import Table
 
-from bench.render_subject import LARGE_BYTES, SMALL_BYTES, identity, images, subject, template
+from bench.render_subject import (
+    LARGE_BYTES,
+    SMALL_BYTES,
+    TICKET_VALUES,
+    identity,
+    images,
+    subject,
+    template,
+    ticket_template,
+)
 from passferry_pass_issuer.adapters.wallet_renderer import WalletRenderer
 from passferry_pass_issuer.application.apply_events import PART_PASSES
 from passferry_wallet.apple.bundle import BundleTemplate
@@ -47,13 +56,14 @@ PEER = Path(__file__).with_name("render_peer.mjs")
 PEER_TIMEOUT_S = 120
 #: So long does one kind of work in one round, in seconds of wall clock.
 TURN_S = 0.15
-RAW, CMS, SMALL, ALONE, LARGE, UNSIGNED, BOTH, PEER_NAME = (
+RAW, CMS, SMALL, ALONE, LARGE, UNSIGNED, TICKETS, BOTH, PEER_NAME = (
     "raw RSA-2048 signature",
     "CMS signature of a manifest",
     "signed .pkpass, 40 KB of images",
     "the same, each pass alone",
     "signed .pkpass, 430 KB of images",
     "unsigned, Apple",
+    "unsigned tickets with semantics, Apple",
     "unsigned, Apple and Google",
     "passkit-generator, 40 KB",
 )
@@ -90,6 +100,7 @@ def kinds() -> tuple[list[Work], dict[str, Any]]:
     digest = hashlib.sha256(b"a manifest").digest()
     small, large = images(SMALL_BYTES), images(LARGE_BYTES)
     apple, both = template(small, with_google=False), template(small, with_google=True)
+    tickets = ticket_template(small)
 
     def signed(files: dict[str, bytes], passes: int) -> Callable[[], None]:
         facts, bundle = template(files, with_google=False), BundleTemplate(files)
@@ -113,6 +124,7 @@ def kinds() -> tuple[list[Work], dict[str, Any]]:
         Work(ALONE, signed(small, 1)),
         Work(LARGE, signed(large, PART_PASSES), PART_PASSES),
         Work(UNSIGNED, lambda: renderer.render(subject(apple, next(numbers)))),
+        Work(TICKETS, lambda: renderer.render(subject(tickets, next(numbers), TICKET_VALUES))),
         Work(BOTH, lambda: renderer.render(subject(both, next(numbers)))),
     ]
     peer = {

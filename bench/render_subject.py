@@ -6,8 +6,10 @@ import random
 import struct
 import tempfile
 import zlib
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -78,6 +80,58 @@ GOOGLE = {
 }
 
 
+#: A ticket says most of what it says twice: for people, and for systems that act upon it.
+TICKET = {
+    "style": "eventTicket",
+    "organization_name": "Ferry United",
+    "description": "Ticket",
+    "fields": {
+        "primary": [{"key": "event", "label": "MATCH", "value": {"source": "field.event"}}],
+        "secondary": [
+            {
+                "key": "starts",
+                "label": "STARTS",
+                "value": {"source": "field.starts", "format": "date"},
+            }
+        ],
+        "auxiliary": [{"key": "seat", "label": "SEAT", "value": {"source": "field.seat"}}],
+    },
+    "barcode": {"format": "qr", "message": {"source": "pass.code"}},
+    "relevant_dates": [{"date": {"source": "field.starts"}}],
+    "grouping_identifier": {"source": "field.event"},
+    "semantics": {
+        "eventType": "PKEventTypeSports",
+        "venueName": "Harbour Ground",
+        "eventName": {"source": "field.event"},
+        "eventStartDate": {"source": "field.starts", "format": "date"},
+        "seats": [
+            {"seatRow": {"source": "field.row"}, "seatNumber": {"source": "field.seat"}},
+        ],
+        "totalPrice": {"amount": {"source": "field.price"}, "currencyCode": "EUR"},
+    },
+    "links": {
+        "bag_policy_url": "https://example.com/bags",
+        "sell_url": {"source": "field.sell_url"},
+    },
+    "document": {
+        "locations": [
+            {"latitude": {"source": "field.north"}, "longitude": {"source": "field.east"}},
+        ],
+    },
+}
+TICKET_VALUES = {
+    "event": "Ferry against Tug",
+    "starts": "2030-01-31T19:00:00+01:00",
+    "row": "7",
+    "seat": "12",
+    "price": "12.34",
+    "sell_url": "https://example.com/sell/1",
+    "north": 53,
+    "east": 9,
+}
+CARD_VALUES = {"drink": "Flat white"}
+
+
 #: These come from the database as they are.
 HOLDER, CREATED_AT = UUID(int=5), datetime(2026, 1, 1, tzinfo=UTC)
 PROGRAM = ProgramFacts(program_id=UUID(int=3), name="Café card", protocol=Protocol.MEMBERSHIP)
@@ -119,20 +173,29 @@ def identity() -> tuple[SigningIdentity, rsa.RSAPrivateKey, dict[str, str]]:
 
 
 def template(files: dict[str, bytes], *, with_google: bool) -> TemplateFacts:
-    content = {"apple": APPLE} | ({"google": GOOGLE} if with_google else {})
+    return _facts(files, {"apple": APPLE} | ({"google": GOOGLE} if with_google else {}))
+
+
+def ticket_template(files: dict[str, bytes]) -> TemplateFacts:
+    return _facts(files, {"apple": TICKET})
+
+
+def _facts(files: dict[str, bytes], content: dict[str, Any]) -> TemplateFacts:
     return TemplateFacts(
         workspace_id=UUID(int=1),
         template_id=UUID(int=4),
         template_version=1,
         pass_type_identifier=PASS_TYPE,
         team_identifier=TEAM,
-        google_issuer_id="3388000000012345678" if with_google else None,
+        google_issuer_id="3388000000012345678" if "google" in content else None,
         content=parse_template_content(content),
         asset_sha1={name: sha1_hex(body) for name, body in files.items()},
     )
 
 
-def subject(facts: TemplateFacts, number: int) -> RenderSubject:
+def subject(
+    facts: TemplateFacts, number: int, values: Mapping[str, Any] = CARD_VALUES
+) -> RenderSubject:
     """One pass after the other; no two are alike."""
     return RenderSubject(
         workspace_id=facts.workspace_id,
@@ -146,7 +209,7 @@ def subject(facts: TemplateFacts, number: int) -> RenderSubject:
         balance_minor=number,
         unit="points",
         unit_scale=0,
-        field_values={"drink": "Flat white"},
+        field_values=values,
         expires_at=None,
         created_at=CREATED_AT,
         program=PROGRAM,

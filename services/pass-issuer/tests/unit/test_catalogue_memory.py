@@ -8,7 +8,9 @@ import tracemalloc
 
 import pytest
 
+from passferry_pass_issuer.adapters.apple_rendering import PreparedTemplate
 from passferry_pass_issuer.adapters.postgres_templates import SELECT_EXACT, PostgresCatalogue
+from passferry_pass_issuer.domain.example_pass import example_pass
 
 pytestmark = pytest.mark.unit
 
@@ -77,3 +79,40 @@ def test_what_a_version_is_counted_for_is_no_less_than_what_it_takes_in_memory(
     tracemalloc.stop()
     assert held <= sum(facts.content_bytes for facts in kept)
     assert held > sum(facts.content_bytes for facts in kept) / 4
+
+
+@pytest.mark.parametrize(
+    "apple",
+    [
+        {"fields": {"back": [
+            {"key": f"k{n}", "label": "L" * 50, "value": {"source": f"field.f{n}"}} for n in range(50)
+        ]}},
+        {"semantics": {"seats": [
+            {"seatRow": {"source": f"field.r{n}"}, "seatNumber": {"source": f"field.n{n}"}}
+            for n in range(100)
+        ]}},
+        {"document": {"userInfo": [{"source": "field.a"} for n in range(2_000)]}},
+    ],
+    ids=["fields", "seats", "a document"],
+)  # fmt: skip
+def test_what_a_prepared_version_is_counted_for_is_no_less_than_what_it_takes_in_memory(
+    as_version, template_example, apple
+):
+    body = template_example("generic")
+    body["apple"] |= apple
+    subject = example_pass(as_version(body), {}, "https://passes.example/w/1")
+
+    def prepared() -> PreparedTemplate:
+        facts = subject.template
+        found = PreparedTemplate(facts, facts.content.apple, facts.pass_type_identifier)
+        found.pass_json(subject)
+        return found
+
+    prepared()
+    gc.collect()
+    tracemalloc.start()
+    kept = [prepared() for _ in range(5)]
+    gc.collect()
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held <= sum(each.size for each in kept)

@@ -174,6 +174,8 @@ def pattern_writer(path: str, place: Place) -> Write:
         value: Any
         if isinstance(shown, datetime):
             value = w3c_date(shown, path)
+            if place.is_date:
+                return value
         elif isinstance(shown, Money):
             value = {"amount": shown.amount, "currencyCode": shown.unit}
         elif isinstance(shown, str) or place.is_text:

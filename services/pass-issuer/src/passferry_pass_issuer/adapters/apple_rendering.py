@@ -20,6 +20,8 @@ CACHED_TEMPLATES = 1_000
 CACHED_BYTES = 64_000_000
 #: What a version keeps beside its content and its frames.
 TEMPLATE_OVERHEAD_BYTES = 25_000
+#: What is prepared for each value that comes from a pass.
+EXPRESSION_OVERHEAD_BYTES = 2_000
 
 _VersionKey = tuple[UUID, UUID, int]
 
@@ -90,12 +92,15 @@ class PreparedTemplate:
         self._constant = constant_parts(constant_content(apple))
         self._frames = TemplateFrames.of(apple, pass_type, self._constant)
         self._manifest = ManifestFrame(facts.asset_sha1)
+        expressions = sum(each is not None for each in apple.expressions())
+        self._bytes = (
+            TEMPLATE_OVERHEAD_BYTES + EXPRESSION_OVERHEAD_BYTES * expressions + facts.content_bytes
+        )
 
     @property
     def size(self) -> int:
         """Bytes that it keeps in memory, nearly."""
-        frames = 0 if self._frames is None else self._frames.size
-        return TEMPLATE_OVERHEAD_BYTES + self.facts.content_bytes + frames
+        return self._bytes + (0 if self._frames is None else self._frames.size)
 
     def pass_json(self, subject: RenderSubject) -> bytes:
         if self._frames is None:

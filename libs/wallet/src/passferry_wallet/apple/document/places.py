@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from passferry_wallet.apple.document.parts import Part
+from passferry_wallet.apple.document.parts import Part, ZonedDate
 from passferry_wallet.apple.document.quick_checks import QuickCheck, annotation_of, quick_check
 from passferry_wallet.apple.document.reading import rejection
 from passferry_wallet.apple.document.semantics import Semantics
@@ -25,6 +25,8 @@ class Place:
         self._items = Place(get_args(found)[0]) if get_origin(found) is list else None
         self._needs = needs
         self.is_text = found is str
+        #: A date with its zone, as the writer writes every date.
+        self.is_date = annotation == ZonedDate
 
     @property
     def required(self) -> frozenset[str]:

@@ -115,12 +115,17 @@ def _one_of(words: tuple[Any, ...]) -> QuickCheck:
 
 
 def _constrained(inner: Any, *rules: Any) -> QuickCheck:
-    [rule] = rules if len(rules) == 1 else [None]
-    if inner is str and isinstance(rule, StringConstraints):
-        return _shaped_text(rule)
-    if inner == Number and isinstance(rule, FieldInfo):
-        return _bounded_number(rule.metadata)
-    return _unknown
+    match [part for rule in rules for part in _parts_of(rule)]:
+        case [StringConstraints() as rule] if inner is str:
+            return _shaped_text(rule)
+        case [Ge(ge=least), Le(le=most)] if inner == Number:
+            return lambda value: _number(value) and bool(least <= value <= most)
+        case _:
+            return _unknown
+
+
+def _parts_of(rule: Any) -> list[Any]:
+    return list(rule.metadata) if isinstance(rule, FieldInfo) else [rule]
 
 
 def _shaped_text(rule: StringConstraints) -> QuickCheck:
@@ -137,14 +142,6 @@ def _shaped_text(rule: StringConstraints) -> QuickCheck:
         and (most is None or len(value) <= most)
         and shape.fullmatch(value) is not None
     )
-
-
-def _bounded_number(bounds: list[Any]) -> QuickCheck:
-    match bounds:
-        case [Ge(ge=least), Le(le=most)]:
-            return lambda value: _number(value) and bool(least <= value <= most)
-        case _:
-            return _unknown
 
 
 def _part(model: type[Part]) -> QuickCheck:
