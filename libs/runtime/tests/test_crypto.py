@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from passferry_runtime.crypto import DecryptionFailed, KeyRing, KeyRingInvalid
+from passferry_runtime.crypto import DecryptionFailed, KeyRing, KeyRingInvalid, key_id_of
 
 CONTEXT = "workspace-1:passes.authentication_token:pass-1"
 
@@ -121,3 +121,15 @@ def test_a_generated_ring_has_a_fresh_key_of_256_bits():
     rings = [json.loads(KeyRing.generate()) for _ in range(2)]
     assert all(len(base64.b64decode(ring["keys"]["k1"])) == 32 for ring in rings)
     assert rings[0] != rings[1]
+
+
+def test_a_ciphertext_says_which_key_of_the_ring_it_needs():
+    sealed = ring_of("k-ü", "k1", "k-ü").encrypt(b"secret", context=CONTEXT)
+    assert key_id_of(sealed) == "k-ü"
+
+
+@pytest.mark.parametrize(
+    "given", [b"", b"\x00", b"\x01", b"\x01\x00", b"\x01\x04go", b"\x01\x02\xff\xfe", b"\x02\x01k"]
+)
+def test_what_is_no_ciphertext_needs_no_key(given):
+    assert key_id_of(given) is None

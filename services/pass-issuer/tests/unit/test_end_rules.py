@@ -14,6 +14,7 @@ from passferry_pass_issuer.domain.end_rules import (
     check_not_over,
     ended_by_rule,
     moment_of,
+    rules_over,
     with_end,
 )
 from passferry_pass_issuer.domain.google_states import google_state
@@ -212,3 +213,38 @@ def test_a_rule_that_cannot_be_kept_is_refused_with_its_path(given, where):
     with pytest.raises(ContentRejected) as refused:
         parse_template_content({"apple": APPLE, "ends_when": given})
     assert refused.value.field == where
+
+
+SPENT, USED, DATED = {"balance_spent": True}, {"uses": 3}, {"date_field": "until"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "over"),
+    [
+        ({}, []),
+        ({"balance_minor": 0}, []),
+        # It rests for five minutes, and ends then.
+        ({"balance_minor": 0, "redeemed_version": 1}, [0]),
+        ({"uses": 3}, [1]),
+        ({"uses": 3, "balance_minor": 0, "redeemed_version": 3}, [0, 1]),
+        ({"field_values": {"until": "2026-05-13"}}, [2]),
+        ({"field_values": {"until": "2026-05-14"}}, []),
+        ({"field_values": {"until": "2026-05-14T12:03:00Z"}}, []),
+        ({"field_values": {"until": "2026-05-14T12:00:00Z"}}, [2]),
+        ({"uses": 3, "status": PassStatus.VOIDED}, []),
+    ],
+)
+def test_the_rules_that_would_end_a_pass_now_are_named_by_their_places(changes, over):
+    found = rules_over(card(**changes), rules(SPENT, USED, DATED), time_zone=None, now=NOW)
+    assert found == over
+    # The same rules end it, and no other.
+    at, _ = end_of(card(**changes), SPENT, USED, DATED)
+    is_ending = at is not None and at <= NOW + SPENT_RESTS
+    assert bool(over) <= is_ending
+
+
+def test_a_date_that_is_none_is_refused_as_the_rule_would_refuse_it():
+    with pytest.raises(ContentRejected, match="must be a day"):
+        rules_over(
+            card(field_values={"until": "soon"}), rules(DATED, USED), time_zone=None, now=NOW
+        )
