@@ -5,6 +5,8 @@ proves: J7, J15
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -413,17 +415,26 @@ def calls(world: Any, scope: str) -> int:
     return [each["call"] for each in world.google.log.since(0, 1_000)].count(scope)
 
 
-async def one_waits(world: Any, shop: Any, pass_id: UUID) -> None:
-    """A message of `pass_id` waits for a credential, which the shop has and has not told yet."""
-    account, shop.google_account = shop.google_account, None
-    await shop.tell_credentials()
+@asynccontextmanager
+async def one_waiting(world: Any) -> AsyncIterator[tuple[Any, UUID, Any]]:
+    """A shop, its pass, and a message of that which waits for a credential that is not told yet."""
+    shop = await world.workspace(google=True)
+    await shop.tell_template()
+    async with world.harness.recording(DELIVERY_COMPLETED) as heard:
+        async with world.notifier():
+            pass_id = await on_google(shop, heard)
+        account, shop.google_account = shop.google_account, None
+        await shop.tell_credentials()
+        # What was told before it begins is known before it sends anything.
+        async with world.notifier():
+            await shop.tell_message("m-1", WORDS, pass_id=pass_id)
 
-    async def is_waiting() -> bool:
-        await shop.tell_message("m-1", WORDS, pass_id=pass_id)
-        return [each["reason"] for each in await stored(world)] == ["credential_missing"]
+            async def is_waiting() -> bool:
+                return [each["reason"] for each in await stored(world)] == ["credential_missing"]
 
-    await eventually(is_waiting)
-    shop.google_account = account
+            await eventually(is_waiting)
+            shop.google_account = account
+            yield shop, pass_id, heard
 
 
 async def claimed(store: PostgresMessages, shop: Any, lease_s: float = 0.0) -> list[GoogleMessage]:
@@ -433,11 +444,7 @@ async def claimed(store: PostgresMessages, shop: Any, lease_s: float = 0.0) -> l
 
 
 async def test_a_message_that_only_waited_is_not_asked_for_first(world: Any) -> None:
-    shop = await world.workspace(google=True)
-    await shop.tell_template()
-    async with world.notifier(), world.harness.recording(DELIVERY_COMPLETED) as heard:
-        pass_id = await on_google(shop, heard)
-        await one_waits(world, shop, pass_id)
+    async with one_waiting(world) as (shop, _, heard):
         await shop.tell_credentials()
         [done] = await heard.expect(DeliveryCompleted, 1, where=of_message)
     assert (done.outcome, done.attempts) == (DeliveryOutcome.DELIVERED, 1)
@@ -446,11 +453,7 @@ async def test_a_message_that_only_waited_is_not_asked_for_first(world: Any) -> 
 
 
 async def test_one_that_was_begun_and_never_reported_is_asked_for(world: Any) -> None:
-    shop = await world.workspace(google=True)
-    await shop.tell_template()
-    async with world.notifier(), world.harness.recording(DELIVERY_COMPLETED) as heard:
-        pass_id = await on_google(shop, heard)
-        await one_waits(world, shop, pass_id)
+    async with one_waiting(world) as (shop, _, heard):
         async with Database.open(world.harness.app_url("notifier"), service="notifier") as database:
             store = PostgresMessages(database)
             [message] = await claimed(store, shop)
@@ -483,15 +486,10 @@ async def test_a_text_that_google_refuses_costs_no_other_message(world: Any) -> 
 async def test_what_ended_while_its_message_was_in_line_gets_none(
     world: Any, is_erased: bool
 ) -> None:
-    shop = await world.workspace(google=True)
-    await shop.tell_template()
     async with (
-        world.notifier(),
-        world.harness.recording(DELIVERY_COMPLETED) as heard,
+        one_waiting(world) as (shop, pass_id, _),
         Database.open(world.harness.app_url("notifier"), service="notifier") as database,
     ):
-        pass_id = await on_google(shop, heard)
-        await one_waits(world, shop, pass_id)
         store = PostgresMessages(database)
         [message] = await claimed(store, shop, lease_s=600.0)
         [target] = (await store.targets([message]))[message.key]

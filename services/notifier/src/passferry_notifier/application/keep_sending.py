@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -36,6 +37,13 @@ class Channel:
     claim_due: Claim
 
 
+@dataclass(slots=True)
+class _Change:
+    """`left`: of those that were tried before it, whose outcome is not stored; None at first."""
+
+    left: set[UUID] | None = None
+
+
 @dataclass(kw_only=True)
 class KeepSending:
     """Runs until stopped: claims, renews leases, prunes, and stores outcomes."""
@@ -47,14 +55,14 @@ class KeepSending:
     clock: Clock
     lease_s: float
     retention: timedelta
-    _changed: set[UUID] = field(default_factory=set)
+    _changed: dict[UUID, _Change] = field(default_factory=dict)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _renewed_at: float = 0.0
     _pruned_at: float = 0.0
 
     def credentials_changed(self, workspace_id: UUID) -> None:
         """What waited for a credential of this workspace is tried soon."""
-        self._changed.add(workspace_id)
+        self._changed[workspace_id] = _Change()
 
     def stop(self) -> None:
         self._stopping.set()
@@ -114,13 +122,30 @@ class KeepSending:
         return found
 
     async def _reschedule(self) -> None:
-        while self._changed:
-            workspace_id = self._changed.pop()
-            try:
-                await self.deliveries.reschedule(workspace_id, now=self.clock.now())
-            except BaseException:
-                self._changed.add(workspace_id)
-                raise
+        """And again when what was tried with the credential of before is stored: that it is to
+        wait was decided too early."""
+        underway = self._underway() if self._changed else {}
+        for workspace_id, change in list(self._changed.items()):
+            left = underway[workspace_id]
+            if change.left is not None:
+                left = left & change.left
+                if left == change.left:
+                    continue
+            await self.deliveries.reschedule(workspace_id, now=self.clock.now())
+            if self._changed[workspace_id] is not change:
+                continue  # changed once more meanwhile
+            if left:
+                change.left = left
+            else:
+                del self._changed[workspace_id]
+
+    def _underway(self) -> Mapping[UUID, set[UUID]]:
+        """Deliveries that are held here, or whose outcome is, by workspace."""
+        found: dict[UUID, set[UUID]] = defaultdict(set)
+        held = (each for channel in self.channels for each in channel.dispatcher.held())
+        for delivery in (*held, *self.recorder.unstored()):
+            found[delivery.workspace_id].add(delivery.delivery_id)
+        return found
 
     async def _renew(self) -> None:
         now = asyncio.get_running_loop().time()

@@ -42,12 +42,17 @@ class Recorder:
     policy: RetryPolicy
     breaker: TokenBreaker = field(default_factory=TokenBreaker)
     _waiting: deque[Completion] = field(default_factory=deque)
+    _storing: Sequence[Completion] = ()
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _stopping: bool = False
 
     @property
     def backlog(self) -> int:
         return len(self._waiting)
+
+    def unstored(self) -> list[Delivery]:
+        """Those whose outcome the store does not know yet."""
+        return [each.delivery for each in (*self._storing, *self._waiting)]
 
     def add(self, deliveries: Sequence[Delivery], verdict: Verdict) -> None:
         for delivery in deliveries:
@@ -66,7 +71,9 @@ class Recorder:
                 await self._arrived.wait()
                 continue
             batch = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+            self._storing = batch
             await self._store(batch)
+            self._storing = ()
 
     async def _store(self, batch: list[Completion]) -> None:
         now = self.clock.now()
