@@ -100,33 +100,18 @@ def pass_content(
         for group, items in apple.fields.items()
     }
     return replace(
-        own_content(subject, apple, pass_type_identifier),
+        outline(subject, apple, pass_type_identifier),
         fields=fields,
         barcodes=tuple(
             barcode
             for content in apple.barcodes
             if (barcode := _barcode(content, subject)) is not None
         ),
-        expires_at=subject.expires_at,
-        document=document(subject, apple),
-    )
-
-
-def own_content(
-    subject: RenderSubject, apple: AppleContent, pass_type_identifier: str
-) -> PassContent:
-    """The outline, and what few templates leave to the pass besides its fields and barcodes."""
-    return PassContent(
-        identity=_identity(subject, apple, pass_type_identifier),
-        # The template was checked for its style and groups when it was parsed.
-        style=cast("Any", apple.style),
-        transit_type=cast("Any", apple.transit_type),
-        is_voided=subject.status is not PassStatus.ACTIVE,
-        is_sharing_prohibited=apple.is_sharing_prohibited,
         nfc=_nfc(apple, subject),
         relevant_dates=tuple(
             found for read in relevant_dates(apple) if (found := read(subject)) is not None
         ),
+        expires_at=subject.expires_at,
         grouping_identifier=evaluate_text(apple.grouping_identifier, subject),
         featured_actions=tuple(
             FeaturedAction(
@@ -137,6 +122,7 @@ def own_content(
         app_launch_url=evaluate_text(apple.app_launch_url, subject),
         semantics=_drawn(apple.semantics, subject, "apple.semantics", semantics_place()),
         links=_links(apple, subject),
+        document=document(subject, apple),
     )
 
 
@@ -144,6 +130,7 @@ def outline(subject: RenderSubject, apple: AppleContent, pass_type_identifier: s
     """Who issues the pass, what kind it is, and whether it ended."""
     return PassContent(
         identity=_identity(subject, apple, pass_type_identifier),
+        # The template was checked for its style and groups when it was parsed.
         style=cast("Any", apple.style),
         transit_type=cast("Any", apple.transit_type),
         is_voided=subject.status is not PassStatus.ACTIVE,

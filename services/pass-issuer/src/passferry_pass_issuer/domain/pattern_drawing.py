@@ -64,13 +64,6 @@ ABSENT: Final = Absent()
 Drawing = Callable[[RenderSubject], Any]
 
 
-def draw(
-    pattern: JsonPattern, subject: RenderSubject, path: str, place: _P, writer_of: WriterOf[_P]
-) -> Any:
-    """What `drawing` gives, for one pass."""
-    return drawing(pattern, path, place, writer_of)(subject)
-
-
 def drawing(pattern: JsonPattern, path: str, place: _P, writer_of: WriterOf[_P]) -> Drawing:
     """Draws one pass after the other; all that places decide is decided here.
 
