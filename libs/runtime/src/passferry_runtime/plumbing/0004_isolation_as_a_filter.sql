@@ -1,13 +1,14 @@
 -- Each statement names its workspaces itself. Were the policy's list, whose length nobody knows, a
 -- condition of the index as well, then on tables without statistics (all new ones, for a minute)
 -- every index that begins with workspace_id would seem as good as the primary key, and a look-up
--- by key would read all rows of its workspace. `IS TRUE` makes the policy a filter, and no more.
+-- by key would read all rows of its workspace. `IS TRUE` makes the policy a filter, and no more; the
+-- SELECT within has the list read once for a statement, and not for each row.
 CREATE OR REPLACE FUNCTION isolate_by_workspace(table_name text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM force_row_security(table_name);
     EXECUTE format(
         'CREATE POLICY workspace_isolation ON %I'
-        ' USING ((workspace_id = ANY (nullif(current_setting(''app.workspace_ids'', true), '''')::uuid[])) IS TRUE)'
+        ' USING ((workspace_id = ANY ((SELECT nullif(current_setting(''app.workspace_ids'', true), '''')::uuid[])::uuid[])) IS TRUE)'
         ' WITH CHECK (workspace_id = ANY (nullif(current_setting(''app.workspace_ids'', true), '''')::uuid[]))',
         table_name);
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %I TO %I', table_name, app_role());
@@ -23,7 +24,7 @@ BEGIN
     LOOP
         EXECUTE format(
             'ALTER POLICY workspace_isolation ON %I'
-            ' USING ((workspace_id = ANY (nullif(current_setting(''app.workspace_ids'', true), '''')::uuid[])) IS TRUE)',
+            ' USING ((workspace_id = ANY ((SELECT nullif(current_setting(''app.workspace_ids'', true), '''')::uuid[])::uuid[])) IS TRUE)',
             isolated);
     END LOOP;
 END $$;
