@@ -5,8 +5,11 @@ from __future__ import annotations
 import httpx
 import pytest_asyncio
 
+from passferry_testing.virtual_iphone_fleet import KEEPALIVE_EXPIRY_S
+
 
 @pytest_asyncio.fixture
 async def http_client():
-    async with httpx.AsyncClient(timeout=20, trust_env=False) as client:
+    limits = httpx.Limits(keepalive_expiry=KEEPALIVE_EXPIRY_S)
+    async with httpx.AsyncClient(timeout=20, limits=limits, trust_env=False) as client:
         yield client

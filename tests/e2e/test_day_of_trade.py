@@ -17,6 +17,7 @@ from passferry_demo.story import Story
 from passferry_runtime.tracing import new_traceparent
 from passferry_testing.pass_reader import verify_with_openssl
 from passferry_testing.virtual_iphone import SAFARI
+from passferry_testing.virtual_iphone_fleet import KEEPALIVE_EXPIRY_S
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(420)]
 
@@ -33,8 +34,9 @@ def platform():
 
 @contextlib.asynccontextmanager
 async def opened_story(platform):
+    limits = httpx.Limits(keepalive_expiry=KEEPALIVE_EXPIRY_S)
     async with (
-        httpx.AsyncClient(timeout=20, trust_env=False) as http,
+        httpx.AsyncClient(timeout=20, limits=limits, trust_env=False) as http,
         Story(platform, http, EXAMPLES).open() as story,
     ):
         yield story

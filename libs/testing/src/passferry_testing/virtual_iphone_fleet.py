@@ -22,12 +22,18 @@ from passferry_testing.virtual_iphone import (
 from passferry_testing.virtual_iphone_statistics import PhoneStatistics
 
 DEFAULT_CONCURRENCY = 32
+#: Servers close a connection that is idle for 5 s; one that is just being closed is not used again.
+KEEPALIVE_EXPIRY_S = 2.0
 
 
 @contextlib.asynccontextmanager
 async def phone_client(concurrency: int = DEFAULT_CONCURRENCY) -> AsyncIterator[httpx.AsyncClient]:
     """An HTTP/1.1 keep-alive client with as many connections as phones act at once."""
-    limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
+    limits = httpx.Limits(
+        max_connections=concurrency,
+        max_keepalive_connections=concurrency,
+        keepalive_expiry=KEEPALIVE_EXPIRY_S,
+    )
     # Loopback services have plain HTTP or a throw-away certificate.
     async with httpx.AsyncClient(limits=limits, trust_env=False, verify=False) as client:
         yield client

@@ -20,13 +20,14 @@ from passferry_demo.report import print_addresses, print_summary
 from passferry_demo.story import Outcome, Story
 from passferry_demo.supervised import ProcessEnded
 from passferry_devstack import BackendUnavailable
+from passferry_testing.virtual_iphone_fleet import KEEPALIVE_EXPIRY_S
 
 EXAMPLES = Path(__file__).resolve().parents[4] / "examples" / "cafe"
 LINES_PER_SECOND = 60.0
 
 
 async def tell_story(console: Console, platform: Platform, *, pace: float | None) -> Outcome:
-    limits = httpx.Limits(max_connections=64)
+    limits = httpx.Limits(max_connections=64, keepalive_expiry=KEEPALIVE_EXPIRY_S)
     async with (
         httpx.AsyncClient(timeout=20, limits=limits, trust_env=False) as http,
         Story(platform, http, EXAMPLES).open() as story,
