@@ -110,6 +110,13 @@ def test_a_link_that_browsers_would_cut_names_the_object_only(account, read):
     assert lengths[False] > MAX_JWT_CHARACTERS - 8
 
 
+def test_the_length_of_a_link_is_known_before_it_is_signed_whatever_the_key(info):
+    # A key of 2,049 bits signs with 257 bytes.
+    odd = rsa.generate_private_key(public_exponent=65537, key_size=2049)
+    account = load_service_account(info | {"private_key": pem(odd)})
+    assert account.signature_size == len(account.signer.sign(b"anything"))
+
+
 def test_links_lead_to_another_page_where_one_is_given(account):
     for base in ("http://127.0.0.1:9/save", "http://127.0.0.1:9/save/"):
         assert link_to(account, BODY, base_url=base).url.startswith("http://127.0.0.1:9/save/ey")

@@ -30,6 +30,10 @@ UNSIGNED_REVISIONS = Counter(
     "passferry_unsigned_revisions_total",
     "Revisions made without a signature, because no identity can sign them",
 )
+SIGNING_PROCESSES_ENDED = Counter(
+    "passferry_issuer_signing_processes_ended_total",
+    "Signing processes that ended although nobody asked them to; each is started again when needed",
+)
 PASS_EVENTS = Counter(
     "passferry_issuer_pass_events_total",
     "Events about passes: new, or old because a newer version was applied",

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 
+import psutil
 import pytest
 from cryptography import x509
 
@@ -153,3 +154,31 @@ async def test_a_pass_that_another_process_signed_is_accepted_by_openssl(
         said = await openssl_says(tmp_path, rendered, authority.root_pem)
     assert "Verification successful" in said, said
     assert signer.names_seen == {KEY_NAME}
+
+
+async def test_a_change_that_cannot_be_signed_is_told_so_and_goes_through_later(
+    harness, make, authority, monkeypatch
+):
+    async with make.open_office(harness, authority=authority) as office:
+        workspace_id = await office.workspace()
+        program_id = await office.program(workspace_id)
+        await office.give_identity(
+            workspace_id, authority, pass_type=make.pass_type, team=make.team
+        )
+        base = f"/workspaces/{workspace_id}/passes"
+        made = await office.call(
+            "POST", base, status=201, json={"program_id": program_id, "external_id": "A-1"}
+        )
+        await office.hear(opening(office, workspace_id, made["pass_id"]))
+        with monkeypatch.context() as away:
+            away.setattr(sys, "executable", "/no/such/program")
+            for each in psutil.Process().children():
+                if any("signing_process" in part for part in each.cmdline()):
+                    each.kill()
+            refused = await office.call("POST", f"{base}/{made['pass_id']}/void", status=503)
+        assert refused["code"] == "signing_unavailable"
+        voided = await office.call("POST", f"{base}/{made['pass_id']}/void")
+        assert voided["status"] == "voided"
+        rendered = (await office.events(PassRendered))[-1]
+        assert rendered.apple.signature is not None
+        assert '"voided":true' in rendered.apple.pass_json

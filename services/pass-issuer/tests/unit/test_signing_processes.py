@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import signal
 import sys
 from datetime import UTC, datetime
@@ -28,11 +29,13 @@ from passferry_pass_issuer.adapters.signing_frames import (
 )
 from passferry_pass_issuer.adapters.signing_processes import (
     CHUNK,
-    SigningInterrupted,
+    MAX_ASKED,
     SigningKeyRefused,
     SigningProcesses,
+    given_to_signing,
 )
-from passferry_pass_issuer.application.ports import GoogleCredential
+from passferry_pass_issuer.application.ports import GoogleCredential, SigningUnavailable
+from passferry_pass_issuer.entrypoints.check_signing import signing_check
 from passferry_testing.harness import eventually
 
 pytestmark = pytest.mark.unit
@@ -48,11 +51,20 @@ from passferry_pass_issuer.adapters.signing_processes import SigningProcesses
 
 async def main():
     signing = SigningProcesses(1)
-    process = await signing._processes[0].start()
-    print(process.pid, flush=True)
+    running = await signing._processes[0].start()
+    print(running.process.pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 
 asyncio.run(main())
+"""
+
+
+DUMPABLE = """
+import ctypes, resource
+from passferry_pass_issuer.adapters.signing_process import leave_no_key_behind
+leave_no_key_behind()
+PR_GET_DUMPABLE = 3
+print(ctypes.CDLL(None).prctl(PR_GET_DUMPABLE), *resource.getrlimit(resource.RLIMIT_CORE))
 """
 
 
@@ -91,8 +103,8 @@ def verify(key: rsa.RSAPrivateKey, values: list[bytes], messages: list[bytes]) -
 
 
 def running(signing: SigningProcesses) -> list[psutil.Process]:
-    held = [each._process for each in signing._processes]
-    return [psutil.Process(each.pid) for each in held if each and each.returncode is None]
+    held = [each._running for each in signing._processes]
+    return [psutil.Process(each.process.pid) for each in held if each and not each.has_ended]
 
 
 def is_gone(process: psutil.Process) -> bool:
@@ -165,24 +177,49 @@ async def test_what_a_killed_process_was_asked_is_signed_by_the_next(signing, ke
 
 async def test_a_process_that_hangs_is_replaced(signing, key, monkeypatch):
     await signing.values(pem_of(key), MESSAGES[:1])
-    monkeypatch.setattr(signing_processes, "ANSWER_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(signing_processes, "PATIENCE_S", 0.3)
     hung = running(signing)
     for each in hung:
         each.suspend()
     asked = asyncio.create_task(signing.values(pem_of(key), MESSAGES[:3]))
     await eventually(lambda: any(is_gone(each) for each in hung))
-    monkeypatch.setattr(signing_processes, "ANSWER_TIMEOUT_S", 30.0)
+    monkeypatch.setattr(signing_processes, "PATIENCE_S", 30.0)
     verify(key, await asked, MESSAGES[:3])
 
 
 async def test_a_process_that_cannot_start_is_a_passing_fault(signing, key, monkeypatch):
-    # Backends that are away are told as errors of the system, and waited for.
-    monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(SigningInterrupted) as fault:
-        await signing.values(pem_of(key), MESSAGES)
-    assert isinstance(fault.value, OSError)
+    probe = signing_check(lambda: signing.faults).probe
+    for program in ("/bin/false", "/no/such/program"):
+        monkeypatch.setattr(sys, "executable", program)
+        with pytest.raises(SigningUnavailable) as fault:
+            await signing.start()
+        # Backends that are away are told as errors of the system, and waited for.
+        assert isinstance(fault.value, OSError)
+        with pytest.raises(SigningUnavailable):
+            await signing.values(pem_of(key), MESSAGES)
+        assert (await probe()).state == "degraded"
     monkeypatch.undo()
     verify(key, await signing.values(pem_of(key), MESSAGES), MESSAGES)
+    await signing.start()
+    assert (await probe()).state == "ok"
+
+
+async def test_who_gives_up_leaves_no_room_to_others_before_the_answer(key, monkeypatch):
+    signing = SigningProcesses(1)
+    await signing.start()
+    [process] = running(signing)
+    process.suspend()
+    monkeypatch.setattr(signing_processes, "VALUES_TIMEOUT_S", 0.2)
+    for _ in range(3):
+        with pytest.raises(SigningUnavailable):
+            await signing.values(pem_of(key), MESSAGES * 10)
+    [held] = signing._processes
+    assert len(held._running._waiting) == held.asked == MAX_ASKED
+    process.resume()
+    monkeypatch.undo()
+    verify(key, await signing.values(pem_of(key), MESSAGES), MESSAGES)
+    assert held.asked == 0
+    await signing.close()
 
 
 async def test_a_key_that_signs_nothing_is_refused_and_its_neighbours_go_on(signing, key):
@@ -226,9 +263,19 @@ async def test_a_signing_process_is_told_no_setting_and_leaves_no_key_behind(
     monkeypatch.setenv("PASSFERRY_DATABASE_URL", "postgresql://planted-secret")
     await signing.values(pem_of(key), MESSAGES[:1])
     [process] = running(signing)
-    assert "planted-secret" not in str(process.environ())
-    assert "PRIVATE KEY" not in str(process.environ()) + str(process.cmdline())
-    assert process.rlimit(psutil.RLIMIT_CORE) == (0, 0)
+    if os.geteuid() == 0:  # nobody else may look
+        assert "planted-secret" not in str(process.environ())
+    assert "planted-secret" not in str(given_to_signing())
+    assert "PRIVATE KEY" not in str(process.cmdline())
+
+
+async def test_a_signing_process_can_leave_no_key_in_a_dump():
+    # proves: A14
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", DUMPABLE, stdout=asyncio.subprocess.PIPE
+    )
+    told, _ = await program.communicate()
+    assert told.split() == [b"0", b"0", b"0"]
 
 
 @given(st.lists(st.binary(max_size=300), max_size=20))

@@ -83,7 +83,7 @@ def load_service_account(info: Mapping[str, Any]) -> ServiceAccount:
         project_id=project if isinstance(project, str) else None,
         token_uri=_text(info, "token_uri", _URL),
         signer=signer,
-        signature_size=key.key_size // 8,
+        signature_size=(key.key_size + 7) // 8,
     )
 
 

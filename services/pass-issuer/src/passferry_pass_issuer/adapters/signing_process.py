@@ -6,6 +6,7 @@ ends when its input does, which is also when the parent was killed. Keys are in 
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import resource
@@ -14,7 +15,6 @@ import sys
 from collections.abc import Callable
 from typing import BinaryIO
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -28,6 +28,7 @@ from passferry_pass_issuer.adapters.signing_frames import (
 )
 
 #: Loading a key takes longer than a signature, so the last ones are kept.
+PR_SET_DUMPABLE = 4
 MAX_KEYS, MAX_KEY_BYTES = 1_000, 16_000_000
 
 _PKCS1, _SHA256, _ECDSA = padding.PKCS1v15(), hashes.SHA256(), ec.ECDSA(hashes.SHA256())
@@ -37,11 +38,7 @@ Keys = RecentlyUsed[bytes, Sign]
 
 
 def _signing(pem: bytes) -> Sign:
-    """Raises `ValueError` when it is no private key that signs passes."""
-    try:
-        key = load_pem_private_key(pem, password=None)
-    except (TypeError, UnsupportedAlgorithm) as error:  # encrypted, or of an unknown kind
-        raise ValueError("no readable private key") from error
+    key = load_pem_private_key(pem, password=None)
     if isinstance(key, rsa.RSAPrivateKey):
         return lambda message: key.sign(message, _PKCS1, _SHA256)
     if isinstance(key, ec.EllipticCurvePrivateKey):
@@ -50,16 +47,24 @@ def _signing(pem: bytes) -> Sign:
 
 
 def _answer_to(body: bytes, keys: Keys) -> bytes:
-    pem, *messages = parts_of(body)
+    parts = parts_of(body)
+    if not parts:
+        return frame_of([])
+    pem, *messages = parts
+    try:
+        sign = _signing_with(pem, keys)
+        return frame_of([sign(message) for message in messages])
+    except Exception:  # whatever a key does, the others are signed with
+        return frame_of([])
+
+
+def _signing_with(pem: bytes, keys: Keys) -> Sign:
     name = hashlib.sha256(pem).digest()
     sign = keys.get(name)
     if sign is None:
-        try:
-            sign = _signing(pem)
-        except ValueError:
-            return frame_of([])
+        sign = _signing(pem)
         keys.keep(name, sign, size=len(pem))
-    return frame_of([sign(message) for message in messages])
+    return sign
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
@@ -73,12 +78,19 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         answers.flush()
 
 
+def leave_no_key_behind() -> None:
+    """Neither in a file nor for another process of the same user."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        # The limit does not bind dumps that go to a program.
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
 def main() -> None:
     # The parent is asked to end, and still has signatures to get when it drains.
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
-    # No key shall be left behind in a file.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    leave_no_key_behind()
     try:
         serve(sys.stdin.buffer, sys.stdout.buffer)
     except BrokenPipeError:

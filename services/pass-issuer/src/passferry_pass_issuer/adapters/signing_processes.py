@@ -11,7 +11,7 @@ import os
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from passferry_pass_issuer.adapters.signing_frames import (
     SIZE_BYTES,
@@ -19,23 +19,33 @@ from passferry_pass_issuer.adapters.signing_frames import (
     frame_of,
     parts_of,
 )
+from passferry_pass_issuer.application.ports import SigningUnavailable
+from passferry_pass_issuer.metrics import SIGNING_PROCESSES_ENDED
 from passferry_runtime.logging import get_logger
 
 log = get_logger(__name__)
 
 #: Their answer fits into a pipe, so that a process goes on while the event loop is busy.
 CHUNK = 32
-#: Chunks that wait at one process or are being signed there.
+#: Requests in the pipe of one process, with or without somebody who still waits for the answer.
 MAX_ASKED = 64
 TRIES = 3
 PAUSE_S = 0.05
-#: For all that may wait there, with the slowest keys.
-ANSWER_TIMEOUT_S = 30.0
+#: A process that gives no answer for so long, while it is asked, is ended.
+PATIENCE_S = 10.0
+#: For everything that is asked for at once: who asks has rows of the database locked meanwhile.
+VALUES_TIMEOUT_S = 20.0
 END_TIMEOUT_S = 5.0
 
+#: What an interpreter and OpenSSL are found and set up by. Nothing else of the service's
+#: environment is told: it names databases, key rings and tokens.
+ENVIRONMENT = (
+    *("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV"),
+    *("OPENSSL_CONF", "OPENSSL_MODULES"),
+)
 
-class SigningInterrupted(ConnectionError):
-    """The process ended or gave no answer; what was asked may be asked again."""
+#: Asks for nothing, to see that a process answers.
+GREETING = frame_of([])
 
 
 class SigningKeyRefused(Exception):
@@ -48,7 +58,13 @@ class SigningProcesses:
     def __init__(self, number: int) -> None:
         self._processes = [_SigningProcess() for _ in range(number)]
 
+    @property
+    def faults(self) -> int:
+        """How many could not be started when they were last needed."""
+        return sum(each.is_faulty for each in self._processes)
+
     async def start(self) -> None:
+        """Raises `SigningUnavailable` when one of them does not answer."""
         await asyncio.gather(*(each.start() for each in self._processes))
 
     async def close(self) -> None:
@@ -57,11 +73,17 @@ class SigningProcesses:
     async def values(self, private_key_pem: bytes, messages: Sequence[bytes]) -> list[bytes]:
         """A signature value over each message, in their order: PKCS#1 v1.5 or ECDSA, SHA-256.
 
-        Raises `SigningKeyRefused`, or `SigningInterrupted` when trying again did not help.
+        Raises `SigningKeyRefused`, or `SigningUnavailable` when trying again did not help.
         """
         chunks = [messages[start : start + CHUNK] for start in range(0, len(messages), CHUNK)]
-        signed = await asyncio.gather(*(self._chunk(private_key_pem, chunk) for chunk in chunks))
-        return [value for chunk in signed for value in chunk]
+        try:
+            async with asyncio.timeout(VALUES_TIMEOUT_S), asyncio.TaskGroup() as group:
+                asked = [group.create_task(self._chunk(private_key_pem, each)) for each in chunks]
+        except TimeoutError:
+            raise SigningUnavailable("no signatures in time") from None
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        return [value for chunk in asked for value in chunk.result()]
 
     async def _chunk(self, private_key_pem: bytes, messages: Sequence[bytes]) -> list[bytes]:
         request = frame_of([private_key_pem, *messages])
@@ -69,7 +91,7 @@ class SigningProcesses:
             process = min(self._processes, key=lambda each: each.asked)
             try:
                 values = parts_of(await process.ask(request))
-            except SigningInterrupted:
+            except SigningUnavailable:
                 if attempt == TRIES:
                     raise
                 await asyncio.sleep(PAUSE_S * 2**attempt)
@@ -84,92 +106,162 @@ class _SigningProcess:
     def __init__(self) -> None:
         self._starting = asyncio.Lock()
         self._room = asyncio.Semaphore(MAX_ASKED)
-        self._process: Process | None = None
-        self._reader: asyncio.Task[None] | None = None
-        self._waiting: deque[asyncio.Future[bytes]] = deque()
-        #: Requests without an answer yet, also those that wait for room.
+        self._running: _Running | None = None
+        self.is_faulty = False
+        #: Requests that wait for room or in the pipe.
         self.asked = 0
 
     async def ask(self, request: bytes) -> bytes:
-        """The answer's body. Answers come in the order of the requests."""
+        """The answer's body. Raises `SigningUnavailable` when the process ends first."""
         self.asked += 1
         try:
-            async with self._room:
-                process = await self.start()
-                answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-                self._waiting.append(answer)
-                _input_of(process).write(request)
-                try:
-                    async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                        return await answer
-                except TimeoutError:
-                    _kill(process)
-                    raise SigningInterrupted("no answer in time") from None
-        finally:
+            await self._room.acquire()
+        except BaseException:
             self.asked -= 1
+            raise
+        try:
+            running = await self.start()
+        except BaseException:
+            self._answered()
+            raise
+        answer = running.write(request)
+        # Who asked may be gone by then: the request is in the pipe all the same.
+        answer.add_done_callback(lambda _: self._answered())
+        return _body(await asyncio.shield(answer))
 
-    async def start(self) -> Process:
+    def _answered(self) -> None:
+        self.asked -= 1
+        self._room.release()
+
+    async def start(self) -> _Running:
         async with self._starting:
-            if self._process is None or self._reader is None or self._reader.done():
-                self._process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    f"{__package__}.signing_process",
-                    stdin=PIPE,
-                    stdout=PIPE,
-                    env=_without_settings(os.environ),
-                )
-                self._waiting = deque()
-                self._reader = asyncio.create_task(_read(self._process, self._waiting))
-            return self._process
+            if self._running is None or self._running.has_ended:
+                try:
+                    self._running = await _start()
+                except SigningUnavailable:
+                    self.is_faulty = True
+                    raise
+                self.is_faulty = False
+            return self._running
 
     async def close(self) -> None:
-        """It ends as soon as its input does."""
-        process, reader = self._process, self._reader
-        if process is None or reader is None:
-            return
-        _input_of(process).close()
+        if self._running is not None:
+            await self._running.close()
+
+
+class _Running:
+    """A process; answers come in the order of the requests."""
+
+    def __init__(self, process: Process) -> None:
+        assert process.stdin is not None  # noqa: S101  # for the type checker: it has pipes
+        assert process.stdout is not None  # noqa: S101  # for the type checker
+        self.process = process
+        self._requests, self._answers = process.stdin, process.stdout
+        #: None: it ended before it answered.
+        self._waiting: deque[asyncio.Future[bytes | None]] = deque()
+        self._is_closing = False
+        self._patience: asyncio.TimerHandle | None = None
+        self._reader = asyncio.create_task(self._read())
+
+    @property
+    def has_ended(self) -> bool:
+        return self._reader.done()
+
+    def write(self, request: bytes) -> asyncio.Future[bytes | None]:
+        answer: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+        if self.has_ended:
+            answer.set_result(None)
+            return answer
+        if not self._waiting:
+            self._wait_anew()
+        self._waiting.append(answer)
+        try:
+            self._requests.write(request)
+        except RuntimeError:
+            # The pipe is closed already, so the process ends, and its reader says so.
+            self.kill()
+        return answer
+
+    def _wait_anew(self) -> None:
+        self._stop_waiting()
+        self._patience = asyncio.get_running_loop().call_later(PATIENCE_S, self.kill)
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+
+    async def _read(self) -> None:
+        """Hand answers out until the process ends, and tell those who wait that it has."""
+        try:
+            while True:
+                size = body_size(await self._answers.readexactly(SIZE_BYTES))
+                body = await self._answers.readexactly(size)
+                _settle(self._waiting.popleft(), body)
+                if self._waiting:
+                    self._wait_anew()
+                else:
+                    self._stop_waiting()
+        except (asyncio.IncompleteReadError, ConnectionError, ValueError, IndexError):
+            # It ended, or says what nobody asked for.
+            pass
+        finally:
+            self._stop_waiting()
+            self.kill()
+            if not self._is_closing:
+                SIGNING_PROCESSES_ENDED.inc()
+                log.warning("signing_process_ended", requests=len(self._waiting))
+            while self._waiting:
+                _settle(self._waiting.popleft(), None)
+
+    async def close(self) -> None:
+        """It answers what it was asked, and ends as its input does."""
+        self._is_closing = True
+        self._requests.close()
         try:
             async with asyncio.timeout(END_TIMEOUT_S):
-                await asyncio.shield(reader)
-                await process.wait()
+                await asyncio.shield(self._reader)
         except TimeoutError:
-            _kill(process)
-            await process.wait()
+            self.kill()
+        await self.process.wait()
+
+    def kill(self) -> None:
+        if self.process.returncode is None:
+            self.process.kill()
 
 
-async def _read(process: Process, waiting: deque[asyncio.Future[bytes]]) -> None:
-    """Hand answers out until the process ends, and tell those who wait that it has."""
-    assert process.stdout is not None  # noqa: S101  # for the type checker: it has a pipe
+async def _start() -> _Running:
     try:
-        while True:
-            size = body_size(await process.stdout.readexactly(SIZE_BYTES))
-            body = await process.stdout.readexactly(size)
-            answer = waiting.popleft()
-            if not answer.done():
-                answer.set_result(body)
-    except (asyncio.IncompleteReadError, ConnectionError, ValueError, IndexError):
-        # It ended, or says what nobody asked for.
-        pass
-    finally:
-        _kill(process)
-        if waiting:
-            log.warning("signing_process_ended", requests=len(waiting))
-        for answer in waiting:
-            if not answer.done():
-                answer.set_exception(SigningInterrupted("the signing process ended"))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            f"{__package__}.signing_process",
+            stdin=PIPE,
+            stdout=PIPE,
+            env=given_to_signing(),
+        )
+    except OSError as error:
+        raise SigningUnavailable("a signing process cannot be started") from error
+    running = _Running(process)
+    try:
+        _body(await running.write(GREETING))
+    except BaseException:
+        running.kill()
+        raise
+    return running
 
 
-def _input_of(process: Process) -> asyncio.StreamWriter:
-    assert process.stdin is not None  # noqa: S101  # for the type checker: it has a pipe
-    return process.stdin
+def given_to_signing() -> dict[str, str]:
+    """The environment of a signing process."""
+    return {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
 
 
-def _kill(process: Process) -> None:
-    if process.returncode is None:
-        process.kill()
+def _settle(answer: asyncio.Future[bytes | None], body: bytes | None) -> None:
+    # Who greeted the process may have given up.
+    if not answer.done():
+        answer.set_result(body)
 
 
-def _without_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """It needs no database and no key ring, so it shall not know them."""
-    return {name: value for name, value in environment.items() if not name.startswith("PASSFERRY_")}
+def _body(answer: bytes | None) -> bytes:
+    if answer is None:
+        raise SigningUnavailable("the signing process ended")
+    return answer

@@ -42,6 +42,7 @@ from passferry_pass_issuer.entrypoints import (
     kafka_life_routes,
     kafka_routes,
 )
+from passferry_pass_issuer.entrypoints.check_signing import signing_check
 from passferry_pass_issuer.entrypoints.http_work import IssuerApi
 from passferry_pass_issuer.entrypoints.worker_signing_queue import (
     FindUnsignedPasses,
@@ -155,6 +156,7 @@ async def open_press(
             ),
             routes=routes,
             start_signing=signing.start,
+            checks=(signing_check(lambda: signing.faults),),
         )
     finally:
         await signing.close()

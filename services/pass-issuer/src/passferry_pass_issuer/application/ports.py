@@ -108,6 +108,10 @@ class GoogleCredential:
     service_account: dict[str, Any] = field(repr=False)
 
 
+class SigningUnavailable(ConnectionError):
+    """Nothing signs at the moment; what needs a signature is tried again."""
+
+
 class ManifestSigner(Protocol):
     """Makes the signatures of passes; docs/adr/0015 says what a signer elsewhere looks like."""
 
@@ -116,7 +120,8 @@ class ManifestSigner(Protocol):
     ) -> list[bytes]:
         """A detached CMS signature (DER) for each manifest, in their order.
 
-        All or none: what it raises undoes the revision, and its cause is tried again.
+        All or none: what it raises undoes the revision, and its cause is tried again. Raises
+        `SigningUnavailable`.
         """
 
 

@@ -40,7 +40,12 @@ from passferry_pass_issuer.application.edit_templates import (
 from passferry_pass_issuer.application.issue_passes import IssuePasses
 from passferry_pass_issuer.application.keep_brand import KeepBrand
 from passferry_pass_issuer.application.lint_templates import LintTemplate
-from passferry_pass_issuer.application.ports import Passes, Programs, Transaction
+from passferry_pass_issuer.application.ports import (
+    Passes,
+    Programs,
+    SigningUnavailable,
+    Transaction,
+)
 from passferry_pass_issuer.application.publish_and_roll_out import PublishAndRollOut
 from passferry_pass_issuer.application.template_images import StoreTemplateImage
 from passferry_pass_issuer.application.watch_credentials import WatchCredentials
@@ -191,6 +196,9 @@ async def working(
     except CONTENDED as error:
         detail = "others were changing the same; nothing was done, try again"
         raise Problem(503, "busy", detail, retry_after_s=1) from error
+    except SigningUnavailable as error:
+        detail = "passes cannot be signed at the moment; nothing was done, try again"
+        raise Problem(503, "signing_unavailable", detail, retry_after_s=2) from error
     except UNAVAILABLE as error:
         raise Problem(503, "database_unavailable", "try again shortly", retry_after_s=2) from error
 
