@@ -673,6 +673,57 @@ async def test_a_transfer_that_was_not_answered_is_ordered_once_more_under_the_s
     assert len(await office.events(TransferCommand)) == 2
 
 
+async def test_however_often_a_reissue_is_asked_for_the_ledger_is_told_once_an_hour(office, shop):
+    # proves: J93
+    lost = await shop(opening_balance_minor=500)
+    ordered_at = office.clock.now()
+    path = f"{shop.base}/passes/{lost['pass_id']}/reissue"
+    await office.call("POST", path, status=201)
+    told = 1
+    for minutes, is_told in (
+        (61, True),
+        (0, False),
+        (1, False),
+        (58, False),
+        (2, True),
+        (1, False),
+    ):
+        office.clock.advance(timedelta(minutes=minutes))
+        await office.call("POST", path)
+        told += is_told
+        assert len(await office.events(TransferCommand)) == told
+    # For whoever watches it waits since it was ordered.
+    await office.issuer.life.keep_time()
+    assert oldest_moving() == pytest.approx(ordered_at.timestamp())
+    await office.rows("UPDATE pass_issuer.pass_replacement SET told_at = NULL")
+    await office.call("POST", path)
+    await office.call("POST", path)
+    assert len(await office.events(TransferCommand)) == told + 1, "ordered by a release before"
+
+
+async def test_a_transfer_that_is_ordered_anew_has_its_own_hour(office, shop):
+    # proves: J93
+    lost = await shop(opening_balance_minor=500)
+    path = f"{shop.base}/passes/{lost['pass_id']}/reissue"
+    await office.call("POST", path, status=201)
+    office.clock.advance(timedelta(minutes=61))
+    await office.call("POST", path)
+    *_, repeated = await office.events(TransferCommand)
+    await office.hear(
+        answer(repeated, outcome="refused", code="day_limit_exceeded", balance_minor=500)
+    )
+    office.clock.advance(timedelta(minutes=2))
+    # Another try, under another key, is told at once, and again when its own hour is over.
+    for minutes, count in ((0, 3), (59, 3), (2, 4)):
+        office.clock.advance(timedelta(minutes=minutes))
+        await office.call("POST", path)
+        assert len(await office.events(TransferCommand)) == count
+    keys = [
+        each.idempotency_key.rpartition(":")[2] for each in await office.events(TransferCommand)
+    ]
+    assert keys == ["1", "1", "2", "2"]
+
+
 async def a_person_with_many_cards(office, shop):
     """More than two pages of them; one of the first and one of the last are on their way to Bo."""
     program_id = await office.program(

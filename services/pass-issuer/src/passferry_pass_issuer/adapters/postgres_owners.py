@@ -37,18 +37,18 @@ VALUES ($1, $2, $3, $4, $5, $6, $7)
 
 REPLACEMENT = """
 SELECT workspace_id, old_pass_id, new_pass_id, state, attempt, code, left_minor, carried_uses,
-    updated_at
+    updated_at, told_at
 FROM pass_replacement WHERE workspace_id = $1 AND old_pass_id = $2 FOR UPDATE
 """
 
 SAVE_REPLACEMENT = """
 INSERT INTO pass_replacement (workspace_id, old_pass_id, new_pass_id, state, attempt, code,
-    left_minor, carried_uses, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
+    left_minor, carried_uses, created_at, updated_at, told_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)
 ON CONFLICT (workspace_id, old_pass_id) DO UPDATE SET state = excluded.state,
     new_pass_id = excluded.new_pass_id, attempt = excluded.attempt, code = excluded.code,
     left_minor = excluded.left_minor, carried_uses = excluded.carried_uses,
-    updated_at = excluded.updated_at
+    updated_at = excluded.updated_at, told_at = excluded.told_at
 """
 
 USED_SINCE = """
@@ -130,6 +130,7 @@ class PostgresReplacements:
             replacement.left_minor,
             replacement.carried_uses,
             replacement.updated_at,
+            replacement.told_at,
         )
 
     async def used_since(

@@ -231,6 +231,8 @@ class Replacement:
     #: Of the old pass, that the new one was given.
     carried_uses: int = 0
     updated_at: datetime
+    #: When the ledger was told of this transfer last; None: when it was ordered.
+    told_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,6 +46,7 @@ from passferry_runtime.errors import Conflict, NotFound
 MOVING, DONE, FAILED = "moving", "done", "failed"
 KEY_PREFIX = "reissue:"
 #: As long as a record is parked; an answer that did not come by then comes only if somebody asks.
+#: Whoever asks oftener than that tells the ledger nothing new.
 ANSWERED_WITHIN = timedelta(hours=1)
 
 
@@ -83,7 +84,7 @@ class ReissuePass:
     ) -> Reissued:
         """Asking again gives the same follower; a transfer that failed is then ordered anew, to
         another follower where the first has ended. One that the ledger did not answer is told to it
-        once more."""
+        once more, and so once an hour."""
         # Whoever issues locks in this order.
         await self.passes.lock_issuing(work.transaction, workspace_id)
         old = await self.passes.find(work.transaction, workspace_id, reference, for_update=True)
@@ -203,9 +204,11 @@ class ReissuePass:
                 known, state=MOVING, attempt=known.attempt + 1, code=None, updated_at=work.now
             )
             await self._order(work, known)
-        elif known.state == MOVING and work.now - known.updated_at > ANSWERED_WITHIN:
-            # Under the same key the ledger does it once and answers once more.
-            _tell_ledger(work, known)
+        elif known.state == MOVING:
+            told_at = known.told_at or known.updated_at
+            if work.now - told_at > ANSWERED_WITHIN:
+                # Under the same key the ledger does it once and answers once more.
+                await self._tell_ledger(work, known)
         return Reissued(replacement=known, new=new, is_first=False)
 
     async def _order(self, work: Work, replacement: Replacement) -> None:
@@ -214,21 +217,19 @@ class ReissuePass:
         if await self.ended.moving(work.transaction, both):
             # The ledger keeps no order between passes: what comes later would stay on the old one.
             raise Conflict("reissue_moving", "another balance is being moved; try again shortly")
-        await self.replacements.save(work.transaction, replacement)
-        _tell_ledger(work, replacement)
+        await self._tell_ledger(work, replacement)
 
-
-def _tell_ledger(work: Work, replacement: Replacement) -> None:
-    work.transaction.emit(
-        LEDGER_COMMANDS,
-        TransferCommand(
+    async def _tell_ledger(self, work: Work, replacement: Replacement) -> None:
+        """When it was ordered stays as it is: for so long it waits."""
+        await self.replacements.save(work.transaction, replace(replacement, told_at=work.now))
+        command = TransferCommand(
             workspace_id=replacement.workspace_id,
             idempotency_key=key_of(replacement),
             pass_id=replacement.old_pass_id,
             to_pass_id=replacement.new_pass_id,
             reason=REPLACED,
-        ),
-    )
+        )
+        work.transaction.emit(LEDGER_COMMANDS, command)
 
 
 def _field_values(
