@@ -135,6 +135,8 @@ class Shop:
     workspace_id: UUID = field(default_factory=uuid4)
     key: NewApiKey = field(default_factory=new_api_key)
     google_account: dict[str, str] | None = None
+    #: That the account is for.
+    issuer_id: str = ISSUER
     template_id: UUID = field(default_factory=uuid4)
     pass_type: str = field(default_factory=lambda: f"pass.example.{secrets.token_hex(4)}")
     revision_of_credentials: int = 0
@@ -184,7 +186,7 @@ class Shop:
         self.revision_of_credentials += 1
         google = []
         if self.google_account is not None:
-            google = [{"issuer_id": ISSUER, "service_account": self.google_account}]
+            google = [{"issuer_id": self.issuer_id, "service_account": self.google_account}]
         opened = {"apple": [entry or self.certificate()] if apple else [], "google": google}
         sealed = self.world.credentials_ring.encrypt(
             json.dumps(opened).encode(), context=f"workspace.credentials:{self.workspace_id}"

@@ -23,6 +23,7 @@ from passferry_testing.harness import Harness, eventually
 
 pytestmark = pytest.mark.integration
 
+ISSUER = "3388000000000000001"
 #: Of another issuer than the shops': Google knows the account, and lets it change nothing of theirs.
 STRANGER = "3388000000000000002"
 
@@ -60,6 +61,19 @@ async def shop_without_a_right(world: Any) -> Any:
     return shop
 
 
+async def shop_with_an_account_for_another_issuer(world: Any) -> Any:
+    shop = await world.workspace()
+    shop.google_account = world.google.create_service_account(issuer_id=STRANGER)
+    shop.issuer_id = STRANGER
+    await shop.tell_credentials()
+    return shop
+
+
+async def gives_the_right_account(world: Any, shop: Any) -> None:
+    shop.google_account, shop.issuer_id = world.google.create_service_account(), ISSUER
+    await shop.tell_credentials()
+
+
 async def test_a_class_that_is_refused_for_its_credential_comes_with_a_new_one(world: Any) -> None:
     shop = await shop_without_a_right(world)
     async with world.notifier() as running:
@@ -73,14 +87,66 @@ async def test_a_class_that_is_refused_for_its_credential_comes_with_a_new_one(w
 
 
 async def test_a_class_that_lacks_a_credential_comes_when_it_is_there(world: Any) -> None:
-    shop = await world.workspace()
+    shop = await shop_with_an_account_for_another_issuer(world)
     async with world.notifier() as running:
         await shop.tell_template()
         await waits(running, shop, "credential_missing")
-        shop.google_account = world.google.create_service_account()
-        await shop.tell_credentials()
+        await gives_the_right_account(world, shop)
         await eventually(lambda: classes(world) == {shop.class_id})
         await no_class_waits(running)
+
+
+async def waits_for(harness: Harness, shop: Any) -> list[tuple[str | None, bool]]:
+    """Of each class of the workspace why it waits, and whether it has a next time."""
+    async with (
+        Database.open(harness.app_url("notifier"), service="notifier") as database,
+        database.transaction({shop.workspace_id}) as tx,
+    ):
+        rows = await tx.fetch(
+            "SELECT waits_for, next_attempt_at IS NOT NULL AS is_timed FROM google_class"
+            " WHERE workspace_id = $1 ORDER BY class_id",
+            shop.workspace_id,
+        )
+    return [(each["waits_for"], each["is_timed"]) for each in rows]
+
+
+async def test_a_workspace_without_an_account_of_google_is_no_fault_and_is_brought_when_it_has_one(
+    world: Any, harness: Harness
+) -> None:
+    shop = await world.workspace()
+
+    async def is_kept() -> bool:
+        return await waits_for(harness, shop) == [("no_google_account", False)] * 2
+
+    async def waits_no_more() -> bool:
+        return await waits_for(harness, shop) == [(None, False)] * 2
+
+    async with world.notifier() as running:
+        await shop.tell_template(tiers=["gold"])
+        await eventually(is_kept)
+        assert await said_of_classes(running) == ""
+        shop.google_account = world.google.create_service_account()
+        await shop.tell_credentials()
+        await eventually(lambda: classes(world) == {shop.class_id, shop.gold})
+        await eventually(waits_no_more)
+
+
+async def test_a_class_is_no_fault_any_more_once_its_workspace_removed_its_account(
+    world: Any, harness: Harness
+) -> None:
+    shop = await shop_without_a_right(world)
+    async with world.notifier() as running:
+        await shop.tell_template()
+        await waits(running, shop, "permission_denied")
+        shop.google_account = None
+        await shop.tell_credentials()
+        await no_class_waits(running)
+        assert await waits_for(harness, shop) == [("no_google_account", False)]
+    # What came while nobody was there is heard of at the start.
+    shop.google_account = world.google.create_service_account()
+    await shop.tell_credentials()
+    async with world.notifier():
+        await eventually(lambda: classes(world) == {shop.class_id})
 
 
 async def test_an_account_that_google_gives_no_token_is_told_and_made_good(world: Any) -> None:
@@ -131,13 +197,12 @@ def calls(world: Any) -> int:
 
 
 async def test_a_class_that_is_refused_for_itself_in_the_end_waits_no_more(world: Any) -> None:
-    shop = await world.workspace()
+    shop = await shop_with_an_account_for_another_issuer(world)
     world.google.faults.add([GoogleFault(scope="loyaltyclass.insert", status=400)])
     async with world.notifier() as running:
         await shop.tell_template()
         await waits(running, shop, "credential_missing")
-        shop.google_account = world.google.create_service_account()
-        await shop.tell_credentials()
+        await gives_the_right_account(world, shop)
         await no_class_waits(running)
     assert calls(world) == 1
 
@@ -215,3 +280,18 @@ async def test_a_class_that_google_has_never_waits_and_a_newer_version_begins_an
     await store.class_synced(workspace_id, second.class_id, second.body_sha256)
     await waiting.wait(second, "permission_denied", attempts=1, until=now)
     assert await waiting.groups([workspace_id]) == []
+
+
+async def test_what_waits_for_no_time_is_made_due_with_its_workspace_and_no_other(
+    database: Database,
+) -> None:
+    """proves: J72"""
+    now, (mine, theirs) = SystemClock().now(), (uuid4(), uuid4())
+    store, waiting = PostgresGoogle(database), PostgresWaitingClasses(database)
+    await store.store_classes([row(mine), row(theirs), row(mine, 2)])
+    for each in (row(mine), row(theirs)):
+        await waiting.wait(each, "no_google_account", attempts=0, until=None)
+    assert await waiting.groups([mine, theirs]) == []
+    await waiting.make_due([mine], now=now)
+    due = await waiting.claim([mine, theirs], now=now, lease_until=now + timedelta(hours=1))
+    assert [(each.row.workspace_id, each.row.class_id) for each in due] == [(mine, "1.club-1")]

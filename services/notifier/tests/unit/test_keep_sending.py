@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,11 @@ from uuid import UUID, uuid4
 import pytest
 
 from passferry_contracts.types import Channel
-from passferry_notifier.application.keep_sending import KeepSending
+from passferry_notifier.application.keep_sending import (
+    MAX_PRUNED_AT_ONCE,
+    PRUNE_WORKSPACES_AT_ONCE,
+    KeepSending,
+)
 from passferry_notifier.application.ports import Completion
 from passferry_notifier.application.record_outcomes import Recorder
 from passferry_notifier.application.ring_devices import CREDENTIAL_MISSING
@@ -51,9 +55,22 @@ class FakeQueue:
     next_attempt_at: dict[UUID, datetime] = field(default_factory=dict)
     may_store: asyncio.Event = field(default_factory=asyncio.Event)
     rescheduled: int = 0
+    workspaces: list[UUID] = field(default_factory=list)
+    claimed: int = 0
+    #: Workspaces of each statement that prunes, and what comes of it instead of "none".
+    pruned: list[Sequence[UUID]] = field(default_factory=list)
+    prunes: Callable[[Sequence[UUID]], Awaitable[int]] | None = None
 
     async def active_workspaces(self) -> list[UUID]:
-        return []
+        return self.workspaces
+
+    async def claim(self, _workspaces: Sequence[UUID], _now: Any, _lease_until: Any) -> int:
+        self.claimed += 1
+        return 0
+
+    async def prune(self, workspaces: Sequence[UUID], *, before: datetime, limit: int) -> int:
+        self.pruned.append(workspaces)
+        return await self.prunes(workspaces) if self.prunes else 0
 
     async def renew(self, deliveries: Sequence[Delivery], *, lease_until: datetime) -> None: ...
 
@@ -90,7 +107,7 @@ async def sending(queue: FakeQueue, dispatcher: FakeDispatcher) -> AsyncIterator
     unused: Any = SimpleNamespace(completed=lambda *_: None)
     clock = FixedClock(NOW)
     store: Any = queue
-    channel: Any = SimpleNamespace(dispatcher=dispatcher)
+    channel: Any = SimpleNamespace(dispatcher=dispatcher, claim_due=queue.claim)
     credentials: Any = FakeCredentials()
     recorder = Recorder(store=store, cache=unused, meter=unused, clock=clock, policy=RetryPolicy())
     keep = KeepSending(
@@ -140,3 +157,40 @@ async def test_what_was_under_way_with_the_former_credential_is_due_when_it_is_r
         await eventually(lambda: queue.next_attempt_at == {one.delivery_id: NOW})
         await eventually(lambda: not keep._changed)
     assert queue.rescheduled == 2
+
+
+async def test_what_is_due_is_claimed_while_ended_deliveries_cannot_be_pruned() -> None:
+    """proves: A23"""
+
+    async def fail(_workspaces: Sequence[UUID]) -> int:
+        raise TimeoutError
+
+    async def hang(_workspaces: Sequence[UUID]) -> int:
+        return await asyncio.get_running_loop().create_future()
+
+    for prunes in (fail, hang):
+        queue = FakeQueue(workspaces=[WORKSPACE], prunes=prunes)
+        async with sending(queue, FakeDispatcher(has_room=True)):
+            await eventually(lambda queue=queue: queue.claimed >= 2 and queue.pruned != [])
+        assert queue.pruned == [[WORKSPACE]], "not again before its interval"
+
+
+async def test_pruning_names_few_workspaces_at_once_and_one_failure_keeps_none_of_the_others() -> (
+    None
+):
+    workspaces = [uuid4() for _ in range(PRUNE_WORKSPACES_AT_ONCE * 3)]
+    full = [MAX_PRUNED_AT_ONCE, 1]
+
+    async def prunes(some: Sequence[UUID]) -> int:
+        if workspaces[0] in some:
+            raise TimeoutError
+        return full.pop(0) if full else 0
+
+    queue = FakeQueue(workspaces=workspaces, prunes=prunes)
+    async with sending(queue, FakeDispatcher()):
+        await eventually(lambda: len(queue.pruned) == 4)
+    first, second, third = (
+        workspaces[start : start + PRUNE_WORKSPACES_AT_ONCE]
+        for start in range(0, len(workspaces), PRUNE_WORKSPACES_AT_ONCE)
+    )
+    assert queue.pruned == [first, second, second, third], "where there may be more, once again"

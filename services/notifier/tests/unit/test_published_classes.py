@@ -5,8 +5,10 @@ proves: J7
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,15 +16,16 @@ import pytest
 
 from passferry_contracts.events.directory import GoogleClass, TemplatePublished
 from passferry_notifier.application.bring_classes import BringClasses, WaitingClass
-from passferry_notifier.application.follow_renderings import FollowRenderings
+from passferry_notifier.application.follow_renderings import FollowRenderings, _class_rows
 from passferry_notifier.application.ports import GoogleAnswer, GoogleClassRow
 from passferry_notifier.application.turns import Turns
 from passferry_notifier.application.update_google import SendToGoogle
 from passferry_notifier.domain.credentials import GoogleCredential
 from passferry_notifier.domain.retry_policy import RetryPolicy
-from passferry_runtime.clock import SystemClock
+from passferry_runtime.clock import FixedClock, SystemClock
 
 WORKSPACE = uuid4()
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -47,16 +50,21 @@ class FakeGoogle:
     #: What it answers for a class instead of taking it.
     refuses: dict[str, int] = field(default_factory=dict)
     held: dict[str, Any] = field(default_factory=dict)
+    #: Those that it answers nothing of.
+    silent: set[str] = field(default_factory=set)
+    retry_after_s: float | None = None
     asked: int = 0
 
     async def call(
         self, _credential: GoogleCredential, _method: str, _path: str, body: Any = None
     ) -> GoogleAnswer:
         self.asked += 1
+        if body["id"] in self.silent:
+            await asyncio.get_running_loop().create_future()
         if (status := self.refuses.get(body["id"])) is not None:
             if status < 0:
                 raise ValueError("nobody thought of this")
-            return GoogleAnswer(status, {})
+            return GoogleAnswer(status, {}, retry_after_s=self.retry_after_s)
         self.held[body["id"]] = body["name"]
         return GoogleAnswer(200, {})
 
@@ -64,22 +72,37 @@ class FakeGoogle:
 @dataclass
 class FakeWaiting:
     reasons: dict[str, str] = field(default_factory=dict)
+    until: dict[str, datetime | None] = field(default_factory=dict)
+    on_wait: Callable[[], None] = lambda: None
 
-    async def wait(self, row: GoogleClassRow, reason: str, **_more: Any) -> None:
+    async def wait(
+        self, row: GoogleClassRow, reason: str, *, until: datetime | None, **_more: Any
+    ) -> None:
         self.reasons[row.class_id] = reason
+        self.until[row.class_id] = until
+        self.on_wait()
 
     async def give_up(self, row: GoogleClassRow) -> None:
         self.reasons.pop(row.class_id)
 
 
+@dataclass
 class FakeCredentials:
+    #: Of all issuers but "none".
+    has_account: bool = True
+
     async def until_known(self) -> None: ...
 
+    def has_google(self, workspace_id: UUID) -> bool:
+        return self.has_account
+
     def google(self, workspace_id: UUID, issuer_id: str) -> GoogleCredential | None:
-        if issuer_id == "none":
+        if issuer_id == "none" or not self.has_account:
             return None
+        # Workspaces may share an account.
+        key = "another key" if issuer_id == "9900" else "key"
         return GoogleCredential(
-            workspace_id=workspace_id, key="key", issuer_id=issuer_id, service_account={}
+            workspace_id=workspace_id, key=key, issuer_id=issuer_id, service_account={}
         )
 
 
@@ -89,9 +112,12 @@ def follower(
     waiting: FakeWaiting | None = None,
     *,
     is_suspended: bool = False,
+    credentials: FakeCredentials | None = None,
+    clock: FixedClock | None = None,
+    **bounds: float,
 ) -> FollowRenderings:
     store: Any = FakeStore()
-    credentials: Any = FakeCredentials()
+    held: Any = credentials or FakeCredentials()
     kept: Any = waiting or FakeWaiting()
     unused: Any = None
     send = SendToGoogle(
@@ -105,12 +131,13 @@ def follower(
         store=store,
         update_google=unused,
         bring_classes=BringClasses(
-            credentials=credentials,
+            credentials=held,
             is_suspended=lambda _workspace_id: is_suspended,
             send=send,
             waiting=kept,
-            clock=SystemClock(),
+            clock=clock or SystemClock(),
             policy=RetryPolicy(),
+            **bounds,
         ),
         clock=SystemClock(),
         lease_s=1.0,
@@ -278,3 +305,98 @@ async def test_a_class_that_waited_goes_on_so_for_a_passing_reason_and_not_when_
     google.refuses = {"3388.late": 503, "3388.wrong": 400}
     await follow.bring_classes.again(classes)
     assert waiting.reasons == {"3388.late": "status_503"}
+
+
+def that_waited(
+    follow: FollowRenderings, *class_ids: str, attempts: int = 1, issuer_id: str = "3388"
+) -> list[WaitingClass]:
+    rows = _class_rows(published(*class_ids, issuer_id=issuer_id))
+    store: Any = follow.store
+    store.rows |= {each.class_id: each for each in rows}
+    return [WaitingClass(row=row, attempts=attempts) for row in rows]
+
+
+async def test_how_long_google_wants_to_be_left_alone_goes_for_all_classes_of_the_account() -> None:
+    """proves: J15"""
+    google, waiting, clock = FakeGoogle(retry_after_s=60.0), FakeWaiting(), FixedClock(NOW)
+    follow = follower(google, waiting=waiting, clock=clock)
+    bring = follow.bring_classes
+    ours, theirs = (
+        that_waited(follow, "3388.a", "3388.b", "3388.c"),
+        that_waited(follow, "3388.other"),
+    )
+    google.refuses = {"3388.a": 429}
+    await bring.again(ours)
+    assert google.asked == 1
+    # Another workspace's with the same account.
+    await bring.again(theirs)
+    assert google.asked == 1
+    assert waiting.reasons == dict.fromkeys(
+        ["3388.a", "3388.b", "3388.c", "3388.other"], "rate_limited"
+    )
+    rest_ends_at = NOW + timedelta(seconds=60)
+    assert all(until is not None and until >= rest_ends_at for until in waiting.until.values())
+    # Nobody said anything of another account.
+    await bring.again(that_waited(follow, "9900.card", issuer_id="9900"))
+    assert google.held == {"9900.card": "v1"}
+    clock.advance(timedelta(seconds=60))
+    google.refuses.clear()
+    await bring.again([*ours, *theirs])
+    assert google.held.keys() == {"9900.card", "3388.a", "3388.b", "3388.c", "3388.other"}
+
+
+async def test_google_may_keep_a_class_waiting_for_an_hour_and_not_longer() -> None:
+    google, waiting, clock = FakeGoogle(retry_after_s=1e9), FakeWaiting(), FixedClock(NOW)
+    follow = follower(google, waiting=waiting, clock=clock)
+    bring = follow.bring_classes
+    google.refuses = {"3388.a": 429}
+    [late] = that_waited(follow, "3388.a")
+    await bring.again([late])
+    until = waiting.until["3388.a"]
+    assert until is not None
+    assert until < NOW + timedelta(hours=1, minutes=1)
+    clock.advance(timedelta(hours=1))
+    await bring.again([late])
+    assert google.asked == 2
+
+
+async def test_a_class_that_google_does_not_answer_of_in_time_is_left_and_the_next_one_tried() -> (
+    None
+):
+    google, waiting = FakeGoogle(silent={"3388.slow"}), FakeWaiting()
+    follow = follower(google, waiting=waiting, class_timeout_s=0.05)
+    bring = follow.bring_classes
+    await bring.again(that_waited(follow, "3388.slow", "3388.good"))
+    assert (waiting.reasons, google.held) == ({"3388.slow": "too_slow"}, {"3388.good": "v1"})
+
+
+async def test_classes_that_had_fewer_attempts_are_tried_first() -> None:
+    google = FakeGoogle()
+    follow = follower(google)
+    bring = follow.bring_classes
+    await bring.again(
+        [*that_waited(follow, "3388.often", attempts=7), *that_waited(follow, "3388.never")]
+    )
+    assert list(google.held) == ["3388.never", "3388.often"]
+
+
+async def test_a_class_of_a_workspace_without_any_account_of_google_waits_for_one_alone() -> None:
+    google, waiting, credentials = FakeGoogle(), FakeWaiting(), FakeCredentials(has_account=False)
+    follow = follower(google, waiting=waiting, credentials=credentials)
+    assert codes(await follow.take_templates([published("3388.card")])) == [None]
+    assert waiting.reasons == {"3388.card": "no_google_account"}
+    assert waiting.until == {"3388.card": None}
+    # One that was there, and was removed.
+    await follow.bring_classes.again(that_waited(follow, "3388.old", attempts=9))
+    assert waiting.until["3388.old"] is None
+    credentials.has_account = True
+    await follow.bring_classes.again(that_waited(follow, "3388.card", attempts=0))
+    assert google.held == {"3388.card": "v1"}
+
+
+async def test_an_account_that_comes_while_its_lack_is_being_stored_is_not_waited_for() -> None:
+    credentials = FakeCredentials(has_account=False)
+    waiting = FakeWaiting(on_wait=lambda: setattr(credentials, "has_account", True))
+    follow = follower(FakeGoogle(), waiting=waiting, credentials=credentials)
+    assert codes(await follow.take_templates([published("3388.card")])) == [None]
+    assert waiting.until["3388.card"] is not None

@@ -37,9 +37,9 @@ def held():
     settings = KafkaSettings(brokers="127.0.0.1:1", client_id="test")
     credentials = WorkspaceCredentials(ring, settings, known_with=SimpleNamespace(), clock=clock)
 
-    def take(*apple):
-        sealed = ring.encrypt(
-            json.dumps({"apple": apple, "google": []}).encode(),
+    def take(*apple, google=(), sealed_with=ring):
+        sealed = sealed_with.encrypt(
+            json.dumps({"apple": apple, "google": google}).encode(),
             context=f"workspace.credentials:{WORKSPACE}",
         )
         credentials.take(
@@ -107,3 +107,22 @@ def test_a_token_alone_serves_its_pass_type_and_no_other(held):
     assert credentials.apple(WORKSPACE, PASS_TYPE).kind == "token"
     assert credentials.apple(WORKSPACE, "pass.com.example.other") is None
     assert credentials.apple(UUID(int=8), PASS_TYPE) is None
+
+
+def test_a_workspace_has_an_account_of_google_unless_its_credentials_say_that_it_has_none(held):
+    """proves: J2"""
+    assert not held.take().has_google(WORKSPACE)
+    assert not held.take().has_google(UUID(int=8))
+
+
+def test_a_workspace_with_an_account_of_one_issuer_has_one_of_google(held):
+    account = {"issuer_id": "3388", "service_account": {"client_email": "a@example.com"}}
+    credentials = held.take(google=[account])
+    assert credentials.has_google(WORKSPACE)
+    assert credentials.google(WORKSPACE, "4499") is None
+    assert not credentials.has_google(UUID(int=8))
+
+
+def test_credentials_that_do_not_open_are_not_taken_for_none(held):
+    stranger = KeyRing.from_json(KeyRing.generate("stranger"))
+    assert held.take(sealed_with=stranger).has_google(WORKSPACE)

@@ -16,8 +16,6 @@ from passferry_runtime.ids import derived_id
 from passferry_runtime.postgres import Database, Transaction
 from passferry_runtime.tracing import span
 
-MAX_PRUNED = 5_000
-
 REMEMBER_WORKSPACES = """
 INSERT INTO active_workspace (workspace_id) SELECT unnest($1::uuid[]) ORDER BY 1
 ON CONFLICT DO NOTHING
@@ -73,9 +71,9 @@ class PostgresQueue:
         async with self._database.transaction({workspace_id}) as tx:
             await tx.execute(self._reschedule, workspace_id, now)
 
-    async def prune(self, workspaces: Sequence[UUID], *, before: datetime) -> int:
+    async def prune(self, workspaces: Sequence[UUID], *, before: datetime, limit: int) -> int:
         async with self._database.transaction(workspaces) as tx:
-            status = await tx.execute(self._prune, list(workspaces), before, MAX_PRUNED)
+            status = await tx.execute(self._prune, list(workspaces), before, limit)
         return int(status.rsplit(" ", 1)[-1])
 
 

@@ -27,7 +27,8 @@ WHERE workspace_id = $1 AND class_id = $2 AND body_sha256 = $3
 
 MAKE_DUE = """
 UPDATE google_class SET attempts = 0, next_attempt_at = $2
-WHERE workspace_id = ANY($1::uuid[]) AND next_attempt_at > $2
+WHERE workspace_id = ANY($1::uuid[]) AND waits_for IS NOT NULL
+    AND (next_attempt_at > $2 OR next_attempt_at IS NULL)
 """
 
 GROUPS = """
@@ -61,7 +62,7 @@ class PostgresWaitingClasses:
         self._database = database
 
     async def wait(
-        self, row: GoogleClassRow, reason: str, *, attempts: int, until: datetime
+        self, row: GoogleClassRow, reason: str, *, attempts: int, until: datetime | None
     ) -> None:
         async with self._database.transaction({row.workspace_id}) as tx:
             await tx.execute(REMEMBER_WORKSPACES, [row.workspace_id])

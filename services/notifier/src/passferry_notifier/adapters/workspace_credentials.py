@@ -89,6 +89,10 @@ class WorkspaceCredentials:
         held = self._held.get(workspace_id)
         return held.google.get(issuer_id) if held else None
 
+    def has_google(self, workspace_id: UUID) -> bool:
+        held = self._held.get(workspace_id)
+        return workspace_id in self.unreadable or bool(held and held.google)
+
     def take(self, event: WorkspaceCredentialsChanged) -> None:
         known = self._held.get(event.workspace_id)
         if known is not None and known.revision >= event.revision:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
@@ -13,7 +14,7 @@ from passferry_notifier.application.ports import CredentialDirectory, GoogleClas
 from passferry_notifier.application.ring_devices import CREDENTIAL_MISSING
 from passferry_notifier.application.update_google import SendToGoogle
 from passferry_notifier.domain.deliveries import Action, Verdict
-from passferry_notifier.domain.retry_policy import RetryPolicy
+from passferry_notifier.domain.retry_policy import MAX_RETRY_AFTER_S, RetryPolicy
 from passferry_runtime.clock import Clock
 from passferry_runtime.errors import RetryLater
 from passferry_runtime.logging import get_logger
@@ -25,6 +26,13 @@ _Refused = dict[tuple[str, str], Verdict]
 
 #: Its objects are dropped meanwhile; the class is there when the first of them may go out again.
 SUSPENDED = Verdict(action=Action.POSTPONED, reason="workspace_suspended")
+#: Nothing is wrong: its passes are for others than Google, or nobody has begun yet.
+NO_ACCOUNT = Verdict(action=Action.POSTPONED, reason="no_google_account")
+TOO_SLOW = Verdict(action=Action.RETRY, reason="too_slow")
+RATE_LIMITED = "rate_limited"
+
+#: Its turns and its requests together.
+CLASS_TIMEOUT_S = 40.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,14 +56,16 @@ class WaitingClasses(Protocol):
     """Classes that Google shall have and cannot be given now. Once it has them, they are none."""
 
     async def wait(
-        self, row: GoogleClassRow, reason: str, *, attempts: int, until: datetime
+        self, row: GoogleClassRow, reason: str, *, attempts: int, until: datetime | None
     ) -> None:
-        """Nothing where Google has it meanwhile."""
+        """Nothing where Google has it meanwhile. Without `until` it waits for its workspace to be
+        made due, and is of no group."""
 
     async def give_up(self, row: GoogleClassRow) -> None:
         """It is tried with its next version or object, and not before."""
 
-    async def make_due(self, workspaces: Sequence[UUID], *, now: datetime) -> None: ...
+    async def make_due(self, workspaces: Sequence[UUID], *, now: datetime) -> None:
+        """All that waits there."""
 
     async def groups(self, workspaces: Sequence[UUID]) -> list[WaitingGroup]: ...
 
@@ -80,6 +90,9 @@ class BringClasses:
     waiting: WaitingClasses
     clock: Clock
     policy: RetryPolicy
+    class_timeout_s: float = CLASS_TIMEOUT_S
+    #: Accounts that are to ask for nothing before then, of whichever workspace.
+    _resting: dict[str, datetime] = field(default_factory=dict)
 
     async def __call__(self, rows: Sequence[GoogleClassRow]) -> list[RetryLater | None]:
         """Of a template that was published; one for each row."""
@@ -99,12 +112,11 @@ class BringClasses:
     async def again(self, classes: Sequence[WaitingClass]) -> None:
         """Of those that waited. A credential that is refused is not asked for the next of them."""
         refused: _Refused = {}
-        for each in classes:
-            try:
-                refusal = await self._write(each.row, refused)
-            except Exception:
-                log.exception("class_attempt_broke", class_id=each.row.class_id)
-                refusal = Verdict(action=Action.RETRY, reason="internal")
+        # Whoever takes these may not get through all: those that had no attempt yet come first.
+        for each in sorted(classes, key=lambda each: each.attempts):
+            refusal = self._rest(each.row)
+            if refusal is None:
+                refusal = await self._try(each.row, refused)
             if refusal is None:
                 continue
             if refusal.action is Action.FAILED:
@@ -118,12 +130,46 @@ class BringClasses:
             else:
                 await self._wait(each.row, refusal, attempts=each.attempts + 1)
 
+    async def _try(self, row: GoogleClassRow, refused: _Refused) -> Verdict | None:
+        try:
+            async with asyncio.timeout(self.class_timeout_s) as patience:
+                refusal = await self._write(row, refused)
+        except Exception:
+            if patience.expired():
+                return TOO_SLOW
+            log.exception("class_attempt_broke", class_id=row.class_id)
+            return Verdict(action=Action.RETRY, reason="internal")
+        if refusal is not None and refusal.reason == RATE_LIMITED:
+            self._let_rest(row, refusal.retry_after_s or 0.0)
+        return refusal
+
+    def _let_rest(self, row: GoogleClassRow, seconds: float) -> None:
+        credential = self.credentials.google(row.workspace_id, row.issuer_id)
+        if credential is not None:
+            now = self.clock.now()
+            for key in [each for each, ends_at in self._resting.items() if ends_at <= now]:
+                del self._resting[key]
+            rest = timedelta(seconds=min(seconds, MAX_RETRY_AFTER_S))
+            self._resting[credential.key] = now + rest
+
+    def _rest(self, row: GoogleClassRow) -> Verdict | None:
+        """What Google said of another class of the account goes for this one."""
+        credential = self.credentials.google(row.workspace_id, row.issuer_id)
+        if credential is None or self.is_suspended(row.workspace_id):
+            return None
+        now = self.clock.now()
+        rest_s = (self._resting.get(credential.key, now) - now).total_seconds()
+        if rest_s <= 0:
+            return None
+        return Verdict(action=Action.RETRY, reason=RATE_LIMITED, retry_after_s=rest_s)
+
     async def _write(self, row: GoogleClassRow, refused: _Refused) -> Verdict | None:
         if self.is_suspended(row.workspace_id):
             return SUSPENDED
         credential = self.credentials.google(row.workspace_id, row.issuer_id)
         if credential is None:
-            return CREDENTIAL_MISSING
+            has_google = self.credentials.has_google(row.workspace_id)
+            return CREDENTIAL_MISSING if has_google else NO_ACCOUNT
         # One account may serve several issuers, and have a right of some of them only.
         asked = credential.key, row.issuer_id
         if asked in refused:
@@ -134,11 +180,17 @@ class BringClasses:
         return refusal
 
     async def _wait(self, row: GoogleClassRow, refusal: Verdict, *, attempts: int) -> None:
-        delay_s = self.policy.delay_s(attempts, random.random())
+        delay_s = self.policy.delay_s(attempts, random.random(), refusal.retry_after_s)
         until = self.clock.now() + timedelta(seconds=delay_s)
         reason = refusal.reason or "class_not_written"
+        if refusal is NO_ACCOUNT:
+            await self.waiting.wait(row, reason, attempts=0, until=None)
+            if not self.credentials.has_google(row.workspace_id):
+                return
+            # It came meanwhile, and made due what waited before.
         await self.waiting.wait(row, reason, attempts=attempts, until=until)
 
 
 def _is_for_credential(refusal: Verdict) -> bool:
-    return refusal.action is Action.CREDENTIAL_FAULT or refusal in (CREDENTIAL_MISSING, SUSPENDED)
+    others = CREDENTIAL_MISSING, SUSPENDED, NO_ACCOUNT
+    return refusal.action is Action.CREDENTIAL_FAULT or refusal in others

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TypeVar
 from uuid import UUID
 
+from passferry_notifier.application.batches import in_batches
 from passferry_notifier.application.bring_classes import (
     BringClasses,
-    WaitingClass,
     WaitingClasses,
     WaitingGroup,
 )
@@ -25,10 +24,10 @@ POLL_INTERVAL_S = 0.5
 WORKSPACES_AT_ONCE = 500
 #: Of them one class at a time.
 BRINGING_AT_ONCE = 4
-#: Longer than some classes of a workspace take; who loses it does no harm.
+#: Who loses it does no harm.
 LEASE_S = 120.0
-
-Item = TypeVar("Item")
+#: For some classes of a workspace: nobody goes on when others may have taken them.
+WORKSPACE_TIMEOUT_S = 100.0
 
 
 @dataclass(kw_only=True)
@@ -38,9 +37,16 @@ class KeepClasses:
     deliveries: DeliveryQueue
     credentials: CredentialDirectory
     clock: Clock
+    workspace_timeout_s: float = WORKSPACE_TIMEOUT_S
     #: As of the last look.
     groups: Sequence[WaitingGroup] = ()
+    #: Workspaces whose classes are due; each is there once, and of those that are under way none.
+    _due: asyncio.Queue[UUID] = field(default_factory=asyncio.Queue)
+    _queued: set[UUID] = field(default_factory=set)
+    _underway: set[UUID] = field(default_factory=set)
     _changed: set[UUID] = field(default_factory=set)
+    #: Of those under way: they may yet be refused with the credential of before.
+    _changed_underway: set[UUID] = field(default_factory=set)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def credentials_changed(self, workspace_id: UUID) -> None:
@@ -65,50 +71,63 @@ class KeepClasses:
 
     async def _work(self) -> None:
         await self.credentials.until_known()
-        while True:
-            try:
-                await self._round()
-            except Exception as error:
-                # The database may be away; what waits goes on waiting.
-                log.warning("waiting_classes_not_brought", error=type(error).__name__)
-            await asyncio.sleep(POLL_INTERVAL_S)
-
-    async def _round(self) -> None:
-        await self._make_due()
-        workspaces = await self.deliveries.active_workspaces()
-        found = [
-            group
-            for some in _in_batches(workspaces, WORKSPACES_AT_ONCE)
-            for group in await self.waiting.groups(some)
-        ]
-        self.groups = found
-        now = self.clock.now()
-        due = [each for each in sorted(found, key=lambda each: each.due_at) if each.due_at <= now]
-        await self._bring(list(dict.fromkeys(each.workspace_id for each in due)))
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_forever(self._make_due, pause_s=POLL_INTERVAL_S))
+            group.create_task(_forever(self._find, pause_s=POLL_INTERVAL_S))
+            for _ in range(BRINGING_AT_ONCE):
+                group.create_task(_forever(self._bring_next))
 
     async def _make_due(self) -> None:
         changed, self._changed = self._changed, set()
+        self._changed_underway |= changed & self._underway
         try:
-            for some in _in_batches(sorted(changed), WORKSPACES_AT_ONCE):
+            for some in in_batches(sorted(changed), WORKSPACES_AT_ONCE):
                 await self.waiting.make_due(some, now=self.clock.now())
         except BaseException:
             self._changed |= changed
             raise
 
-    async def _bring(self, workspaces: Sequence[UUID]) -> None:
-        """Those that wait longest first; nobody's slow answers hold up more than a few others."""
-        for some in _in_batches(workspaces, BRINGING_AT_ONCE):
-            now = self.clock.now()
-            lease_until = now + timedelta(seconds=LEASE_S)
-            claimed = await self.waiting.claim(some, now=now, lease_until=lease_until)
-            by_workspace: dict[UUID, list[WaitingClass]] = {}
-            for each in claimed:
-                by_workspace.setdefault(each.row.workspace_id, []).append(each)
-            async with asyncio.TaskGroup() as group:
-                for classes in by_workspace.values():
-                    group.create_task(self.bring.again(classes))
+    async def _find(self) -> None:
+        """Those that wait longest first, but behind all that were found before."""
+        workspaces = await self.deliveries.active_workspaces()
+        self.groups = [
+            group
+            for some in in_batches(workspaces, WORKSPACES_AT_ONCE)
+            for group in await self.waiting.groups(some)
+        ]
+        now = self.clock.now()
+        for each in sorted(self.groups, key=lambda each: each.due_at):
+            workspace_id = each.workspace_id
+            is_taken = workspace_id in self._queued or workspace_id in self._underway
+            if each.due_at <= now and not is_taken:
+                self._queued.add(workspace_id)
+                self._due.put_nowait(workspace_id)
+
+    async def _bring_next(self) -> None:
+        workspace_id = await self._due.get()
+        self._queued.discard(workspace_id)
+        self._underway.add(workspace_id)
+        try:
+            async with asyncio.timeout(self.workspace_timeout_s):
+                await self._bring(workspace_id)
+        finally:
+            self._underway.discard(workspace_id)
+            if workspace_id in self._changed_underway:
+                self._changed_underway.discard(workspace_id)
+                self._changed.add(workspace_id)
+
+    async def _bring(self, workspace_id: UUID) -> None:
+        now = self.clock.now()
+        lease_until = now + timedelta(seconds=LEASE_S)
+        claimed = await self.waiting.claim([workspace_id], now=now, lease_until=lease_until)
+        await self.bring.again(claimed)
 
 
-def _in_batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+async def _forever(step: Callable[[], Awaitable[None]], *, pause_s: float = 0.0) -> None:
+    while True:
+        try:
+            await step()
+        except Exception as error:
+            # The database may be away; what waits goes on waiting.
+            log.warning("waiting_classes_not_brought", error=type(error).__name__)
+        await asyncio.sleep(pause_s)

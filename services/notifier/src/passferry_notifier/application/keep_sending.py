@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from passferry_notifier.application.batches import in_batches
 from passferry_notifier.application.dispatch import Dispatcher
 from passferry_notifier.application.ports import CredentialDirectory, DeliveryQueue
 from passferry_notifier.application.record_outcomes import Recorder
@@ -22,6 +23,8 @@ log = get_logger(__name__)
 POLL_INTERVAL_S = 0.25
 PRUNE_INTERVAL_S = 600.0
 WORKSPACES_AT_ONCE = 500
+PRUNE_WORKSPACES_AT_ONCE = 50
+MAX_PRUNED_AT_ONCE = 5_000
 RENEW_AT_ONCE = 5_000
 DRAIN_TIMEOUT_S = 12.0
 MAX_BACKLOG = 10_000
@@ -46,7 +49,7 @@ class _Change:
 
 @dataclass(kw_only=True)
 class KeepSending:
-    """Runs until stopped: claims, renews leases, prunes, and stores outcomes."""
+    """Runs until stopped: claims, renews leases, stores outcomes, and prunes beside it."""
 
     channels: Sequence[Channel]
     deliveries: DeliveryQueue
@@ -58,7 +61,6 @@ class KeepSending:
     _changed: dict[UUID, _Change] = field(default_factory=dict)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _renewed_at: float = 0.0
-    _pruned_at: float = 0.0
 
     def credentials_changed(self, workspace_id: UUID) -> None:
         """What waited for a credential of this workspace is tried soon."""
@@ -69,6 +71,7 @@ class KeepSending:
 
     async def run(self) -> None:
         recording = asyncio.create_task(self.recorder.run())
+        pruning = asyncio.create_task(self._keep_pruning())
         try:
             await self._until_credentials_are_known()
             while not self._stopping.is_set():
@@ -82,8 +85,9 @@ class KeepSending:
             self.recorder.stop()
             await recording
         finally:
-            recording.cancel()
-            await asyncio.gather(recording, return_exceptions=True)
+            for task in (recording, pruning):
+                task.cancel()
+            await asyncio.gather(recording, pruning, return_exceptions=True)
 
     async def _until_credentials_are_known(self) -> None:
         known = asyncio.create_task(self.credentials.until_known())
@@ -99,10 +103,9 @@ class KeepSending:
             workspaces = await self.deliveries.active_workspaces()
             await self._reschedule()
             await self._renew()
-            await self._prune(workspaces)
             found = 0
-            for start in range(0, len(workspaces), WORKSPACES_AT_ONCE):
-                found += await self._claim(workspaces[start : start + WORKSPACES_AT_ONCE])
+            for batch in in_batches(workspaces, WORKSPACES_AT_ONCE):
+                found += await self._claim(batch)
         except Exception as error:
             # The database may be away; what is due stays due.
             log.warning("due_deliveries_not_read", error=type(error).__name__)
@@ -153,20 +156,33 @@ class KeepSending:
             return
         held = [each for channel in self.channels for each in channel.dispatcher.held()]
         lease_until = self.clock.now() + timedelta(seconds=self.lease_s)
-        for start in range(0, len(held), RENEW_AT_ONCE):
-            await self.deliveries.renew(
-                held[start : start + RENEW_AT_ONCE], lease_until=lease_until
-            )
+        for batch in in_batches(held, RENEW_AT_ONCE):
+            await self.deliveries.renew(batch, lease_until=lease_until)
         self._renewed_at = now
 
+    async def _keep_pruning(self) -> None:
+        """Beside the rounds: what is due, and leases, wait for no deletion."""
+        while not self._stopping.is_set():
+            try:
+                for batch in in_batches(
+                    await self.deliveries.active_workspaces(), PRUNE_WORKSPACES_AT_ONCE
+                ):
+                    await self._prune(batch)
+            except Exception as error:
+                log.warning("ended_deliveries_not_pruned", error=type(error).__name__)
+            await self._pause(PRUNE_INTERVAL_S)
+
     async def _prune(self, workspaces: Sequence[UUID]) -> None:
-        now = asyncio.get_running_loop().time()
-        if workspaces and now - self._pruned_at >= PRUNE_INTERVAL_S:
-            before = self.clock.now() - self.retention
-            for start in range(0, len(workspaces), WORKSPACES_AT_ONCE):
-                batch = workspaces[start : start + WORKSPACES_AT_ONCE]
-                await self.deliveries.prune(batch, before=before)
-            self._pruned_at = now
+        """One batch that fails keeps no other from being pruned."""
+        before = self.clock.now() - self.retention
+        pruned = MAX_PRUNED_AT_ONCE
+        try:
+            while pruned >= MAX_PRUNED_AT_ONCE and not self._stopping.is_set():
+                pruned = await self.deliveries.prune(
+                    workspaces, before=before, limit=MAX_PRUNED_AT_ONCE
+                )
+        except Exception as error:
+            log.warning("ended_deliveries_not_pruned", error=type(error).__name__)
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -223,7 +223,9 @@ class DeliveryQueue(Protocol):
         """Deliveries that waited for a credential become due."""
         ...
 
-    async def prune(self, workspaces: Sequence[UUID], *, before: datetime) -> int: ...
+    async def prune(self, workspaces: Sequence[UUID], *, before: datetime, limit: int) -> int:
+        """How many went; `limit` of them, where there may be more."""
+        ...
 
 
 class DeliveryStore(DeliveryQueue, Protocol):
@@ -262,6 +264,10 @@ class CredentialDirectory(Protocol):
     def apple(self, workspace_id: UUID, pass_type_identifier: str) -> AppleCredential | None: ...
 
     def google(self, workspace_id: UUID, issuer_id: str) -> GoogleCredential | None: ...
+
+    def has_google(self, workspace_id: UUID) -> bool:
+        """An account of whichever issuer; also where nobody can tell, for it does not open."""
+        ...
 
     async def until_known(self) -> None:
         """Wait until everything that was there at the start has been read."""

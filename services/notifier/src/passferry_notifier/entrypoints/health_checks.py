@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from passferry_contracts.types import Channel
-from passferry_notifier.application.bring_classes import SUSPENDED, WaitingGroup
+from passferry_notifier.application.bring_classes import NO_ACCOUNT, SUSPENDED, WaitingGroup
 from passferry_notifier.application.dispatch import Dispatcher
 from passferry_notifier.metrics import (
     CREDENTIALS_MISSING,
@@ -18,6 +18,8 @@ from passferry_notifier.metrics import (
 from passferry_runtime.lifecycle import Check, CheckResult
 
 MAX_NAMED = 5
+#: Their classes wait, and nothing is wrong.
+_NO_FAULTS = frozenset({SUSPENDED.reason, NO_ACCOUNT.reason})
 
 
 def channel_check(
@@ -43,7 +45,7 @@ def channel_check(
 
 def classes_check(waiting: Callable[[], Sequence[WaitingGroup]]) -> Check:
     async def probe() -> CheckResult:
-        groups = [each for each in waiting() if each.reason != SUSPENDED.reason]
+        groups = [each for each in waiting() if each.reason not in _NO_FAULTS]
         GOOGLE_CLASSES_WAITING.set(sum(each.count for each in groups))
         named = sorted(groups, key=lambda each: (str(each.workspace_id), each.issuer_id))
         return _result(
