@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from passferry_contracts.events.ledger import CommandCompleted, TransferCommand
 from passferry_contracts.events.passes import PassExpired, PassVoided
+from passferry_pass_issuer.adapters.postgres_template_passes import PostgresTemplatePasses
 from passferry_pass_issuer.app import build_job_runner
 from passferry_pass_issuer.application import count_ends
+from passferry_pass_issuer.application.life_ports import NO_PASS
 from passferry_testing.pki import DemoAuthority
 
 pytestmark = pytest.mark.integration
@@ -167,6 +171,165 @@ async def test_a_day_is_over_where_the_program_is(office, shop):
     assert (await shop.count())["passes"] == 1
     await office.rows(DATED, UUID(one["pass_id"]), now.date().isoformat())
     assert (await shop.count())["passes"] == 0
+
+
+async def move(office, shop, issued):
+    path = f"{shop.base}/passes/{issued['pass_id']}/reissue"
+    new = await office.call("POST", path, status=201)
+    [command] = await office.events(TransferCommand)
+
+    async def hear(**said):
+        told = {
+            "workspace_id": command.workspace_id,
+            "command_event_id": "e-1",
+            "command_type": "ledger.transfer",
+            "idempotency_key": command.idempotency_key,
+            "pass_id": command.pass_id,
+            "balance_minor": 0,
+            "completed_at": "2026-05-14T12:00:00Z",
+        }
+        await office.hear(CommandCompleted(**told, **said))
+
+    return new["pass"], hear
+
+
+async def test_a_pass_whose_balance_is_moving_is_not_counted_and_its_follower_neither(office, shop):
+    # proves: A26
+    lost, other = await shop(), await shop()
+    office.clock.advance(timedelta(days=40))
+    await shop.draft({"days_after_issue": 30})
+    follower, hear = await move(office, shop, lost)
+    told = await shop.count()
+    assert (told["passes"], told["looked_at"]) == (1, 1)
+    await office.call("POST", f"{shop.template}/publish")
+    await roll_out(office)
+    await office.issuer.life.keep_time()
+    assert await ended_by_rule(office) == {other["pass_id"]}, "so many does it end"
+    # The lost one is void by then; who takes its place has its days.
+    await hear(outcome="applied")
+    assert (await shop.count())["passes"] == 1
+    await office.issuer.life.keep_time()
+    assert await ended_by_rule(office) == {other["pass_id"], follower["pass_id"]}
+
+
+async def test_a_lost_pass_that_stays_good_is_counted_because_it_ends_like_others(office, shop):
+    # proves: A26
+    lost = await shop()
+    office.clock.advance(timedelta(days=40))
+    await shop.draft({"days_after_issue": 30})
+    follower, hear = await move(office, shop, lost)
+    assert (await shop.count())["looked_at"] == 0
+    await hear(outcome="refused", code="day_limit_exceeded")
+    assert (await shop.count())["passes"] == 2
+    await office.call("POST", f"{shop.template}/publish")
+    await roll_out(office)
+    await office.issuer.life.keep_time()
+    assert await ended_by_rule(office) == {lost["pass_id"], follower["pass_id"]}
+
+
+async def ended_by_rule(office):
+    rows = await office.rows(
+        "SELECT pass_id FROM pass_issuer.pass WHERE status = 'expired' AND ends_as IS NOT NULL"
+    )
+    return {str(row["pass_id"]) for row in rows}
+
+
+async def test_of_a_pass_only_what_rules_look_at_is_read(office, shop):
+    # proves: J93
+    one = await shop(fields={"until": "2027-01-31", "level": "Planted"})
+    workspace_id, template_id = (
+        UUID(path.rpartition("/")[2]) for path in (shop.base, shop.template)
+    )
+    for names, values in (({"until", "absent"}, {"until": "2027-01-31"}), (set(), {})):
+        async with office.issuer.workbench.open([workspace_id], actor="test") as work:
+            [row] = await PostgresTemplatePasses().page(
+                work.transaction,
+                workspace_id,
+                template_id,
+                field_names=names,
+                after=NO_PASS,
+                limit=9,
+            )
+        assert (str(row.pass_id), row.field_values) == (one["pass_id"], values)
+        assert not hasattr(row, "authentication_token_ciphertext")
+        assert not hasattr(row, "pass_json")
+
+
+class Gate:
+    """Counts stand still in front of their first page until it opens."""
+
+    def __init__(self, monkeypatch):
+        self.reached, self.opened = asyncio.Event(), asyncio.Event()
+        self.inside, self.most, self.limits = 0, 0, set()
+        monkeypatch.setattr(
+            PostgresTemplatePasses, "page", self.passing(PostgresTemplatePasses.page)
+        )
+
+    def passing(self, page):
+        async def held(*given, limit, **more):
+            self.limits.add(limit)
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+            self.reached.set()
+            await self.opened.wait()
+            try:
+                return await page(*given, limit=limit, **more)
+            finally:
+                self.inside -= 1
+
+        return held
+
+
+async def path_of_another(office):
+    workspace_id = await office.workspace()
+    template_id = await office.template(workspace_id, ends_when=[{"days_after_issue": 30}])
+    return f"/workspaces/{workspace_id}/templates/{template_id}/ends"
+
+
+async def test_one_count_is_made_at_a_time_and_one_of_each_workspace(office, shop, monkeypatch):
+    # proves: J93, J70
+    others = [await path_of_another(office) for _ in range(2)]
+    await shop()
+    await shop.draft({"days_after_issue": 30})
+    gate = Gate(monkeypatch)
+    async with asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(shop.count())
+        await gate.reached.wait()
+        waiting = [tasks.create_task(office.call("GET", path)) for path in others]
+        # Others do what they do meanwhile; only this workspace's own second count is refused.
+        await office.call("GET", shop.template)
+        headers = {"Authorization": f"Bearer {office.administrator_key}"}
+        refused = await office.client.get(f"/api/v1{shop.template}/ends", headers=headers)
+        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_counts")
+        assert int(refused.headers["Retry-After"]) > 0
+        assert not any(each.done() for each in (first, *waiting))
+        gate.opened.set()
+    assert [each.result()["looked_at"] for each in (first, *waiting)] == [1, 0, 0]
+    assert gate.most == 1
+    assert max(gate.limits) <= 100
+    assert (await shop.count())["looked_at"] == 1, "its turn was given back"
+
+
+async def test_a_count_is_waited_for_within_a_bound(office, shop, monkeypatch):
+    # proves: J93
+    other = await path_of_another(office)
+    await shop.draft({"days_after_issue": 30})
+    gate = Gate(monkeypatch)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(shop.count())
+        await gate.reached.wait()
+        with monkeypatch.context() as briefly:
+            briefly.setattr(count_ends, "TURN_TIMEOUT_S", 0)
+            assert (await office.call("GET", other, status=429))["code"] == "too_many_counts"
+            briefly.setattr(count_ends, "MAX_WAITING", 0)
+            briefly.setattr(count_ends, "TURN_TIMEOUT_S", 60)
+            assert (await office.call("GET", other, status=429))["code"] == "too_many_counts"
+        gate.opened.set()
+    assert (await office.call("GET", other))["looked_at"] == 0
+    # A count that fails gives its turn back too.
+    for _ in range(2):
+        await office.call("GET", f"{shop.base}/templates/{uuid4()}/ends", status=404)
+    await shop.count()
 
 
 async def test_a_workspace_counts_no_pass_and_sees_no_template_of_another(office, shop):

@@ -84,7 +84,8 @@ SELECT NOT EXISTS (SELECT FROM holder_pages
 
 FINISH = "DELETE FROM holder_pages WHERE workspace_id = $1 AND holder_id = $2"
 
-_IS_MOVING = """
+#: Of a row `pass`: the ledger moves its balance to another, or another's to it.
+IS_MOVING = """
 EXISTS (SELECT FROM pass_replacement AS moving
     WHERE moving.workspace_id = pass.workspace_id AND moving.state = 'moving'
         AND (moving.old_pass_id = pass.pass_id OR moving.new_pass_id = pass.pass_id))"""
@@ -100,12 +101,12 @@ FROM unnest($1::uuid[]) AS named(workspace_id) CROSS JOIN LATERAL (
 ) AS due
 ORDER BY due.turn, due.workspace_id
 """
-EXPIRED = _OVER.format(column="expires_at", is_moving=_IS_MOVING)
-ENDED_BY_RULES = _OVER.format(column="ends_at", is_moving=_IS_MOVING)
+EXPIRED = _OVER.format(column="expires_at", is_moving=IS_MOVING)
+ENDED_BY_RULES = _OVER.format(column="ends_at", is_moving=IS_MOVING)
 
 MOVING = f"""
 SELECT pass.workspace_id, pass.pass_id
-FROM unnest($1::uuid[], $2::uuid[]) AS pass(workspace_id, pass_id) WHERE {_IS_MOVING}
+FROM unnest($1::uuid[], $2::uuid[]) AS pass(workspace_id, pass_id) WHERE {IS_MOVING}
 """  # noqa: S608  # the condition is a constant
 
 RETIRE = """

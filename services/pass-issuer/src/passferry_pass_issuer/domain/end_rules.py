@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from typing import Literal
+from typing import Literal, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from passferry_contracts.types import PassStatus
 from passferry_pass_issuer.domain.refusals import ContentRejected
+from passferry_pass_issuer.domain.value_expression import Scalar
 from passferry_pass_issuer.domain.wallet_pass import WalletPass, changed
 
 Kind = Literal["balance_spent", "uses", "date_field", "days_after_issue", "days_after_last_use"]
@@ -39,6 +40,33 @@ class EndRule:
     count: int = 0
     #: Of `date_field`: name of the value that says the day or the moment.
     field_name: str = ""
+
+
+class Endable(Protocol):
+    """What the rules look at: a pass, or as much of one as was read for them."""
+
+    @property
+    def is_usable(self) -> bool: ...
+    @property
+    def balance_minor(self) -> int: ...
+    @property
+    def redeemed_version(self) -> int: ...
+    @property
+    def uses(self) -> int: ...
+    @property
+    def last_used_at(self) -> datetime | None: ...
+    @property
+    def first_issued_at(self) -> datetime | None: ...
+    @property
+    def created_at(self) -> datetime: ...
+    @property
+    def updated_at(self) -> datetime: ...
+    @property
+    def ends_at(self) -> datetime | None: ...
+    @property
+    def ends_as(self) -> str | None: ...
+    @property
+    def field_values(self) -> Mapping[str, Scalar]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +113,7 @@ def check_not_over(
 
 
 def rules_over(
-    row: WalletPass, rules: Sequence[EndRule], *, time_zone: str | None, now: datetime
+    row: Endable, rules: Sequence[EndRule], *, time_zone: str | None, now: datetime
 ) -> list[int]:
     """Places of the rules that would end the pass as it is now: at once, or when its spent balance
     has rested. Raises `ContentRejected` where `with_end` does."""
@@ -99,7 +127,7 @@ def rules_over(
     ]
 
 
-def last_use(row: WalletPass) -> datetime | None:
+def last_use(row: Endable) -> datetime | None:
     if row.last_used_at is None and row.redeemed_version > 0:
         # Used before it was written down when: no later than the pass was changed last.
         return row.updated_at
@@ -144,7 +172,7 @@ def moment_of(value: object, time_zone: str | None) -> datetime | None:
         return None
 
 
-def _end(row: WalletPass, rule: EndRule, time_zone: str | None, now: datetime) -> End | None:
+def _end(row: Endable, rule: EndRule, time_zone: str | None, now: datetime) -> End | None:
     match rule.kind:
         case "balance_spent":
             at = _rested(row, rule, now)
@@ -159,11 +187,11 @@ def _end(row: WalletPass, rule: EndRule, time_zone: str | None, now: datetime) -
     return None if at is None else End(at, rule.reason)
 
 
-def _issued_at(row: WalletPass) -> datetime:
+def _issued_at(row: Endable) -> datetime:
     return row.first_issued_at or row.created_at
 
 
-def _rested(row: WalletPass, rule: EndRule, now: datetime) -> datetime | None:
+def _rested(row: Endable, rule: EndRule, now: datetime) -> datetime | None:
     if not _is_spent(row):
         return None
     at = now + SPENT_RESTS
@@ -173,7 +201,7 @@ def _rested(row: WalletPass, rule: EndRule, now: datetime) -> datetime | None:
     return at
 
 
-def _is_spent(row: WalletPass) -> bool:
+def _is_spent(row: Endable) -> bool:
     # A pass that begins with nothing is not spent, however often the one before was used.
     return row.redeemed_version > 0 and row.balance_minor <= 0
 
@@ -186,7 +214,7 @@ def _later(moment: datetime, days: int) -> datetime | None:
         return None
 
 
-def _field_moment(row: WalletPass, name: str, time_zone: str | None) -> datetime | None:
+def _field_moment(row: Endable, name: str, time_zone: str | None) -> datetime | None:
     value = row.field_values.get(name)
     if value is None or value == "":
         return None

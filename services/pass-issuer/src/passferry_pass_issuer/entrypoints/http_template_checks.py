@@ -51,9 +51,20 @@ async def lint_template(request: Request, template_id: UUID, scope: Viewer) -> B
 
 @router.get("/{template_id}/ends")
 async def count_ends(request: Request, template_id: UUID, scope: Viewer) -> Body:
-    """How many active passes each rule of the newest version would end now, were it rolled out."""
-    async with working(request, [scope.workspace_id], actor=scope.principal.actor) as work:
-        counted = await issuer_of(request).count_ends(work, scope.workspace_id, template_id)
+    """How many active passes each rule of the newest version would end now, were it rolled out.
+
+    Passes whose balance is moving to another pass, or from one, are not looked at: they do not end
+    meanwhile. Counted are also those that a rollout leaves as they are, with the rules of the
+    version that they have: what cannot be shown, passes of another pass type, Google issuer or
+    vertical, and passes in a wallet that the newest version is not for. Passes of a suspended
+    program are counted, and wait.
+    """
+    count = issuer_of(request).count_ends
+    async with (
+        count.turns.of(scope.workspace_id),
+        working(request, [scope.workspace_id], actor=scope.principal.actor) as work,
+    ):
+        counted = await count(work, scope.workspace_id, template_id)
     return {
         "template_version": counted.version.template_version,
         "status": counted.version.status,
