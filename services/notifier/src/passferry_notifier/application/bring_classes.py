@@ -114,11 +114,14 @@ class BringClasses:
         refused: _Refused = {}
         # Whoever takes these may not get through all: those that had no attempt yet come first.
         for each in sorted(classes, key=lambda each: each.attempts):
-            refusal = self._rest(each.row)
+            account = self._account(each.row)
+            refusal = self._rest(account)
             if refusal is None:
                 refusal = await self._try(each.row, refused)
-            if refusal is None:
-                continue
+                if refusal is None:
+                    continue
+                if account and refusal.reason == RATE_LIMITED:
+                    self._let_rest(account, refusal.retry_after_s or 0.0)
             if refusal.action is Action.FAILED:
                 log.warning(
                     "google_class_refused",
@@ -133,32 +136,30 @@ class BringClasses:
     async def _try(self, row: GoogleClassRow, refused: _Refused) -> Verdict | None:
         try:
             async with asyncio.timeout(self.class_timeout_s) as patience:
-                refusal = await self._write(row, refused)
+                return await self._write(row, refused)
         except Exception:
             if patience.expired():
                 return TOO_SLOW
             log.exception("class_attempt_broke", class_id=row.class_id)
             return Verdict(action=Action.RETRY, reason="internal")
-        if refusal is not None and refusal.reason == RATE_LIMITED:
-            self._let_rest(row, refusal.retry_after_s or 0.0)
-        return refusal
 
-    def _let_rest(self, row: GoogleClassRow, seconds: float) -> None:
-        credential = self.credentials.google(row.workspace_id, row.issuer_id)
-        if credential is not None:
-            now = self.clock.now()
-            for key in [each for each, ends_at in self._resting.items() if ends_at <= now]:
-                del self._resting[key]
-            rest = timedelta(seconds=min(seconds, MAX_RETRY_AFTER_S))
-            self._resting[credential.key] = now + rest
-
-    def _rest(self, row: GoogleClassRow) -> Verdict | None:
-        """What Google said of another class of the account goes for this one."""
+    def _account(self, row: GoogleClassRow) -> str:
+        """That would be asked now, if any; a digest over its private key."""
         credential = self.credentials.google(row.workspace_id, row.issuer_id)
         if credential is None or self.is_suspended(row.workspace_id):
-            return None
+            return ""
+        return credential.key
+
+    def _let_rest(self, account: str, seconds: float) -> None:
         now = self.clock.now()
-        rest_s = (self._resting.get(credential.key, now) - now).total_seconds()
+        for key in [each for each, ends_at in self._resting.items() if ends_at <= now]:
+            del self._resting[key]
+        self._resting[account] = now + timedelta(seconds=min(seconds, MAX_RETRY_AFTER_S))
+
+    def _rest(self, account: str) -> Verdict | None:
+        """What Google said of one class of the account goes for the next of them."""
+        now = self.clock.now()
+        rest_s = (self._resting.get(account, now) - now).total_seconds()
         if rest_s <= 0:
             return None
         return Verdict(action=Action.RETRY, reason=RATE_LIMITED, retry_after_s=rest_s)
