@@ -255,6 +255,10 @@ async def test_of_a_pass_only_what_rules_look_at_is_read(office, shop):
         assert not hasattr(row, "pass_json")
 
 
+#: For what would stand still for ever.
+PATIENCE_S = 30
+
+
 class Gate:
     """Counts stand still in front of their first page until it opens."""
 
@@ -292,7 +296,7 @@ async def test_one_count_is_made_at_a_time_and_one_of_each_workspace(office, sho
     await shop()
     await shop.draft({"days_after_issue": 30})
     gate = Gate(monkeypatch)
-    async with asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
         first = tasks.create_task(shop.count())
         await gate.reached.wait()
         waiting = [tasks.create_task(office.call("GET", path)) for path in others]
@@ -315,7 +319,7 @@ async def test_a_count_is_waited_for_within_a_bound(office, shop, monkeypatch):
     other = await path_of_another(office)
     await shop.draft({"days_after_issue": 30})
     gate = Gate(monkeypatch)
-    async with asyncio.TaskGroup() as tasks:
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
         tasks.create_task(shop.count())
         await gate.reached.wait()
         with monkeypatch.context() as briefly:
